@@ -1,0 +1,70 @@
+"""What a user asks of a training run, checked once, frozen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from saccade.errors import SettingsError
+
+DEFAULT_BUDGET_S: Final = 300.0
+# A threshold is chosen so that, of the pictures answered, at most this share is wrong.
+TARGET_ERROR_RATE: Final = 0.01
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
+
+
+def parse_duration(text: str | float) -> float:
+    """Return seconds for ``"90s"``, ``"5m"``, ``"1h30m"``, or a number of seconds.
+
+    Raises SettingsError for anything else, and for nothing or less.
+    """
+    if isinstance(text, int | float):
+        seconds = float(text)
+    else:
+        stripped = text.strip().lower()
+        parts = _DURATION.findall(stripped)
+        if _DURATION.sub("", stripped).strip() or not parts:
+            raise SettingsError(f"a budget is a time such as 90s, 5m or 1h30m, got {text!r}")
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not 0 < seconds < 1e7:
+        raise SettingsError(f"a budget is more than nothing and under 100 days, got {text!r}")
+    return seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """The settings of one run: the budget or the epochs, the model, the seed.
+
+    Raises SettingsError where both or neither of `budget_s` and `epochs` are given, and for values
+    out of range.
+    """
+
+    model: str = "auto"
+    budget_s: float | None = None
+    epochs: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.budget_s is None) == (self.epochs is None):
+            raise SettingsError("give a budget or a number of epochs, not both and not neither")
+        if self.epochs is not None and self.epochs < 1:
+            raise SettingsError(f"epochs is a whole number from 1, got {self.epochs}")
+        if not 0 <= self.seed < 2**32:
+            raise SettingsError(f"a seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as they stand in ``run.json``."""
+        return asdict(self)
+
+
+def choose_settings(
+    *, model: str, budget: str | float | None, epochs: int | None, seed: int
+) -> TrainSettings:
+    """Return the settings for what a user typed; without budget and epochs, five minutes."""
+    if budget is not None:
+        return TrainSettings(model=model, budget_s=parse_duration(budget), epochs=epochs, seed=seed)
+    budget_s = DEFAULT_BUDGET_S if epochs is None else None
+    return TrainSettings(model=model, budget_s=budget_s, epochs=epochs, seed=seed)
