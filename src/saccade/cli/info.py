@@ -1,0 +1,61 @@
+"""``saccade info``: versions, machine, and what training would use here."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+PACKAGES = ("numpy", "pillow", "onnxruntime", "keras", "torch", "tensorflow")
+
+
+def command(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show versions, the machine, and the engine and precision that training would use."""
+    facts = collect()
+    if as_json:
+        typer.echo(json.dumps({"version": 1, **facts}, indent=2, ensure_ascii=False))
+        return
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        typer.echo(f"{name:<{width}}  {value if value is not None else 'not installed'}")
+
+
+def collect() -> dict[str, str | None]:
+    """Return what `saccade info` shows, by name."""
+    import platform
+
+    from saccade import __version__
+    from saccade.data import cache_folder
+    from saccade.machine import describe_machine
+
+    facts: dict[str, str | None] = {"saccade": __version__, "python": platform.python_version()}
+    facts |= {name: _version_of(name) for name in PACKAGES}
+    facts["machine"] = describe_machine()
+    facts["cache"] = str(cache_folder())
+    facts |= _training_facts() if facts["torch"] or facts["tensorflow"] else {}
+    return facts
+
+
+def _training_facts() -> dict[str, str | None]:
+    from saccade.models import engine_name
+    from saccade.training import describe_compiler, describe_precision
+
+    engine = engine_name()
+    if engine != "torch":
+        return {"engine": f"{engine} (Keras's own fit)"}
+    return {
+        "engine": engine,
+        "precision": describe_precision(),
+        "compiler": describe_compiler(),
+    }
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

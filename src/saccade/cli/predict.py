@@ -1,0 +1,43 @@
+"""``saccade predict``: what is on these pictures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """How predictions are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="A model.saccade file, or a run's folder.")],
+    pictures: Annotated[list[str], typer.Argument(help="Pictures, folders or patterns.")],
+    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
+    output: Annotated[
+        Path | None, typer.Option(help="Write here instead of standard output.")
+    ] = None,
+) -> None:
+    """Name the class of each picture; say "unsure" where the model does not know."""
+    import sys
+
+    from saccade import files
+    from saccade.cli import predictions
+    from saccade.predict import find_pictures, load
+
+    classifier = load(model)
+    found = classifier.predict_files(find_pictures(pictures))
+    if output is None:
+        failed = predictions.write(sys.stdout, found, form, classifier.classes)
+    else:
+        with files.atomic_path(output) as temporary, temporary.open("w", newline="") as stream:
+            failed = predictions.write(stream, found, form, classifier.classes)
+    if failed:
+        raise typer.Exit(2)

@@ -1,0 +1,72 @@
+"""Predictions as a table, as CSV or as JSON, written picture by picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from saccade.predict import Prediction
+
+
+def write(
+    stream: TextIO, predictions: Iterable[Prediction], form: str, classes: tuple[str, ...]
+) -> int:
+    """Write the predictions to `stream` as they come; return how many pictures failed."""
+    if form == "json":
+        return _write_json(stream, predictions)
+    if form == "csv":
+        return _write_csv(stream, predictions, classes)
+    return _write_table(stream, predictions)
+
+
+def _write_json(stream: TextIO, predictions: Iterable[Prediction]) -> int:
+    failed = 0
+    stream.write("[")
+    for number, prediction in enumerate(predictions):
+        failed += prediction.error is not None
+        stream.write((",\n " if number else "\n ") + json.dumps(_entry(prediction)))
+    stream.write("\n]\n")
+    return failed
+
+
+def _entry(prediction: Prediction) -> dict[str, object]:
+    if prediction.error is not None:
+        return {"path": prediction.path, "error": prediction.error}
+    return {
+        "path": prediction.path,
+        "label": prediction.label,
+        "probability": prediction.probability,
+        "unsure": prediction.unsure,
+        "probabilities": dict(prediction.probabilities),
+    }
+
+
+def _write_csv(stream: TextIO, predictions: Iterable[Prediction], classes: tuple[str, ...]) -> int:
+    failed = 0
+    table = csv.writer(stream)
+    table.writerow(["path", "label", "probability", "unsure", "error", *classes])
+    for prediction in predictions:
+        failed += prediction.error is not None
+        if prediction.error is not None:
+            table.writerow([prediction.path, "", "", "", prediction.error, *("" for _ in classes)])
+            continue
+        shares = [f"{prediction.probabilities[name]:.6f}" for name in classes]
+        row = [prediction.path, prediction.label, f"{prediction.probability:.6f}"]
+        table.writerow([*row, str(prediction.unsure).lower(), "", *shares])
+    return failed
+
+
+def _write_table(stream: TextIO, predictions: Iterable[Prediction]) -> int:
+    failed = 0
+    for prediction in predictions:
+        failed += prediction.error is not None
+        if prediction.error is not None:
+            stream.write(f"{prediction.path}  cannot be used: {prediction.error}\n")
+            continue
+        doubt = "  unsure" if prediction.unsure else ""
+        share = f"{100 * (prediction.probability or 0):5.1f} %"
+        stream.write(f"{prediction.path}  {share}  {prediction.label}{doubt}\n")
+    return failed

@@ -1,0 +1,57 @@
+"""``saccade train``: from pictures to a classifier with an honest report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder of class folders, an archive or a table of them, or digits, "
+            "fashion-mnist, mnist, cifar10.",
+        ),
+    ] = None,
+    test: Annotated[str | None, typer.Option(help="Pictures kept for the final score.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for the whole run, such as 90s, 5m, 1h. [default: 5m]")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data, not a time.")] = None,
+    model: Annotated[
+        str, typer.Option(help="auto, a tutorial's network (t5), FILE.keras or module:function.")
+    ] = "auto",
+    name: Annotated[str | None, typer.Option(help="The run's name under --out.")] = None,
+    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    seed: Annotated[int, typer.Option(help="The same seed splits and trains the same.")] = 0,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Train on DATA and judge the result once on pictures it never saw."""
+    from saccade import progress, recipe
+    from saccade.cli.words import answer
+
+    with progress.for_terminal() as shown:
+        run = recipe.train(
+            data,
+            test=test,
+            budget=budget,
+            epochs=epochs,
+            model=model,
+            name=name,
+            out=out,
+            seed=seed,
+            resume=resume,
+            progress=shown,
+        )
+    if as_json:
+        typer.echo(json.dumps(run.to_json(), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(answer(run))

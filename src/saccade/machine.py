@@ -1,0 +1,38 @@
+"""What machine this is, in words, for provenance and for `saccade info`."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe_machine() -> str:
+    """Return such as ``Linux x86_64, AMD EPYC, 2 cores, 23 GiB``."""
+    parts = [f"{platform.system()} {platform.machine()}", _processor()]
+    parts += [f"{usable_cores()} cores", _memory()]
+    return ", ".join(part for part in parts if part)
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _memory() -> str:
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return ""
+    return f"{size / 2**30:.0f} GiB"

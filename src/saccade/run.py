@@ -1,0 +1,200 @@
+"""One training run: a folder that holds everything that came of it.
+
+runs/<name>/
+  started.json       what was asked, so that a stopped run can go on
+  checkpoint/        where training stands; gone once the run is finished
+  index.parquet      one row a picture: label, part, digest, flags, why it was left out
+  predictions.parquet  what the finished model says of every validation and test picture
+  gallery.npz        the pictures that the report shows, at training size
+  model.saccade      the classifier: the one file to ship
+  report.html        the report
+  run.json           every figure and setting; written last: a run that has it is finished
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from saccade.errors import DataError, SettingsError
+from saccade.evaluation import Evaluation
+
+VERSION: Final = 1
+FINISHED: Final = "run.json"
+STARTED: Final = "started.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """How many pictures a run used, by part, and how many it left out."""
+
+    train: int
+    validation: int
+    test: int
+    left_out: int
+
+    @property
+    def used(self) -> int:
+        """Pictures in any part."""
+        return self.train + self.validation + self.test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A finished training run; `to_json` is ``run.json`` and what ``train --json`` prints."""
+
+    folder: Path
+    created: str  # ISO 8601, UTC
+    classes: tuple[str, ...]
+    test: Evaluation
+    images: Images
+    seconds: Mapping[str, float]  # by stage, and "total"
+    settings: Mapping[str, Any]  # what the user asked
+    plan: Mapping[str, Any]  # what was derived from it
+    fit: Mapping[str, Any]  # history, best epoch, precision, whether compiled, notes
+    provenance: Mapping[str, Any]  # versions, machine, data digest
+    layers: tuple[Mapping[str, Any], ...]  # name, output shape and parameters, in order
+    reliability: tuple[Mapping[str, float], ...]  # confidence against accuracy, in bins
+    gallery: tuple[Mapping[str, Any], ...]  # one entry a picture in gallery.npz
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The run's name: its folder's."""
+        return self.folder.name
+
+    @property
+    def model(self) -> Path:
+        """The bundle."""
+        return self.folder / "model.saccade"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.folder / "report.html"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the run as a document of version 1; docs/results.md describes it."""
+        return {
+            "version": VERSION,
+            "run": str(self.folder),
+            "model": str(self.model),
+            "report": str(self.report),
+            "created": self.created,
+            "classes": list(self.classes),
+            "test": self.test.to_json(),
+            "images": {
+                "used": self.images.used,
+                "left_out": self.images.left_out,
+                "train": self.images.train,
+                "validation": self.images.validation,
+                "test": self.images.test,
+            },
+            "seconds": dict(self.seconds),
+            "settings": dict(self.settings),
+            "plan": dict(self.plan),
+            "fit": dict(self.fit),
+            "provenance": dict(self.provenance),
+            "layers": [dict(layer) for layer in self.layers],
+            "reliability": [dict(row) for row in self.reliability],
+            "gallery": [dict(entry) for entry in self.gallery],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, folder: Path, document: Mapping[str, Any]) -> Run:
+        """Read what `to_json` wrote, for a run that may have moved to `folder` since."""
+        images = document["images"]
+        return cls(
+            folder=folder,
+            created=document["created"],
+            classes=tuple(document["classes"]),
+            test=Evaluation.from_json(document["test"]),
+            images=Images(
+                train=images["train"],
+                validation=images["validation"],
+                test=images["test"],
+                left_out=images["left_out"],
+            ),
+            seconds=document["seconds"],
+            settings=document["settings"],
+            plan=document["plan"],
+            fit=document["fit"],
+            provenance=document["provenance"],
+            layers=tuple(document["layers"]),
+            reliability=tuple(document["reliability"]),
+            gallery=tuple(document["gallery"]),
+            notes=tuple(document["notes"]),
+        )
+
+
+def open_run(folder: Path | str) -> Run:
+    """Read a finished run.
+
+    Raises SettingsError where the folder holds no finished run, DataError where its ``run.json``
+    is damaged or of a newer version.
+    """
+    folder = Path(folder)
+    if not (folder / FINISHED).is_file():
+        if (folder / STARTED).is_file():
+            raise SettingsError(
+                f"{folder} is not finished; go on with `saccade train --resume {folder}`"
+            )
+        raise SettingsError(f"{folder} is not a run's folder: it holds no {FINISHED}")
+    document = read_document(folder / FINISHED)
+    try:
+        return Run.from_json(folder, document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder / FINISHED} is damaged: {error!r}; train again") from error
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read one of a run's JSON documents, its version checked; raise DataError where damaged."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}; train again") from error
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise DataError(
+            f"{path} is not of version {VERSION}; read it with the Saccade that wrote it"
+        )
+    return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEntry:
+    """One line of the list of runs; `run` is None where it was not finished."""
+
+    folder: Path
+    run: Run | None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as it stands in ``runs --json``."""
+        entry: dict[str, Any] = {"run": str(self.folder), "finished": self.run is not None}
+        if self.run is not None:
+            entry["accuracy"] = self.run.test.accuracy.to_json()
+            entry["created"] = self.run.created
+            entry["model"] = str(self.run.model)
+        return entry | ({"error": self.error} if self.error else {})
+
+
+def list_runs(out: Path) -> tuple[RunEntry, ...]:
+    """Return the runs under a folder, oldest first; damaged ones with their error."""
+    if not out.is_dir():
+        return ()
+    folders = [path for path in out.iterdir() if (path / STARTED).is_file()]
+    folders.sort(key=lambda path: ((path / STARTED).stat().st_mtime, path.name))
+    return tuple(_entry(folder) for folder in folders)
+
+
+def _entry(folder: Path) -> RunEntry:
+    if not (folder / FINISHED).is_file():
+        return RunEntry(folder=folder, run=None)
+    try:
+        return RunEntry(folder=folder, run=open_run(folder))
+    except DataError as error:
+        return RunEntry(folder=folder, run=None, error=str(error))
