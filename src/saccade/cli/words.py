@@ -62,6 +62,6 @@ def _figures(test: Evaluation) -> list[str]:
         return [*lines, 'Sure      of nothing: every picture is answered with "unsure"']
     return [
         *lines,
-        f"Sure      of {percent(sure.answered)} of the pictures, those at {100 * sure.threshold:.0f} "
-        f"% and above; of these {percent(sure.error_rate)} are wrong",
+        f"Sure      of {percent(sure.answered)} of the pictures, those at "
+        f"{100 * sure.threshold:.0f} % and above; of these {percent(sure.error_rate)} are wrong",
     ]
