@@ -1,1 +1,31 @@
-"""."""
+"""Models: the tutorials' networks, our compact family, the user's own; nothing heavy on import."""
+
+from saccade.models.backend import engine_name, load_keras
+from saccade.models.catalogue import (
+    AUTO,
+    MODEL_NAMES,
+    build_model,
+    check_name,
+    wanted_input_shape,
+)
+from saccade.models.compact import CompactDesign, build_compact, multiply_adds
+from saccade.models.networks import NETWORKS, build_network
+from saccade.models.outputs import OutputKind, output_kind, to_logits
+
+__all__ = [
+    "AUTO",
+    "MODEL_NAMES",
+    "NETWORKS",
+    "CompactDesign",
+    "OutputKind",
+    "build_compact",
+    "build_model",
+    "build_network",
+    "check_name",
+    "engine_name",
+    "load_keras",
+    "multiply_adds",
+    "output_kind",
+    "to_logits",
+    "wanted_input_shape",
+]

@@ -1,0 +1,148 @@
+"""Any model by its name: a tutorial's network, a `.keras` file, or a function of the user's.
+
+`auto` is not built here: its design follows from the data, see `saccade.training.plan`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from saccade.errors import SettingsError
+from saccade.models.backend import load_keras
+from saccade.models.compact import CompactDesign, build_compact
+from saccade.models.networks import NETWORKS, Shape, build_network
+
+AUTO: Final = "auto"
+MODEL_NAMES: Final = (AUTO, *(name for name in NETWORKS if name != "t1"))  # t1 takes no pictures
+
+
+def build_model(
+    name: str, *, input_shape: Shape, num_classes: int, design: CompactDesign | None = None
+) -> Any:
+    """Return a Keras model from pixels (N, H, W, C), 0 to 255, to one output a class.
+
+    `name` is ``"auto"`` (with its `design`), one of `MODEL_NAMES`, a ``.keras`` file, or
+    ``"module:function"`` with ``function(input_shape, num_classes) -> keras.Model``; for two
+    classes a single sigmoid serves too. Raises SettingsError for anything that does not give a
+    model fit for these pictures and classes.
+    """
+    if name == AUTO:
+        if design is None:
+            raise ValueError("the model 'auto' is built from a design")
+        return build_compact(design, input_shape=input_shape, num_classes=num_classes)
+    if _is_file(name):
+        model = _load_file(Path(name))
+    elif ":" in name:
+        model = _call_function(name, input_shape, num_classes)
+    elif name in MODEL_NAMES:
+        return build_network(name, input_shape=input_shape, num_classes=num_classes)
+    else:
+        raise SettingsError(_unknown(name))
+    _check(model, name, input_shape=input_shape, num_classes=num_classes)
+    return model
+
+
+def check_name(name: str) -> None:
+    """Raise SettingsError for a name that no model has; cheap, and without keras."""
+    if _is_file(name):
+        _check_file(Path(name))
+    elif ":" not in name and name not in MODEL_NAMES:
+        raise SettingsError(_unknown(name))
+
+
+def wanted_input_shape(name: str) -> Shape | None:
+    """Return the (height, width, channels) that a ``.keras`` file asks for; None where free."""
+    if not _is_file(name):
+        return None
+    shape = _single_shape(_load_file(Path(name)).input_shape)
+    if shape is None or len(shape) != 4 or None in shape[1:]:
+        return None
+    height, width, channels = shape[1:]
+    return height, width, channels
+
+
+def _unknown(name: str) -> str:
+    return (
+        f"no model is called {name!r}; choose from {', '.join(MODEL_NAMES)}, "
+        "or give a .keras file or module:function"
+    )
+
+
+def _is_file(name: str) -> bool:
+    return name.lower().endswith((".keras", ".h5", ".hdf5"))
+
+
+def _check_file(path: Path) -> None:
+    if path.suffix.lower() != ".keras":
+        raise SettingsError(f"{path} is an old format; save the model as a .keras file")
+    if not path.is_file():
+        raise SettingsError(f"no file {path}; give the path of a .keras file")
+
+
+def _load_file(path: Path) -> Any:
+    """Load with Keras's safe mode on, so that a file cannot bring code of its own to run."""
+    _check_file(path)
+    keras = load_keras()
+    try:
+        return keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # any content may fail in any way: the file is at fault
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise SettingsError(f"cannot load the model {path}: {reason[:300]}") from error
+
+
+def _call_function(name: str, input_shape: Shape, num_classes: int) -> Any:
+    function = _find_function(name)
+    model = function(input_shape, num_classes)
+    if not isinstance(model, load_keras().Model):
+        raise SettingsError(f"{name} returned {type(model).__name__}; it must return a keras.Model")
+    return model
+
+
+def _find_function(name: str) -> Callable[[Shape, int], Any]:
+    """Import ``module:function``, also from the current folder, as ``python -m`` would."""
+    module_name, _, function_name = name.partition(":")
+    folder = str(Path.cwd())
+    added = folder not in sys.path
+    load_keras()  # so that the user's `import keras` finds the backend already chosen
+    if added:
+        sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError, TypeError) as error:
+        raise SettingsError(f"cannot import {module_name!r} of {name!r}: {error}") from error
+    finally:
+        if added:
+            sys.path.remove(folder)
+    function: Callable[[Shape, int], Any] | None = getattr(module, function_name, None)
+    if not callable(function):
+        raise SettingsError(f"{module_name!r} has no function {function_name!r}")
+    return function
+
+
+def _check(model: Any, name: str, *, input_shape: Shape, num_classes: int) -> None:
+    """Raise SettingsError unless the model takes these pictures and has an output a class."""
+    wanted = _single_shape(model.input_shape)
+    if wanted is None or len(wanted) != 4:
+        raise SettingsError(
+            f"{name} has the input {model.input_shape}; it must take pictures (N, H, W, C)"
+        )
+    pairs = zip(wanted[1:], input_shape, strict=True)
+    if any(want is not None and want != got for want, got in pairs):
+        raise SettingsError(f"{name} takes pictures {wanted[1:]}, the data gives {input_shape}")
+    given = _single_shape(model.output_shape)
+    fits = given is not None and len(given) == 2 and given[1] is not None
+    if not fits or (given[1] != num_classes and (given[1], num_classes) != (1, 2)):
+        raise SettingsError(
+            f"{name} has the output {model.output_shape}; {num_classes} classes need "
+            f"(None, {num_classes})"
+        )
+
+
+def _single_shape(shape: Any) -> Any:
+    """Return a model's shape where it has one input or output, None where it has several."""
+    is_single = isinstance(shape, tuple) and all(isinstance(n, int | None) for n in shape)
+    return shape if is_single else None

@@ -1,0 +1,114 @@
+"""Our own family of small convolutional networks, which `auto` trains from scratch.
+
+>>> design = CompactDesign(stem_stride=1, widths=(32, 64, 128), depth=1)
+>>> model = build_compact(design, input_shape=(28, 28, 1), num_classes=10)  # doctest: +SKIP
+
+A stage is a 3×3 convolution, a 2×2 max pooling, batch normalisation and ReLU, in this order:
+pooling first leaves a quarter of the numbers to normalise. `depth` adds pairs of convolutions with
+a shortcut around each pair, which is what lets more layers learn in few epochs (He et al.,
+"Deep residual learning", 2016). Photographs first pass a strided convolution, since full
+resolution costs most and says least. The head sees the mean and the maximum of each feature map:
+the mean is smooth, the maximum finds a small thing in a large picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from saccade.models.backend import load_keras
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactDesign:
+    """The size of one member of the family."""
+
+    stem_stride: int  # 1: no stem; 2: a convolution of this stride before the stages
+    widths: tuple[int, ...]  # feature maps of each stage; every stage halves the side
+    depth: int  # residual pairs in each stage but the first; 0 is one convolution a stage
+    dropout: float = 0.0  # share of the head's inputs set to zero while training
+
+    def __post_init__(self) -> None:
+        if not self.widths or min(self.widths) < 1 or self.depth < 0 or self.stem_stride < 1:
+            raise ValueError(f"a design has stages, each with a width, got {self!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the design as a JSON document."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> CompactDesign:
+        """Read what `to_json` wrote."""
+        return cls(**{**document, "widths": tuple(document["widths"])})
+
+
+def multiply_adds(design: CompactDesign, input_shape: Shape) -> int:
+    """Return the multiplications of one picture's forward pass, convolutions and head."""
+    height, width, channels = input_shape
+    total = 0
+    if design.stem_stride > 1:
+        height, width = -(-height // design.stem_stride), -(-width // design.stem_stride)
+        stem_width = _stem_width(design)
+        total += height * width * 9 * channels * stem_width
+        channels = stem_width
+    for stage, maps in enumerate(design.widths):
+        total += height * width * 9 * channels * maps
+        height, width, channels = height // 2, width // 2, maps
+        total += 2 * _pairs(design, stage) * height * width * 9 * maps * maps
+    return total
+
+
+def build_compact(design: CompactDesign, *, input_shape: Shape, num_classes: int) -> Any:
+    """Return the network as a Keras model from pixels (0 to 255) to logits, not compiled."""
+    keras = load_keras()
+    layers = keras.layers
+    inputs = keras.Input(input_shape)
+    maps = layers.Rescaling(1 / 64, offset=-2.0)(inputs)  # about mean 0, deviation 1
+    if design.stem_stride > 1:
+        stride = design.stem_stride
+        maps = _convolution(_stem_width(design), strides=stride, name="stem")(maps)
+        maps = layers.ReLU()(layers.BatchNormalization()(maps))
+    for stage, width in enumerate(design.widths):
+        maps = _convolution(width, name=f"stage{stage + 1}")(maps)
+        maps = layers.MaxPooling2D(2)(maps)
+        maps = layers.ReLU()(layers.BatchNormalization()(maps))
+        for pair in range(_pairs(design, stage)):
+            maps = _residual_pair(maps, width, name=f"stage{stage + 1}_pair{pair + 1}")
+    mean, largest = layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps)
+    features = layers.Concatenate()([mean, largest])
+    if design.dropout:
+        features = layers.Dropout(design.dropout)(features)
+    outputs = layers.Dense(num_classes, name="logits")(features)
+    return keras.Model(inputs, outputs, name="compact")
+
+
+def _stem_width(design: CompactDesign) -> int:
+    return max(8, design.widths[0] // 2)
+
+
+def _pairs(design: CompactDesign, stage: int) -> int:
+    """The first stage works at the highest resolution, so pairs there would cost the most."""
+    return design.depth if stage else 0
+
+
+def _convolution(width: int, *, name: str, strides: int = 1) -> Any:
+    return load_keras().layers.Conv2D(
+        width,
+        3,
+        strides=strides,
+        padding="same",
+        use_bias=False,  # batch normalisation follows, and has its own
+        kernel_initializer="he_normal",
+        name=name,
+    )
+
+
+def _residual_pair(maps: Any, width: int, *, name: str) -> Any:
+    layers = load_keras().layers
+    change = _convolution(width, name=f"{name}a")(maps)
+    change = layers.ReLU()(layers.BatchNormalization()(change))
+    change = layers.BatchNormalization()(_convolution(width, name=f"{name}b")(change))
+    return layers.ReLU()(layers.Add()([maps, change]))

@@ -1,0 +1,51 @@
+"""What a model's last layer gives, and how to turn it into logits: one column a class.
+
+The rest of Saccade (calibration, bundle, figures) speaks logits only. Log-probabilities serve as
+logits, since softmax gives the probabilities back.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.models.backend import load_keras
+
+OutputKind = Literal["logits", "softmax", "sigmoid"]
+
+# The smallest probability told apart from 0: float32 rounds 1 - p to 1 below it.
+_SMALLEST: Final = 1e-7
+
+
+def output_kind(model: Any) -> OutputKind:
+    """Return what a Keras model's output is: ``"logits"``, ``"softmax"`` or ``"sigmoid"``."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs:  # a subclassed model shows no graph; logits is what its author would export
+        return "logits"
+    operation = outputs[0]._keras_history.operation
+    if isinstance(operation, load_keras().Model):  # a whole model used as the last layer
+        return output_kind(operation)
+    if type(operation).__name__ == "Softmax":
+        return "softmax"
+    name = getattr(getattr(operation, "activation", None), "__name__", "")
+    if name == "softmax":
+        return "softmax"
+    return "sigmoid" if name == "sigmoid" else "logits"
+
+
+def to_logits(outputs: npt.NDArray[Any], kind: OutputKind) -> npt.NDArray[np.float32]:
+    """Return (N, C) logits for a model's outputs; one column becomes the two classes (0, z).
+
+    `outputs` is (N, C), or (N, 1) where one number tells the second class from the first.
+    """
+    values = np.asarray(outputs, dtype=np.float32)
+    if kind == "softmax":
+        return np.log(np.clip(values, _SMALLEST, 1.0))
+    if kind == "sigmoid":
+        inside = np.clip(values, _SMALLEST, 1 - _SMALLEST)
+        values = np.log(inside) - np.log1p(-inside)
+    if values.shape[1] > 1:
+        return values
+    return np.concatenate([np.zeros_like(values), values], axis=1)
