@@ -27,7 +27,3 @@ def test_backend_is_torch_where_the_user_chose_none() -> None:
 def test_backend_that_is_missing_names_its_extra() -> None:
     assert "pip install 'saccade[train]'" in run("keras", None).stderr
     assert "pip install 'saccade[tensorflow]'" in run("tensorflow", "tensorflow").stderr
-
-
-def test_backend_that_the_user_chose_is_kept() -> None:
-    assert run("jax", "numpy").stdout.strip() == "numpy"
