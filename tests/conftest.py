@@ -1,0 +1,29 @@
+"""What every test starts from: an own cache and no settings of the person who runs it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Keep the tests' caches out of the user's; data sets stay where the variable points."""
+    before = os.environ.get("SACCADE_CACHE")
+    os.environ["SACCADE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["SACCADE_CACHE"]
+    else:
+        os.environ["SACCADE_CACHE"] = before
+
+
+@pytest.fixture
+def datasets() -> Path:
+    """The folder of real data sets; the test skips where there is none."""
+    folder = os.environ.get("SACCADE_DATASETS")
+    if not folder:
+        pytest.skip("SACCADE_DATASETS is not set: no real data at hand")
+    return Path(folder)
