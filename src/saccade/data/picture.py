@@ -52,6 +52,19 @@ from saccade.data.raster import (
     with_image,
 )
 
+__all__ = [
+    "MAX_SIDE_PX",
+    "PAD_VALUE",
+    "PICTURE_SUFFIXES",
+    "Decoded",
+    "Facts",
+    "Fit",
+    "Payload",
+    "Pixels",
+    "Preprocessing",
+    "inspect",
+]
+
 Fit = Literal["pad", "stretch"]
 
 MAX_SIDE_PX: Final = 4096  # of training pixels
