@@ -1,0 +1,72 @@
+"""Whether pictures may be mirrored: asked of the training pictures themselves.
+
+Mirroring helps with photographs and ruins digits, letters and arrows; neither colour nor size tells
+which is which. Within each class, every picture looks for its nearest neighbour among the others as
+they are and among the others mirrored. Where the class looks the same in a mirror, both are nearest
+equally often; digits find the unmirrored one almost always. Only a share near one half, of enough
+pictures to be sure, allows mirroring.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+_MOST_PICTURES: Final = 2_000
+_THUMBNAIL_SIDE: Final = 12
+_MOST_SHARE: Final = 0.58  # upper end of the 95 % range of the share that still allows mirroring
+
+
+def unmirrored_share(
+    pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], *, seed: int
+) -> tuple[float, int]:
+    """Return how often the nearest of the same class is unmirrored, and of how many pictures.
+
+    `pixels` is (N, H, W, C); ties count half. A class with one picture says nothing.
+    """
+    random = np.random.default_rng(seed)
+    chosen = np.sort(random.permutation(len(pixels))[:_MOST_PICTURES])
+    thumbnails = _thumbnails(np.asarray(pixels[chosen]))
+    mirrored = thumbnails[:, :, ::-1]
+    flat, flat_mirrored = thumbnails.reshape(len(chosen), -1), mirrored.reshape(len(chosen), -1)
+    wins, count = 0.0, 0
+    for label in np.unique(labels[chosen]):
+        rows = np.flatnonzero(labels[chosen] == label)
+        if len(rows) < 2:
+            continue
+        as_is, in_mirror = flat[rows] @ flat[rows].T, flat[rows] @ flat_mirrored[rows].T
+        for likeness in (as_is, in_mirror):  # a picture is no neighbour of its own
+            np.fill_diagonal(likeness, -np.inf)
+        difference = as_is.max(axis=1) - in_mirror.max(axis=1)
+        wins += float(np.sum(difference > 1e-6) + 0.5 * np.sum(np.abs(difference) <= 1e-6))
+        count += len(rows)
+    return (wins / count if count else 1.0), count
+
+
+def may_mirror(share: float, count: int) -> bool:
+    """Return whether the share, with its 95 % range, is near enough to one half."""
+    return count > 0 and share + 2 * float(np.sqrt(0.25 / count)) < _MOST_SHARE
+
+
+def _thumbnails(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Return grey thumbnails of mean 0 and length 1, (N, 12, 12) or the smaller side there is."""
+    _, height, width, channels = pixels.shape
+    grey = pixels.mean(axis=3, dtype=np.float32) if channels > 1 else pixels[..., 0]
+    thumbnails = _averaging(height) @ grey.astype(np.float32) @ _averaging(width).T
+    thumbnails -= thumbnails.mean(axis=(1, 2), keepdims=True)
+    length = np.sqrt((thumbnails**2).sum(axis=(1, 2), keepdims=True))
+    scaled: npt.NDArray[np.float32] = thumbnails / np.maximum(length, 1e-6)
+    return scaled
+
+
+def _averaging(side: int) -> npt.NDArray[np.float32]:
+    """Return the matrix that averages `side` pixels to at most 12, by the area each covers.
+
+    It is the same read backwards, so a mirrored picture has the mirrored thumbnail.
+    """
+    num = min(side, _THUMBNAIL_SIDE)
+    starts, pixel = np.arange(num)[:, None] * side / num, np.arange(side)[None, :]
+    overlap = np.minimum(starts + side / num, pixel + 1) - np.maximum(starts, pixel)
+    return (np.maximum(overlap, 0) * num / side).astype(np.float32)

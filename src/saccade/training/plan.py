@@ -1,0 +1,266 @@
+"""One dial, derived settings: from what the data is and how long there is, to how to train.
+
+`derive_plan` is pure: equal facts give an equal plan, which is printed and stored. Nothing in it
+knows a data set by name, and no fact comes from a test picture.
+
+How the size follows. A picture costs 6 operations a multiplication (forward, and backward twice) on
+a machine that sustains a measured rate. Bigger networks and bigger pictures learn more from each
+picture but are shown fewer; of the family's members, the largest is taken that still gets the
+epochs it needs. With epochs in place of a budget the same rule is asked for five minutes on a
+nominal machine, so that the plan, and with it the result, repeats on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
+
+from saccade.models.compact import CompactDesign, multiply_adds
+from saccade.training.augment import Augmentation
+
+Recipe = Literal["auto", "own"]
+
+_SIDES_PX: Final = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
+_KEPT_SIDE_PX: Final = 64  # pictures of one size up to here are used as they are
+_STEM_SIDE_PX: Final = 64  # from here on the first convolution has stride 2
+_LAST_SIDE_PX: Final = 3  # the side of the last feature map, at least
+# Width of the first stage and residual pairs, from cheap to dear.
+_LADDER: Final = ((16, 0), (24, 0), (32, 0), (32, 1), (48, 1), (64, 1), (64, 2), (96, 2), (128, 2))
+_WIDEST: Final = 512
+_NOMINAL_GIGAFLOPS: Final = 100.0
+_NOMINAL_BUDGET_S: Final = 300.0
+_SUSTAINED: Final = 0.3  # of the measured rate of a matrix product, while training
+_COMPILE_S: Final = 12.0  # what compiling takes, cold, at most
+_COMPILE_FROM_S: Final = 20.0  # a shorter budget trains without
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the plan follows from; picture sizes from the headers of training pictures alone."""
+
+    width_px: int  # median
+    height_px: int  # median
+    same_size: bool  # all pictures have this size
+    channels: int  # 1 where all are grey, else 3
+    num_classes: int
+    num_train: int  # pictures to train on, about
+    budget_s: float | None  # time for training; None where epochs are given
+    epochs: int | None
+    gigaflops: float = _NOMINAL_GIGAFLOPS  # 10^9 operations a second of a large matrix product
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.budget_s is None) == (self.epochs is None):
+            raise ValueError("facts hold a budget or a number of epochs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPlan:
+    """Everything that training does, decided before it begins."""
+
+    height_px: int
+    width_px: int
+    channels: int
+    fit: Literal["pad", "stretch"]
+    recipe: Recipe  # "auto": ours; "own": the compiled model's own optimizer and loss
+    design: CompactDesign | None  # None unless the model is `auto`
+    batch_size: int
+    learning_rate: float  # the peak of the one cycle; for "own", the optimizer's rate is used
+    weight_decay: float
+    label_smoothing: float
+    augmentation: Augmentation  # its flip is done only where the pictures look alike mirrored
+    averaging: float  # share of the work over which weights are averaged; 0 is not at all
+    max_epochs: int
+    patience: int  # epochs without a lower validation loss before training stops
+    budget_s: float | None
+    compile: bool
+    seed: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the pictures that the network takes."""
+        return self.height_px, self.width_px, self.channels
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as a JSON document; `from_json` reads it back, equal."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> TrainPlan:
+        """Read what `to_json` wrote."""
+        design = document["design"]
+        return cls(
+            **{
+                **document,
+                "design": None if design is None else CompactDesign.from_json(design),
+                "augmentation": Augmentation.from_json(document["augmentation"]),
+            }
+        )
+
+    def summary(self) -> str:
+        """Return the plan in one line."""
+        size = f"{self.width_px}×{self.height_px} px × {self.channels}"
+        parts = [size]
+        if self.design is not None:
+            widths = "-".join(str(width) for width in self.design.widths)
+            parts.append(f"network {widths}, {self.design.depth} residual pairs a stage")
+        parts.append(f"batches of {self.batch_size}")
+        parts.append(f"at most {self.max_epochs} epochs")
+        if self.budget_s is not None:
+            parts.append(f"{self.budget_s:.0f} s")
+        return ", ".join(parts)
+
+
+def derive_plan(
+    facts: Facts, *, model: str = "auto", input_shape: tuple[int, ...] | None = None
+) -> TrainPlan:
+    """Return the plan for a model by name; `input_shape` where the model's file fixes it."""
+    batch_size = _batch_size(facts.num_train)
+    design, height, width = _choose_network(facts)
+    if model != "auto":
+        height, width = _picture_size_for_own(facts)
+    channels = facts.channels
+    if input_shape is not None:
+        height, width, channels = input_shape
+    max_epochs = facts.epochs or _most_epochs(facts.num_train, batch_size)
+    plan = TrainPlan(
+        height_px=height,
+        width_px=width,
+        channels=channels,
+        fit="pad",
+        recipe="auto",
+        design=design,
+        batch_size=batch_size,
+        learning_rate=_learning_rate(batch_size),
+        weight_decay=0.02,
+        label_smoothing=0.1,
+        augmentation=_augmentation(min(height, width)),
+        averaging=0.05,
+        max_epochs=max_epochs,
+        patience=_patience(max_epochs),
+        budget_s=facts.budget_s,
+        compile=_pays_to_compile(facts),
+        seed=facts.seed,
+    )
+    return plan if model == "auto" else _own(plan)
+
+
+def _own(plan: TrainPlan) -> TrainPlan:
+    """Return the plan for a model that brings its own optimizer and loss: nothing is added."""
+    return replace(
+        plan,
+        recipe="own",
+        design=None,
+        label_smoothing=0.0,
+        weight_decay=0.0,
+        augmentation=Augmentation(),
+        averaging=0.0,
+        batch_size=min(plan.batch_size, 32),  # as the tutorials have it
+        patience=max(5, min(20, plan.max_epochs // 5)),
+    )
+
+
+def _choose_network(facts: Facts) -> tuple[CompactDesign, int, int]:
+    """Return the design and the picture's height and width; see the module's docstring."""
+    sizes = _sizes(facts)
+    for height, width in reversed(sizes[1:]):
+        if _gets_its_epochs(facts, _design(facts, _LADDER[2], height, width), height, width):
+            break
+    else:
+        height, width = sizes[0]
+    chosen = _design(facts, _LADDER[0], height, width)
+    for rung in _LADDER[1:]:
+        design = _design(facts, rung, height, width)
+        if _gets_its_epochs(facts, design, height, width):
+            chosen = design
+    return chosen, height, width
+
+
+def _sizes(facts: Facts) -> list[tuple[int, int]]:
+    """Return the (height, width) to choose from, smallest first; never above the median's."""
+    longest = max(facts.height_px, facts.width_px)
+    if facts.same_size and longest <= _KEPT_SIDE_PX:
+        return [(facts.height_px, facts.width_px)]
+    sides = [side for side in _SIDES_PX if side <= longest] or [longest]
+    return [(side, side) for side in sides]
+
+
+def _design(facts: Facts, rung: tuple[int, int], height: int, width: int) -> CompactDesign:
+    """Return the family's member of this rung for pictures of this size."""
+    base, depth = rung
+    side = min(height, width)
+    stride = 2 if side >= _STEM_SIDE_PX else 1
+    side = -(-side // stride)
+    num_stages = max(1, int(math.log2(max(side / _LAST_SIDE_PX, 2))))
+    widths = tuple(min(base * 2**stage, max(base, _WIDEST)) for stage in range(num_stages))
+    return CompactDesign(stem_stride=stride, widths=widths, depth=depth)
+
+
+def _gets_its_epochs(facts: Facts, design: CompactDesign, height: int, width: int) -> bool:
+    """Return whether time allows this network the epochs that one of its cost needs."""
+    smallest = multiply_adds(
+        _design(facts, _LADDER[0], height, width), (height, width, facts.channels)
+    )
+    cost = multiply_adds(design, (height, width, facts.channels))
+    budget_s, gigaflops = _NOMINAL_BUDGET_S, _NOMINAL_GIGAFLOPS
+    if facts.budget_s is not None:
+        compiling_s = _COMPILE_S if _pays_to_compile(facts) else 0.0
+        budget_s, gigaflops = facts.budget_s - compiling_s, facts.gigaflops
+    operations = max(budget_s, 1.0) * gigaflops * 1e9 * _SUSTAINED
+    epochs = operations / (6 * cost * facts.num_train)
+    return epochs >= _needed_epochs(facts.num_train) * math.sqrt(cost / smallest)
+
+
+def _needed_epochs(num_train: int) -> float:
+    """Return the epochs that the smallest network needs: fewer pictures are shown more often."""
+    pictures_shown = 30_000 * (num_train / 1_500) ** 0.4
+    return pictures_shown / num_train
+
+
+def _most_epochs(num_train: int, batch_size: int) -> int:
+    """Return the epochs after which more time would only be spent, not used."""
+    steps_per_epoch = max(1, num_train // batch_size)
+    return max(60, min(1_000, math.ceil(2_000 / steps_per_epoch)))
+
+
+def _patience(max_epochs: int) -> int:
+    """A rate still high can hide progress, so wait a good part of the plan."""
+    return max(8, max_epochs // 3)
+
+
+def _batch_size(num_train: int) -> int:
+    """Return the power of two, 16 to 128, that makes some 30 steps an epoch or more."""
+    wanted = max(num_train / 30, 1)
+    return int(min(128, max(16, 2 ** round(math.log2(wanted)))))
+
+
+def _learning_rate(batch_size: int) -> float:
+    """Return the peak rate; noise of the gradient falls with the root of the batch."""
+    return 6e-3 * math.sqrt(batch_size / 128)
+
+
+def _augmentation(side: int) -> Augmentation:
+    """Return changes that fit the size: tiny pictures move little, photographs also zoom."""
+    if side < 16:
+        return Augmentation(shift=0.07)
+    if side < _STEM_SIDE_PX:
+        return Augmentation(shift=0.08, flip=True)
+    return Augmentation(shift=0.05, zoom=0.3, flip=True, light=0.2)
+
+
+def _pays_to_compile(facts: Facts) -> bool:
+    return facts.budget_s is None or facts.budget_s >= _COMPILE_FROM_S
+
+
+def _picture_size_for_own(facts: Facts) -> tuple[int, int]:
+    """Return the size for a model of someone else's: the pictures' own, at most 150 px.
+
+    150 px is what the tutorials resize photographs to.
+    """
+    longest = max(facts.height_px, facts.width_px)
+    if facts.same_size and longest <= _KEPT_SIDE_PX:
+        return facts.height_px, facts.width_px
+    side = min(longest, 150)
+    return side, side
