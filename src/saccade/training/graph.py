@@ -1,0 +1,210 @@
+"""A Keras model as a flat list of PyTorch calls on the model's own weights.
+
+Keras runs a model by walking its graph and entering every layer anew at every step. Here the graph
+is walked once; what remains is a list of twins (see `twins`) and, where there is no twin, of the
+layers themselves. Nothing is cloned and no weight is copied: the model that is trained is the
+user's, always up to date, and saved with Keras's own layers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from saccade.models.backend import load_keras
+from saccade.training.twins import Convolution, MaxPooling, activation_of, twin_of
+
+keras = load_keras()
+Tensor = Any  # torch has no type information here
+
+
+class Unsupported(Exception):
+    """The engine cannot train this model; Keras's own ``fit`` can. The message is the reason."""
+
+
+class Graph(torch.nn.Module):  # type: ignore[misc]
+    """Runs a built Sequential or Functional model with one input and one output.
+
+    Raises Unsupported where the model does more than its graph of layers says.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self._calls: list[_Call] = []
+        self._twins = torch.nn.ModuleList()
+        self.num_foreign = 0  # calls that have no twin
+        self.is_random = False  # a call without a twin draws random numbers
+        source = _only_tensor(model, "inputs")
+        self._input_shape, self._input_type = source.shape, _torch_type(source.dtype)
+        slots = {id(source): 0}
+        self._num_slots = 1
+        self._add_nodes(model, slots)
+        self._output = slots[id(_only_tensor(model, "outputs"))]
+        self._move_activations_behind_pooling()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the model's output, in training mode or not as `train` and `eval` have set."""
+        values: list[Any] = [None] * self._num_slots
+        values[0] = self._as_input(x)
+        for call in self._calls:
+            if call.twin is not None:
+                values[call.outputs[0]] = call.twin(values[call.inputs[0]])
+            else:
+                results = call.run(values, self.training)
+                for slot, result in zip(call.outputs, results, strict=True):
+                    values[slot] = result
+        return values[self._output]
+
+    def _as_input(self, x: Tensor) -> Tensor:
+        """Give `x` the type and the rank of the model's input, as Keras does."""
+        rank = len(self._input_shape)
+        if x.ndim == rank + 1 and x.shape[-1] == 1:
+            x = x.squeeze(-1)
+        elif x.ndim == rank - 1 and self._input_shape[-1] == 1:
+            x = x.unsqueeze(-1)
+        return x.to(self._input_type)
+
+    def _add_nodes(self, model: Any, slots: dict[int, int]) -> None:
+        for node in _nodes_in_order(model):
+            inputs = [slots[id(tensor)] for tensor in node.input_tensors]
+            outputs = []
+            for tensor in node.outputs:
+                slots[id(tensor)] = self._num_slots
+                outputs.append(self._num_slots)
+                self._num_slots += 1
+            self._add_call(node, inputs, outputs)
+
+    def _add_call(self, node: Any, inputs: list[int], outputs: list[int]) -> None:
+        operation, twin = node.operation, None
+        _refuse_unusual(operation)
+        if _takes_one_tensor(node):
+            nested = isinstance(operation, keras.Model)
+            twin = Graph(graph_of(operation)) if nested else twin_of(operation)
+        if twin is None:
+            self.num_foreign += 1
+            self.is_random |= any(True for _ in _seed_generators(operation))
+        else:
+            self._twins.append(twin)
+        if isinstance(twin, Graph):
+            self.num_foreign += twin.num_foreign
+            self.is_random |= twin.is_random
+        self._calls.append(_Call(node, twin, inputs, outputs))
+
+    def _move_activations_behind_pooling(self) -> None:
+        """Apply a ReLU after max pooling instead of before: equal, on a quarter of the numbers.
+
+        The largest entry of a window stays the largest, so both the values and, since the ReLU
+        passes either all or nothing of a window's gradient, the gradients are the same.
+        """
+        users: dict[int, list[_Call]] = {}
+        for call in self._calls:
+            for slot in call.inputs:
+                users.setdefault(slot, []).append(call)
+        for call in self._calls:
+            (after, *others) = users.get(call.outputs[0], [None])
+            last = call.outputs[0] == self._output
+            if after is None or others or last or not isinstance(after.twin, MaxPooling):
+                continue
+            if isinstance(call.twin, Convolution) and call.twin.activation is torch.relu:
+                call.twin.activation = activation_of(keras.activations.linear)
+                after.twin.activation = torch.relu
+
+
+class _Call:
+    """One node of the graph: what to call, on the values of which slots, filling which."""
+
+    def __init__(
+        self, node: Any, twin: torch.nn.Module | None, inputs: list[int], outputs: list[int]
+    ) -> None:
+        self.twin, self.inputs, self.outputs = twin, inputs, outputs
+        self._operation = node.operation
+        self._fill = _template(node, inputs)
+        self._has_training = getattr(node.operation, "_call_has_training_arg", False)
+
+    def run(self, values: list[Any], training: bool) -> list[Any]:
+        """Call the operation itself."""
+        args, kwargs = self._fill(values)
+        if self._has_training and kwargs.get("training") is None:
+            kwargs = {**kwargs, "training": training}
+        result = self._operation(*args, **kwargs)
+        return list(keras.tree.flatten(result))
+
+
+def graph_of(model: Any) -> Any:
+    """Return the Functional model that `model` is, or that a Sequential model holds."""
+    if isinstance(model, keras.Sequential):
+        if not model.built or model._functional is None:
+            raise Unsupported("the model is not built")
+        return model._functional
+    functional = type(keras.Model(i := keras.Input((1,)), i))
+    if not isinstance(model, functional) or type(model).call is not functional.call:
+        raise Unsupported(f"{type(model).__name__} has a call of its own")
+    return model
+
+
+def _nodes_in_order(model: Any) -> Iterator[Any]:
+    by_depth = model._nodes_by_depth
+    for depth in sorted(by_depth, reverse=True):
+        yield from (node for node in by_depth[depth] if node.operation and not node.is_input)
+
+
+def _only_tensor(model: Any, side: str) -> Any:
+    tensors = getattr(model, side)
+    if len(tensors) != 1:
+        raise Unsupported(f"the model has {len(tensors)} {side}")
+    return tensors[0]
+
+
+def _takes_one_tensor(node: Any) -> bool:
+    """Whether the node is a plain ``layer(x)``, with nothing but defaults beside."""
+    args, kwargs = node.arguments.args, node.arguments.kwargs
+    one = len(args) == 1 and len(node.input_tensors) == 1 and args[0] is node.input_tensors[0]
+    return one and all(value is None for value in kwargs.values())
+
+
+def _template(node: Any, slots: list[int]) -> Callable[[list[Any]], tuple[tuple[Any, ...], Any]]:
+    """Return a function from the values so far to the arguments of the node's operation."""
+    slot_of = {id(tensor): s for tensor, s in zip(node.input_tensors, slots, strict=True)}
+
+    def filled(argument: Any, values: list[Any]) -> Any:
+        if id(argument) in slot_of:
+            return values[slot_of[id(argument)]]
+        if isinstance(argument, list | tuple):
+            return type(argument)(filled(entry, values) for entry in argument)
+        if isinstance(argument, dict):
+            return {name: filled(entry, values) for name, entry in argument.items()}
+        return argument
+
+    def fill(values: list[Any]) -> tuple[tuple[Any, ...], Any]:
+        arguments = node.arguments
+        return filled(tuple(arguments.args), values), filled(dict(arguments.kwargs), values)
+
+    return fill
+
+
+def _refuse_unusual(operation: Any) -> None:
+    name = type(operation).__name__
+    if not type(operation).__module__.startswith("keras."):
+        raise Unsupported(f"{name} is a layer of your own")
+    masks = isinstance(operation, keras.layers.Masking | keras.layers.RNN)
+    if masks or getattr(operation, "mask_zero", False):
+        raise Unsupported(f"{name} works with masks")
+    if isinstance(operation, keras.layers.Layer):
+        if operation.dtype_policy.name != "float32":
+            raise Unsupported(f"{name} computes in {operation.dtype_policy.name}")
+        if operation.activity_regularizer is not None or isinstance(
+            operation, keras.layers.ActivityRegularization
+        ):
+            raise Unsupported(f"{name} adds a loss of its own")
+
+
+def _seed_generators(operation: Any) -> Iterator[Any]:
+    layers = operation._flatten_layers() if isinstance(operation, keras.layers.Layer) else ()
+    for layer in layers:
+        yield from getattr(layer, "_seed_generators", ())
+
+
+def _torch_type(name: str) -> Any:
+    return getattr(torch, name)

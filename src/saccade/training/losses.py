@@ -1,0 +1,167 @@
+"""Keras's losses as PyTorch functions: the same numbers, in a form that compiles.
+
+The common losses are written out here, to the formula of Keras on PyTorch, clipping included; every
+other loss is the Keras object itself, called as Keras calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from saccade.models.backend import load_keras
+from saccade.training.graph import Unsupported
+
+keras = load_keras()
+Tensor = Any  # torch has no type information here
+Values = Callable[[Tensor, Tensor], Tensor]  # (labels, outputs) (N, C) -> (N,)
+
+
+class Loss:
+    """A loss as a function: (labels, outputs, sample weights or None) -> one number.
+
+    `native` says that it is written in PyTorch here, and so compiles.
+    """
+
+    def __init__(self, loss: Any, *, output_rank: int) -> None:
+        self._loss, self._weight = loss, 1.0
+        self._values = _native(loss) if output_rank == 2 else None
+        self.native = self._values is not None
+        self.takes_classes = self.native and _function(loss) is _SPARSE  # labels are class numbers
+
+    @classmethod
+    def of_compiled(cls, model: Any) -> Loss:
+        """Return the loss that a model was compiled with."""
+        if model._compile_loss is None:
+            raise Unsupported("the model is compiled without a loss")
+        rank = len(model.outputs[0].shape)
+        found = model._compile_loss._flat_losses
+        if found is None:  # no labels were seen yet
+            return cls(as_keras_loss(model.loss), output_rank=rank)
+        if len(found) != 1:
+            raise Unsupported(f"the model has {len(found)} losses")
+        loss = cls(found[0].loss, output_rank=rank)
+        _, _, weight, _ = found[0]
+        loss._weight = 1.0 if weight is None else float(weight)
+        return loss
+
+    def labels(self, y: Tensor) -> Tensor:
+        """Give labels the type in which the loss is computed: once a data set, not once a step."""
+        return y.long() if self.takes_classes else y.float()
+
+    def __call__(self, y: Tensor, outputs: Tensor, sample_weight: Tensor | None) -> Tensor:
+        """Return the batch's loss: the sum of weighted losses over the number of samples."""
+        outputs = outputs.float()
+        if self._values is None:
+            value = self._loss(y, outputs, sample_weight)
+        else:
+            values = self._values(y, outputs)
+            if sample_weight is not None:
+                values = values * sample_weight.reshape(values.shape)
+            value = values.sum() if self._loss.reduction == "sum" else values.mean()
+        return value if self._weight == 1.0 else value * self._weight
+
+
+def as_keras_loss(loss: Any) -> Any:
+    """Return a Keras loss object for a name, a function or a loss."""
+    loss = keras.losses.get(loss)
+    if isinstance(loss, keras.losses.Loss):
+        return loss
+    return _WRAPPER(loss, name=loss.__name__)
+
+
+_WRAPPER = keras.losses.MeanSquaredError.__mro__[1]  # LossFunctionWrapper
+_SPARSE = keras.losses.sparse_categorical_crossentropy
+
+
+def _function(loss: Any) -> Any:
+    return loss.fn if isinstance(loss, _WRAPPER) else None
+
+
+def _native(loss: Any) -> Values | None:
+    build = _BUILDERS.get(_function(loss))
+    plain = loss.reduction in ("sum_over_batch_size", "sum", "mean") and loss.dtype == "float32"
+    return build(**loss._fn_kwargs) if build is not None and plain else None
+
+
+def _sparse_crossentropy(
+    from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
+) -> Values | None:
+    if ignore_class is not None or axis not in (-1, 1):
+        return None
+
+    def values(y: Tensor, outputs: Tensor) -> Tensor:
+        logs = _log_probabilities(outputs, from_logits)
+        return F.nll_loss(logs, y.reshape(-1), reduction="none")
+
+    return values
+
+
+def _crossentropy(
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Values | None:
+    if axis not in (-1, 1):
+        return None
+
+    def values(y: Tensor, outputs: Tensor) -> Tensor:
+        if label_smoothing:
+            y = y * (1.0 - label_smoothing) + label_smoothing / outputs.shape[-1]
+        return -(y * _log_probabilities(outputs, from_logits)).sum(dim=-1)
+
+    return values
+
+
+def _log_probabilities(outputs: Tensor, from_logits: bool) -> Tensor:
+    if from_logits:
+        return torch.log_softmax(outputs, dim=-1)
+    shares = outputs / outputs.sum(dim=-1, keepdim=True)
+    return torch.log(_clip(shares))
+
+
+def _clip(probabilities: Tensor) -> Tensor:
+    epsilon = keras.config.epsilon()
+    return torch.clip(probabilities, epsilon, 1.0 - epsilon)
+
+
+def _binary_crossentropy(
+    from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Values | None:
+    if axis not in (-1, 1):
+        return None
+
+    def values(y: Tensor, outputs: Tensor) -> Tensor:
+        y = y.reshape(outputs.shape)
+        if label_smoothing:
+            y = y * (1.0 - label_smoothing) + 0.5 * label_smoothing
+        if from_logits:
+            return F.binary_cross_entropy_with_logits(outputs, y, reduction="none").mean(dim=-1)
+        return F.binary_cross_entropy(_clip(outputs), y, reduction="none").mean(dim=-1)
+
+    return values
+
+
+def _squared_error() -> Values:
+    return lambda y, outputs: torch.square(outputs - y.reshape(outputs.shape)).mean(dim=-1)
+
+
+def _absolute_error() -> Values:
+    return lambda y, outputs: torch.abs(outputs - y.reshape(outputs.shape)).mean(dim=-1)
+
+
+def _huber(delta: float = 1.0) -> Values:
+    return lambda y, outputs: F.huber_loss(
+        outputs, y.reshape(outputs.shape), reduction="none", delta=delta
+    ).mean(dim=-1)
+
+
+_BUILDERS: dict[Any, Callable[..., Values | None]] = {
+    _SPARSE: _sparse_crossentropy,
+    keras.losses.categorical_crossentropy: _crossentropy,
+    keras.losses.binary_crossentropy: _binary_crossentropy,
+    keras.losses.mean_squared_error: _squared_error,
+    keras.losses.mean_absolute_error: _absolute_error,
+    keras.losses.huber: _huber,
+}

@@ -1,0 +1,178 @@
+"""Keras's optimisers as a few PyTorch calls over all weights at once.
+
+The common ones are written out to Keras's formula; with Keras's own slots (momenta and the like),
+so that training goes on with plain Keras afterwards. Every other optimiser, and every option beyond
+learning rate and weight decay, is Keras's own `apply`: the same numbers, a little slower.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from saccade.models.backend import load_keras
+
+keras = load_keras()
+Tensor = Any  # torch has no type information here
+Rule = Callable[[list[Tensor], list[Tensor], float, int], None]  # (weights, gradients, rate, step)
+
+
+class Update:
+    """Moves a model's trainable variables along their gradients, as `optimizer` says.
+
+    `step` counts updates from 1; the optimizer's own count follows on `write_back`, and its slots
+    are used in place.
+    """
+
+    def __init__(self, optimizer: Any, variables: Sequence[Any]) -> None:
+        if not optimizer.built:
+            optimizer.build(list(variables))
+        self.optimizer = optimizer
+        self._variables = list(variables)
+        self.weights = [variable.value for variable in variables]
+        self.num_updates = int(optimizer._iterations.value)
+        self._rule = _rule_of(optimizer, self._variables)
+        decayed = [v.value for v in self._variables if optimizer._use_weight_decay(v)]
+        self._decayed = decayed if optimizer.weight_decay else []
+        rate = optimizer._learning_rate
+        self._rate_variable = rate.value if isinstance(rate, keras.Variable) else None
+
+    def learning_rate(self) -> float:
+        """Return the rate of the next update."""
+        if self._rate_variable is not None:
+            return float(self._rate_variable)
+        rate = self.optimizer._learning_rate
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            return float(rate(self.num_updates))
+        return float(rate())
+
+    def apply(self, rate: float | None) -> None:
+        """Take one step along the weights' gradients, which are then cleared."""
+        if rate is None:
+            rate = self.learning_rate()
+        with torch.no_grad():
+            if self._rule is None:
+                self._apply_by_keras(rate)
+            else:
+                gradients = [
+                    torch.zeros_like(w) if w.grad is None else w.grad for w in self.weights
+                ]
+                if self._decayed:
+                    torch._foreach_mul_(self._decayed, 1.0 - self.optimizer.weight_decay * rate)
+                self._rule(self.weights, gradients, rate, self.num_updates + 1)
+        self.num_updates += 1
+        for weight in self.weights:
+            weight.grad = None
+
+    def _apply_by_keras(self, rate: float) -> None:
+        if self._rate_variable is not None:
+            self._rate_variable.fill_(rate)
+        self.write_back()
+        self.optimizer.apply([weight.grad for weight in self.weights], self._variables)
+
+    def write_back(self) -> None:
+        """Tell the optimizer how many updates there were."""
+        self.optimizer._iterations.assign(self.num_updates)
+
+    def slots(self) -> list[Tensor]:
+        """Return the optimizer's variables but for its count."""
+        return [variable.value for variable in self.optimizer.variables[1:]]
+
+
+def _rule_of(optimizer: Any, variables: list[Any]) -> Rule | None:
+    """Return the rule of an optimizer that uses no option beyond those written out here."""
+    options = (
+        optimizer.clipnorm,
+        optimizer.clipvalue,
+        optimizer.global_clipnorm,
+        optimizer.loss_scale_factor,
+        optimizer.gradient_accumulation_steps,
+    )
+    special = any(option is not None for option in options) or optimizer.use_ema
+    constrained = any(variable.constraint is not None for variable in variables)
+    if special or constrained or any(variable.dtype != "float32" for variable in variables):
+        return None
+    if isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad:
+        return _adam(optimizer) if _name(optimizer) in ("Adam", "AdamW") else None
+    if _name(optimizer) == "SGD":
+        return _sgd(optimizer)
+    if _name(optimizer) == "RMSprop" and not optimizer.centered:
+        return _rmsprop(optimizer)
+    return None
+
+
+def _name(optimizer: Any) -> str:
+    """Return the class's name where it is Keras's own, else nothing."""
+    kind = type(optimizer)
+    return kind.__name__ if kind.__module__.startswith("keras.") else ""
+
+
+def _adam(optimizer: Any) -> Rule:
+    """Keras adds ε to the uncorrected √v, PyTorch's kernel to the corrected one: hence the scale.
+
+    Kingma & Ba 2015, in the form before their section 2.1.
+    """
+    means = [slot.value for slot in optimizer._momentums]
+    squares = [slot.value for slot in optimizer._velocities]
+    beta_1, beta_2, epsilon = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
+    count = torch.zeros((), dtype=torch.float32, device=means[0].device)
+    counts = [count] * len(means)
+
+    def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
+        count.fill_(step)
+        torch._fused_adam_(
+            weights,
+            gradients,
+            means,
+            squares,
+            [],
+            counts,
+            lr=rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            weight_decay=0.0,
+            eps=epsilon / math.sqrt(1.0 - beta_2**step),
+            amsgrad=False,
+            maximize=False,
+        )
+
+    return rule
+
+
+def _sgd(optimizer: Any) -> Rule:
+    momenta = [slot.value for slot in optimizer.momentums]
+    momentum, nesterov = optimizer.momentum, optimizer.nesterov
+
+    def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
+        if not momentum:
+            torch._foreach_add_(weights, gradients, alpha=-rate)
+            return
+        torch._foreach_mul_(momenta, momentum)
+        torch._foreach_add_(momenta, gradients, alpha=-rate)
+        if nesterov:
+            torch._foreach_add_(weights, gradients, alpha=-rate)
+        torch._foreach_add_(weights, momenta, alpha=momentum if nesterov else 1.0)
+
+    return rule
+
+
+def _rmsprop(optimizer: Any) -> Rule:
+    squares = [slot.value for slot in optimizer._velocities]
+    momenta = [slot.value for slot in optimizer._momentums]
+    rho, momentum, epsilon = optimizer.rho, optimizer.momentum, optimizer.epsilon
+
+    def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
+        torch._foreach_mul_(squares, rho)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1.0 - rho)
+        roots = torch._foreach_sqrt(torch._foreach_add(squares, epsilon))
+        if not momentum:
+            torch._foreach_addcdiv_(weights, gradients, roots, value=-rate)
+            return
+        torch._foreach_mul_(momenta, momentum)
+        torch._foreach_addcdiv_(momenta, gradients, roots, value=rate)
+        torch._foreach_sub_(weights, momenta)
+
+    return rule

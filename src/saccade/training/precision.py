@@ -1,0 +1,59 @@
+"""Which number format the engine multiplies in: bf16 where the processor does so in hardware.
+
+bfloat16 halves what memory must carry and, on AMX, AVX512-BF16 and recent GPUs, multiplies two to
+sixteen times faster. Elsewhere PyTorch imitates it in software, slower than float32, so the machine
+is asked. Weights, optimiser and loss stay float32 in either case; only products are rounded.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Format = Literal["float32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """The format of products, and the part of the machine that decided it."""
+
+    format: Format
+    reason: str  # such as "AMX" or "the processor has no bf16 instructions"
+
+    def __str__(self) -> str:
+        return f"{self.format} ({self.reason})"
+
+    def autocast(self, device: str) -> AbstractContextManager[Any]:
+        """Return the context in which PyTorch multiplies in this format on "cpu" or "cuda"."""
+        import torch
+
+        if self.format == "float32":
+            return nullcontext()
+        return torch.autocast(device, dtype=torch.bfloat16)  # type: ignore[no-any-return]
+
+
+FLOAT32 = Precision(format="float32", reason="as asked")
+BF16 = Precision(format="bf16", reason="as asked")
+
+
+def choose_precision(device: str) -> Precision:
+    """Ask the machine: bf16 where `device` ("cpu" or "cuda") multiplies it in hardware."""
+    name = _bf16_unit(device)
+    if name:
+        return Precision(format="bf16", reason=name)
+    owner = "processor" if device == "cpu" else "graphics card"
+    return Precision(format="float32", reason=f"the {owner} has no bf16 instructions")
+
+
+def _bf16_unit(device: str) -> str:
+    import torch
+
+    if device == "cuda":
+        major, _ = torch.cuda.get_device_capability()
+        return "tensor cores" if major >= 8 else ""  # Ampere was the first with bf16
+    if torch.cpu._is_amx_tile_supported():
+        return "AMX"
+    if torch.cpu._is_avx512_bf16_supported():
+        return "AVX512-BF16"
+    return ""
