@@ -1,0 +1,94 @@
+"""Every tutorial's example runs, at its reduced size, and asserts its own result."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+DATA_OF = {
+    "quickstart_digits": None,
+    "t1_line": None,
+    "t2_convolution": None,
+    "t3_clothes_dense": "fashion-mnist",
+    "t4_clothes_valid": "fashion-mnist",
+    "t5_clothes_same": "fashion-mnist",
+    "t6_small_colour": "cifar10-lossless-2000",
+    "t7_horses_or_humans": "horses-or-humans-100px-gray.tar",
+    "t10_rock_paper_scissors": "rock-paper-scissors-28px.tar",
+}
+MAX_LINES = 60  # what a reader takes in as one lesson, blank lines not counted
+
+
+def run_example(name: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py"), "--quick"],
+        cwd=folder,
+        env=os.environ | {"SACCADE_CACHE": str(folder / "cache")} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_examples_are_all_listed() -> None:
+    found = {path.stem for path in EXAMPLES.glob("*.py")} - {"__main__", "tutorial_data"}
+    assert found == set(DATA_OF)
+
+
+@pytest.mark.parametrize("name", DATA_OF)
+def test_example_is_short(name: str) -> None:
+    lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
+    assert sum(bool(line.strip()) for line in lines) <= MAX_LINES
+
+
+@pytest.mark.parametrize("name", DATA_OF)
+def test_example_asserts_its_result(name: str, tmp_path: Path) -> None:
+    data = DATA_OF[name]
+    datasets = os.environ.get("SACCADE_DATASETS")
+    if data and not (datasets and (Path(datasets) / data).exists()):
+        pytest.skip(f"needs {data} in the folder that SACCADE_DATASETS names")
+    result = run_example(name, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip(), "it prints what came out"
+    assert {path.name for path in tmp_path.iterdir()} <= {"runs", "cache", "horses-or-humans"}
+
+
+@pytest.mark.parametrize("name", ["t7_horses_or_humans", "t10_rock_paper_scissors"])
+def test_example_without_data_says_what_to_put_where(name: str, tmp_path: Path) -> None:
+    result = run_example(name, tmp_path, SACCADE_DATASETS=str(tmp_path))
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        f"{name}.py: put {DATA_OF[name]} into {tmp_path}, which SACCADE_DATASETS names"
+    ]
+
+
+def test_all_examples_run_by_one_command(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
+    environment = os.environ | {"SACCADE_DATASETS": str(tmp_path), "PYTHONPATH": path}
+    result = subprocess.run(
+        [sys.executable, "-m", "examples", "--quick", "t1", "t10"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 2, result.stderr
+    assert re.findall(r"^--- (\w+): (\w+)", result.stdout, re.MULTILINE) == [
+        ("t1_line", "done"),
+        ("t10_rock_paper_scissors", "not"),
+    ]
+
+
+def test_every_tutorial_row_is_in_the_docs() -> None:
+    page = (ROOT / "docs" / "tutorials.md").read_text()
+    named = re.findall(r"^\| (T\d+) \|.*\(\.\./examples/(\w+)\.py\)", page, re.MULTILINE)
+    assert [row for row, _ in named] == ["T1", "T2", "T3", "T4", "T5", "T6", "T7", "T10"]
+    assert all(name.startswith(f"{row.lower()}_") and name in DATA_OF for row, name in named)
