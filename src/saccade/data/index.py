@@ -1,14 +1,26 @@
-"""The index: one row a picture, held as columns."""
+"""The index: one row a picture, held as columns, and kept as a Parquet file.
+
+The file holds labels and parts as words, so that any reader of Parquet understands it; the list of
+classes, and the version of the layout, are in its metadata under ``saccade``.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from saccade.errors import DataError, MissingExtraError
+from saccade.files import atomic_path
+from saccade.types import PARTS
+
 UNASSIGNED = -1
+_FORMAT_VERSION: Final = 1
+_METADATA_KEY: Final = b"saccade"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,3 +63,72 @@ class Index:
     def with_columns(self, **columns: Any) -> Index:
         """Return the index with some columns replaced."""
         return Index(**({f.name: getattr(self, f.name) for f in fields(self)} | columns))
+
+
+def write_index(path: Path, index: Index) -> None:
+    """Write the index to a Parquet file, atomically."""
+    arrow, parquet = _load_arrow()
+    columns = {
+        "path": arrow.array(index.path, arrow.string()),
+        "label": _words(index.label, index.classes),
+        "part": _words(index.part, PARTS),
+        "sha256": arrow.array(index.sha256, arrow.string()),
+        "width_px": arrow.array(index.width_px),
+        "height_px": arrow.array(index.height_px),
+        "mode": arrow.array(index.mode, arrow.string()).dictionary_encode(),
+        "flags": arrow.array(index.flags, arrow.string()).dictionary_encode(),
+        "reason": arrow.array(index.reason, arrow.string()).dictionary_encode(),
+    }
+    document = json.dumps({"version": _FORMAT_VERSION, "classes": index.classes})
+    table = arrow.table(columns).replace_schema_metadata({_METADATA_KEY: document.encode()})
+    with atomic_path(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd")
+
+
+def read_index(path: Path) -> Index:
+    """Read what `write_index` wrote; raise DataError where `path` does not hold that."""
+    arrow, parquet = _load_arrow()
+    try:
+        table = parquet.read_table(path)
+        document = json.loads((table.schema.metadata or {})[_METADATA_KEY])
+        if document["version"] != _FORMAT_VERSION:
+            raise DataError(
+                f"{path} has layout {document['version']!r}, this Saccade reads "
+                f"{_FORMAT_VERSION}; use the Saccade that wrote it"
+            )
+        classes = tuple(document["classes"])
+        columns = {name: table.column(name).to_pylist() for name in _COLUMNS}
+        codes = {
+            "label": _codes(columns.pop("label"), classes, np.int32),
+            "part": _codes(columns.pop("part"), PARTS, np.int8),
+            "width_px": np.array(columns.pop("width_px"), np.int32),
+            "height_px": np.array(columns.pop("height_px"), np.int32),
+        }
+        texts = {name: np.array(values, dtype=object) for name, values in columns.items()}
+        return Index(classes=classes, **texts, **codes)
+    except (arrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} is no index of pictures, or is damaged: {error}") from error
+
+
+_COLUMNS: Final = tuple(field.name for field in fields(Index))[1:]
+
+
+def _words(codes: npt.NDArray[Any], names: tuple[str, ...]) -> Any:
+    """Return codes as a dictionary column of names; -1 is null."""
+    arrow, _ = _load_arrow()
+    numbers = arrow.array(codes.astype(np.int32), mask=codes == UNASSIGNED)
+    return arrow.DictionaryArray.from_arrays(numbers, arrow.array(names, arrow.string()))
+
+
+def _codes(words: list[str | None], names: tuple[str, ...], kind: type[Any]) -> npt.NDArray[Any]:
+    code = {name: number for number, name in enumerate(names)} | {None: UNASSIGNED}
+    return np.array([code[word] for word in words], kind)
+
+
+def _load_arrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(needed_for="the index of pictures", extra="train") from error
+    return pyarrow, pyarrow.parquet

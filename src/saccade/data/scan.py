@@ -1,0 +1,129 @@
+"""From a source to an index: the digest and the header of every picture, nothing decoded.
+
+The first pictures are looked at in this process. When they show that the rest will take longer
+than helpers take to start, the rest is shared among helpers (`helpers.Helpers`), one for each
+processor that this process may use. Small sets so never pay for a start.
+
+A picture that cannot be used stays as a row with its reason; rows come in the source's order, with
+what the source left out at the end. The result does not depend on who looked at what.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.data.helpers import Batch, Finding, Helpers, look_at
+from saccade.data.index import UNASSIGNED, Index
+from saccade.data.raster import Pixels
+from saccade.data.source import Source
+from saccade.progress import Progress, Stage
+from saccade.types import PARTS
+
+_BATCH_FILES: Final = 256
+_BATCH_BYTES: Final = 4 << 20
+_FIRST_LOOK_S: Final = 0.25
+_WORTH_HELPERS_S: Final = 1.5  # of work left; helpers take about half a second to start
+_MODE_OF_CHANNELS: Final = {1: "L", 3: "RGB", 4: "RGBA"}
+_FLAGS_OF_CHANNELS: Final = {1: "grey", 3: "", 4: "alpha"}
+
+
+def build_index(source: Source, *, progress: Progress) -> Index:
+    """Return one row for each picture of `source`, and for each file that it leaves out.
+
+    Rows 0 to ``len(source.entries) - 1`` are the source's own, so they serve its `payloads`.
+    Raises DataError where an archive is damaged.
+    """
+    with progress.stage("scan", len(source.entries)) as stage:
+        if source.arrays is not None:
+            findings = _findings_of_arrays(source.arrays)
+            stage.advance(len(findings))
+        else:
+            findings = _findings_of_files(source, stage)
+    return _assemble(source, findings)
+
+
+def _findings_of_files(source: Source, stage: Stage) -> list[Finding]:
+    findings: list[Finding | None] = [None] * len(source.entries)
+    batches = _batches(source)
+
+    def keep(batch: Batch, found: list[Finding]) -> None:
+        for (row, _, _), finding in zip(batch, found, strict=True):
+            findings[row] = finding
+        stage.advance(len(batch))
+
+    started, done = time.monotonic(), 0
+    for batch in batches:
+        keep(batch, look_at(batch))
+        done += len(batch)
+        spent = time.monotonic() - started
+        left = (len(findings) - done) * spent / done
+        if spent > _FIRST_LOOK_S and left > _WORTH_HELPERS_S:
+            break
+    with Helpers() as helpers:  # none is started where no batch is left
+        helpers.share(batches, keep)
+    return [finding for finding in findings if finding is not None]
+
+
+def _batches(source: Source) -> Iterator[Batch]:
+    """Yield the pictures in the source's cheapest order, in batches of bounded size."""
+    batch: Batch = []
+    size = 0
+    for row, payload in source.payloads(range(len(source.entries))):
+        batch.append((row, payload, source.entries[row].path))
+        size += len(payload) if isinstance(payload, bytes) else 0
+        if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _findings_of_arrays(pixels: Pixels) -> list[Finding]:
+    """Return what `picture.inspect` would say of each row, a hundred times as fast."""
+    _, height, width, channels = pixels.shape
+    start = hashlib.sha256(f"{pixels.dtype.str}{pixels.shape[1:]}".encode())
+    mode, flags = _MODE_OF_CHANNELS[channels], _FLAGS_OF_CHANNELS[channels]
+    findings = []
+    for picture in pixels:
+        digest = start.copy()
+        digest.update(np.ascontiguousarray(picture).data)
+        findings.append(Finding(digest.hexdigest(), width, height, mode, flags, ""))
+    return findings
+
+
+def _assemble(source: Source, findings: list[Finding]) -> Index:
+    entries, left_out = source.entries, source.left_out
+    classes = tuple(sorted({entry.label for entry in entries if entry.label is not None}))
+    code = {name: number for number, name in enumerate(classes)}
+    part_code = {part: number for number, part in enumerate(PARTS)}
+    rows = [*findings, *(Finding("", 0, 0, "", "", reason) for _, reason in left_out)]
+    unplaced = [UNASSIGNED] * len(left_out)
+    return Index(
+        classes=classes,
+        path=_objects([*(entry.path for entry in entries), *(path for path, _ in left_out)]),
+        label=np.array(
+            [code.get(entry.label or "", UNASSIGNED) for entry in entries] + unplaced, np.int32
+        ),
+        part=np.array(
+            [part_code[e.part] if e.part else UNASSIGNED for e in entries] + unplaced, np.int8
+        ),
+        sha256=_objects(row.sha256 for row in rows),
+        width_px=np.array([row.width_px for row in rows], np.int32),
+        height_px=np.array([row.height_px for row in rows], np.int32),
+        mode=_objects(row.mode for row in rows),
+        flags=_objects(row.flags for row in rows),
+        reason=_objects(row.reason for row in rows),
+    )
+
+
+def _objects(values: Iterable[Any]) -> npt.NDArray[np.object_]:
+    listed = list(values)
+    column = np.empty(len(listed), dtype=object)
+    column[:] = listed
+    return column
