@@ -56,7 +56,7 @@ def multiply_adds(design: CompactDesign, input_shape: Shape) -> int:
         channels = stem_width
     for stage, maps in enumerate(design.widths):
         total += height * width * 9 * channels * maps
-        height, width, channels = height // 2, width // 2, maps
+        height, width, channels = max(height // 2, 1), max(width // 2, 1), maps
         total += 2 * _pairs(design, stage) * height * width * 9 * maps * maps
     return total
 
@@ -70,11 +70,12 @@ def build_compact(design: CompactDesign, *, input_shape: Shape, num_classes: int
     if design.stem_stride > 1:
         stride = design.stem_stride
         maps = _convolution(_stem_width(design), strides=stride, name="stem")(maps)
-        maps = layers.ReLU()(layers.BatchNormalization()(maps))
+        maps = layers.ReLU()(_normalise(maps))
     for stage, width in enumerate(design.widths):
         maps = _convolution(width, name=f"stage{stage + 1}")(maps)
-        maps = layers.MaxPooling2D(2)(maps)
-        maps = layers.ReLU()(layers.BatchNormalization()(maps))
+        if min(maps.shape[1:3]) > 1:
+            maps = layers.MaxPooling2D(2)(maps)
+        maps = layers.ReLU()(_normalise(maps))
         for pair in range(_pairs(design, stage)):
             maps = _residual_pair(maps, width, name=f"stage{stage + 1}_pair{pair + 1}")
     mean, largest = layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps)
@@ -106,9 +107,14 @@ def _convolution(width: int, *, name: str, strides: int = 1) -> Any:
     )
 
 
+def _normalise(maps: Any) -> Any:
+    """Statistics that follow within tens of steps, since a short run has only hundreds."""
+    return load_keras().layers.BatchNormalization(momentum=0.9)(maps)
+
+
 def _residual_pair(maps: Any, width: int, *, name: str) -> Any:
     layers = load_keras().layers
     change = _convolution(width, name=f"{name}a")(maps)
-    change = layers.ReLU()(layers.BatchNormalization()(change))
-    change = layers.BatchNormalization()(_convolution(width, name=f"{name}b")(change))
+    change = layers.ReLU()(_normalise(change))
+    change = _normalise(_convolution(width, name=f"{name}b")(change))
     return layers.ReLU()(layers.Add()([maps, change]))

@@ -83,7 +83,8 @@ def _gather(
     num_images, height, width, channels = pixels.shape
     first = (np.arange(num_images) * height)[:, None]
     flat = ((first + rows) * width)[:, :, None] + columns[:, None, :]
-    return pixels.reshape(-1, channels).take(flat.reshape(-1), axis=0).reshape(pixels.shape)
+    taken: npt.NDArray[np.uint8] = pixels.reshape(-1, channels).take(flat.reshape(-1), axis=0)
+    return taken.reshape(pixels.shape)
 
 
 def _relight(
@@ -96,4 +97,5 @@ def _relight(
     mean = pixels.reshape(num_images, -1)[:, ::7].mean(axis=1, keepdims=True)  # a seventh is enough
     table = (np.arange(256) - mean) * contrast + mean + brightness  # (N, 256)
     table = np.clip(np.rint(table), 0, 255).astype(np.uint8)
-    return table[np.arange(num_images)[:, None, None, None], pixels]
+    relit: npt.NDArray[np.uint8] = table[np.arange(num_images)[:, None, None, None], pixels]
+    return relit

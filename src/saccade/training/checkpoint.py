@@ -40,7 +40,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     turn = 1 - _newest_turn(folder)
     arrays = folder / f"state-{turn}.npz"
     with atomic_path(arrays) as temporary:
-        np.savez(temporary, **checkpoint.arrays)
+        np.savez(temporary, **checkpoint.arrays)  # type: ignore[arg-type]  # names are free
     write_json(
         folder / "state.json",
         {
@@ -67,6 +67,11 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
             )
     except (OSError, ValueError, zipfile.BadZipFile):
         return None
+
+
+def under(prefix: str, arrays: Arrays) -> Arrays:
+    """Return the arrays whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: v for name, v in arrays.items() if name.startswith(prefix)}
 
 
 def _newest_turn(folder: Path) -> int:

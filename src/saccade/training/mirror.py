@@ -9,7 +9,7 @@ pictures to be sure, allows mirroring.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,28 +20,33 @@ _MOST_SHARE: Final = 0.58  # upper end of the 95 % range of the share that still
 
 
 def unmirrored_share(
-    pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], *, seed: int
+    pixels: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.intp],
+    labels: npt.NDArray[np.integer[Any]],
+    *,
+    seed: int,
 ) -> tuple[float, int]:
     """Return how often the nearest of the same class is unmirrored, and of how many pictures.
 
-    `pixels` is (N, H, W, C); ties count half. A class with one picture says nothing.
+    `pixels` is (N, H, W, C), and ``labels[i]`` belongs to ``pixels[rows[i]]``. Ties count half; a
+    class with one picture says nothing.
     """
     random = np.random.default_rng(seed)
-    chosen = np.sort(random.permutation(len(pixels))[:_MOST_PICTURES])
-    thumbnails = _thumbnails(np.asarray(pixels[chosen]))
+    chosen = np.sort(random.permutation(len(rows))[:_MOST_PICTURES])
+    thumbnails = _thumbnails(np.asarray(pixels[rows[chosen]]))
     mirrored = thumbnails[:, :, ::-1]
     flat, flat_mirrored = thumbnails.reshape(len(chosen), -1), mirrored.reshape(len(chosen), -1)
     wins, count = 0.0, 0
     for label in np.unique(labels[chosen]):
-        rows = np.flatnonzero(labels[chosen] == label)
-        if len(rows) < 2:
+        same = np.flatnonzero(labels[chosen] == label)
+        if len(same) < 2:
             continue
-        as_is, in_mirror = flat[rows] @ flat[rows].T, flat[rows] @ flat_mirrored[rows].T
+        as_is, in_mirror = flat[same] @ flat[same].T, flat[same] @ flat_mirrored[same].T
         for likeness in (as_is, in_mirror):  # a picture is no neighbour of its own
             np.fill_diagonal(likeness, -np.inf)
         difference = as_is.max(axis=1) - in_mirror.max(axis=1)
         wins += float(np.sum(difference > 1e-6) + 0.5 * np.sum(np.abs(difference) <= 1e-6))
-        count += len(rows)
+        count += len(same)
     return (wins / count if count else 1.0), count
 
 
@@ -69,4 +74,5 @@ def _averaging(side: int) -> npt.NDArray[np.float32]:
     num = min(side, _THUMBNAIL_SIDE)
     starts, pixel = np.arange(num)[:, None] * side / num, np.arange(side)[None, :]
     overlap = np.minimum(starts + side / num, pixel + 1) - np.maximum(starts, pixel)
-    return (np.maximum(overlap, 0) * num / side).astype(np.float32)
+    weights: npt.NDArray[np.float32] = (np.maximum(overlap, 0) * num / side).astype(np.float32)
+    return weights

@@ -193,7 +193,7 @@ def _design(facts: Facts, rung: tuple[int, int], height: int, width: int) -> Com
     side = min(height, width)
     stride = 2 if side >= _STEM_SIDE_PX else 1
     side = -(-side // stride)
-    num_stages = max(1, int(math.log2(max(side / _LAST_SIDE_PX, 2))))
+    num_stages = max(2, int(math.log2(max(side / _LAST_SIDE_PX, 1))))
     widths = tuple(min(base * 2**stage, max(base, _WIDEST)) for stage in range(num_stages))
     return CompactDesign(stem_stride=stride, widths=widths, depth=depth)
 
@@ -215,7 +215,7 @@ def _gets_its_epochs(facts: Facts, design: CompactDesign, height: int, width: in
 
 def _needed_epochs(num_train: int) -> float:
     """Return the epochs that the smallest network needs: fewer pictures are shown more often."""
-    pictures_shown = 30_000 * (num_train / 1_500) ** 0.4
+    pictures_shown: float = 30_000 * (num_train / 1_500) ** 0.4
     return pictures_shown / num_train
 
 

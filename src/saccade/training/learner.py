@@ -1,0 +1,120 @@
+"""A model with its loss, its optimizer and the average of its weights: what the loop drives."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from saccade.models.backend import load_keras
+from saccade.models.outputs import output_kind
+from saccade.training.averaging import WeightAverage
+from saccade.training.checkpoint import Arrays, under
+from saccade.training.plan import TrainPlan
+from saccade.training.result import SCORED_AT_ONCE, Pictures, figures
+from saccade.training.step import TrainingStep
+
+
+class Learner:
+    """Trains on batches and scores pictures; hides what differs between losses."""
+
+    def __init__(self, model: Any, plan: TrainPlan) -> None:
+        self.model = model
+        self.kind = output_kind(model)
+        self.num_outputs = int(model.outputs[0].shape[-1])
+        ours = plan.recipe == "auto" or not model.compiled
+        self.one_hot = ours and self.num_outputs > 1
+        if ours:
+            loss, optimizer = _our_loss(self.kind, self.num_outputs, plan), _our_optimizer(plan)
+            self.step = TrainingStep(model, loss=loss, optimizer=optimizer, compile=plan.compile)
+        else:
+            self.one_hot = _wants_one_hot(model.loss)
+            self.step = TrainingStep(model, compile=plan.compile)
+            self.own_rate = float(model.optimizer.learning_rate)
+        self.ours = ours
+        self._average: WeightAverage | None = None
+
+    def start_average(self, steps: float) -> None:
+        """Begin to average over about the last `steps` steps."""
+        self._average = WeightAverage(self.model, steps=steps)
+
+    def train(self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[Any], rate: float) -> Any:
+        """Train on one batch; return its loss as a tensor that nothing waited for."""
+        x = torch.from_numpy(pixels)
+        y = torch.from_numpy(np.ascontiguousarray(labels)).long()
+        if self.one_hot:
+            y = torch.nn.functional.one_hot(y, self.num_outputs).float()
+        elif self.num_outputs == 1:
+            y = y[:, None].float()
+        loss = self.step.train(x, y, learning_rate=rate)
+        if self._average is not None:
+            self._average.update()
+        return loss
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Let the model have its averaged weights, if any, for as long as the block runs."""
+        return nullcontext() if self._average is None else self._average.applied()
+
+    def score(self, pictures: Pictures) -> tuple[float, float]:
+        """Return the cross-entropy in nats and the accuracy over some pictures."""
+        outputs = [
+            self._outputs(pictures.pixels[pictures.rows[start : start + SCORED_AT_ONCE]])
+            for start in range(0, len(pictures.rows), SCORED_AT_ONCE)
+        ]
+        return figures(np.concatenate(outputs), pictures.labels, self.kind)
+
+    def _outputs(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Predict; the last batch is filled up, since another shape would compile again."""
+        missing = SCORED_AT_ONCE - len(pixels)
+        filled = np.pad(pixels, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else pixels
+        return self.step.predict(np.ascontiguousarray(filled))[: len(pixels)]
+
+    def weights(self) -> Arrays:
+        """Return copies of the model's weights, by position."""
+        return {
+            f"{index}": variable.value.detach().cpu().numpy().copy()
+            for index, variable in enumerate(self.model.variables)
+        }
+
+    def set_weights(self, weights: Arrays) -> None:
+        """Give the model weights that `weights` returned."""
+        for index, variable in enumerate(self.model.variables):
+            variable.assign(weights[f"{index}"])
+
+    def state(self) -> Arrays:
+        """Return everything that training goes on from, as arrays by name."""
+        arrays = {f"step/{name}": value for name, value in self.step.state().items()}
+        if self._average is not None:
+            arrays |= {f"average/{name}": v for name, v in self._average.state().items()}
+        return arrays
+
+    def load_state(self, arrays: Arrays) -> None:
+        """Go on from what `state` returned."""
+        self.step.load_state(under("step/", arrays))
+        if self._average is not None:
+            self._average.load_state(under("average/", arrays))
+
+
+def _our_loss(kind: str, num_outputs: int, plan: TrainPlan) -> Any:
+    losses = load_keras().losses
+    kwargs = {"from_logits": kind == "logits", "label_smoothing": plan.label_smoothing}
+    if num_outputs == 1:
+        return losses.BinaryCrossentropy(**kwargs)
+    return losses.CategoricalCrossentropy(**kwargs)
+
+
+def _our_optimizer(plan: TrainPlan) -> Any:
+    """AdamW; decay pulls kernels alone, since a scale or a bias near 0 means nothing simpler."""
+    optimizer = load_keras().optimizers.AdamW(
+        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _wants_one_hot(loss: Any) -> bool:
+    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    return name == "categorical_crossentropy"

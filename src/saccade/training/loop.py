@@ -1,0 +1,344 @@
+"""The journey's training: a visible loop over epochs and batches.
+
+One epoch shows every training picture once, changed a little; then the averaged weights are scored
+on validation, the best are kept, and a checkpoint is written. The learning rate follows the work
+done (`schedule`). A loss that is no longer a number undoes the epoch and halves the rate. Epochs
+draw their own random numbers from (seed, epoch), so a resumed run repeats an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from saccade.errors import DataError
+from saccade.models.backend import engine_name, load_keras
+from saccade.progress import Progress, Stage
+from saccade.training.augment import augment
+from saccade.training.checkpoint import (
+    Arrays,
+    Checkpoint,
+    read_checkpoint,
+    under,
+    write_checkpoint,
+)
+from saccade.training.mirror import may_mirror, unmirrored_share
+from saccade.training.plan import TrainPlan
+from saccade.training.result import (
+    KEYS,
+    SCORED_AT_ONCE,
+    FitResult,
+    Hooks,
+    Pictures,
+    sample_like,
+)
+from saccade.training.schedule import Horizon, has_stalled, learning_rate_at
+
+_MOST_RETRIES: Final = 3
+_MEASURED_STEPS: Final = 3  # after the first, which compiles
+_LOOKED_AT_EVERY: Final = 100  # steps between looks at whether the loss is a number
+
+
+@dataclass(slots=True, kw_only=True)
+class _Standing:
+    """Where training stands; everything that a checkpoint holds besides the learner's state."""
+
+    epoch: int = 0  # epochs finished
+    step: int = 0
+    done: float = 0.0  # fraction of the work
+    rate_scale: float = 1.0
+    retries: int = 0
+    train_seconds: float = 0.0  # in training steps
+    num_images: int = 0
+    history: dict[str, list[float]] = field(default_factory=lambda: {key: [] for key in KEYS})
+    best: Arrays = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """Return what JSON can hold: all but the arrays."""
+        names = [entry.name for entry in fields(self) if entry.name != "best"]
+        return {name: getattr(self, name) for name in names}
+
+    def copy(self) -> _Standing:
+        """Return a copy that later epochs leave alone."""
+        history = {key: list(values) for key, values in self.history.items()}
+        return replace(self, history=history, notes=list(self.notes))
+
+
+class _Diverged(Exception):
+    """The loss is no longer a number."""
+
+
+class _Stopped(Exception):
+    """The caller asked to stop."""
+
+
+def train_network(
+    model: Any,
+    *,
+    train: Pictures,
+    validation: Pictures,
+    plan: TrainPlan,
+    checkpoint_dir: Path | None,
+    hooks: Hooks,
+    progress: Progress,
+) -> FitResult:
+    """Train a Keras model in place, to the best weights found; see the module's docstring.
+
+    Goes on from the checkpoint in `checkpoint_dir` where there is one. Raises DataError where the
+    loss turns to NaN time after time.
+    """
+    train, validation = Pictures(*train), Pictures(*validation)
+    _check(train, validation)
+    if engine_name() != "torch":
+        from saccade.training.keras_loop import train_by_keras
+
+        return train_by_keras(
+            model,
+            train=train,
+            validation=validation,
+            plan=plan,
+            checkpoint_dir=checkpoint_dir,
+            hooks=hooks,
+            progress=progress,
+        )
+    with progress.stage("train", total=100) as stage:
+        loop = _Loop(model, train=train, validation=validation, plan=plan, hooks=hooks, stage=stage)
+        return loop.run(checkpoint_dir)
+
+
+def _check(train: Pictures, validation: Pictures) -> None:
+    for pictures in (train, validation):
+        if len(pictures.rows) != len(pictures.labels):
+            raise ValueError(f"{len(pictures.rows)} rows have {len(pictures.labels)} labels")
+    if not len(train.rows) or not len(validation.rows):
+        raise DataError("training needs at least one picture to train on and one to validate on")
+
+
+class _Loop:
+    """One run of training; `run` is the loop, the rest are its parts."""
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        train: Pictures,
+        validation: Pictures,
+        plan: TrainPlan,
+        hooks: Hooks,
+        stage: Stage,
+    ) -> None:
+        from saccade.training.learner import Learner
+
+        self.started = time.monotonic()
+        self.train, self.validation = train, validation
+        self.sample = sample_like(train, validation, seed=plan.seed)
+        self.hooks, self.stage = hooks, stage
+        self.batch_size = min(plan.batch_size, len(train.rows))
+        self.steps_per_epoch = len(train.rows) // self.batch_size
+        self.max_steps = plan.max_epochs * self.steps_per_epoch
+        self.standing = _Standing()
+        self.plan, note = decide_mirroring(plan, train)
+        if note:
+            self.standing.notes.append(note)
+        load_keras().utils.set_random_seed(plan.seed)
+        self.learner = Learner(model, self.plan)
+        self.num_epochs = float(plan.max_epochs)  # that the time allows, once it is measured
+
+    def run(self, checkpoint_dir: Path | None) -> FitResult:
+        """Train until the work is done, nothing improves, or the caller stops it."""
+        stored = None if checkpoint_dir is None else read_checkpoint(checkpoint_dir)
+        if stored is not None:
+            self.standing = _from_checkpoint(stored)
+        horizon = self._warm_up()
+        if stored is not None:
+            self.learner.load_state(under("state/", stored.arrays))
+        stopped = False
+        while not stopped and not self._is_finished():
+            before = self.learner.state(), self.standing.copy()
+            try:
+                self._run_epoch(horizon)
+            except _Diverged:
+                self._undo(*before)
+                continue
+            except _Stopped:
+                stopped = True
+                break
+            self._score()
+            self._write(checkpoint_dir)
+            stopped = self.hooks.should_stop() and not self._is_finished()
+        return self._finish(stopped=stopped)
+
+    def _warm_up(self) -> Horizon:
+        """Measure a few steps, then undo them; return how far training goes."""
+        step, chosen = self.learner, np.arange(self.batch_size)
+        pixels, labels = self.train.pixels[self.train.rows[chosen]], self.train.labels[chosen]
+        before = step.state()
+        float(step.train(pixels, labels, 0.0))  # compiles
+        began = time.monotonic()
+        for _ in range(_MEASURED_STEPS):
+            loss = step.train(pixels, labels, 0.0)
+        float(loss)
+        step_s = (time.monotonic() - began) / _MEASURED_STEPS
+        step.score(Pictures(pixels, chosen, labels))
+        began = time.monotonic()
+        step.score(Pictures(pixels, chosen, labels))
+        num_scored = len(self.validation.rows) + len(self.sample.rows)
+        scoring_s = (time.monotonic() - began) * math.ceil(num_scored / SCORED_AT_ONCE)
+        step.load_state(before)
+        return self._plan_horizon(step_s, scoring_s)
+
+    def _plan_horizon(self, step_s: float, scoring_s: float) -> Horizon:
+        """Return the horizon, and begin to average over a share of the steps it allows."""
+        plan, done = self.plan, self.standing.done
+        horizon, num_steps = Horizon(max_steps=self.max_steps), float(self.max_steps)
+        if plan.budget_s is not None:
+            now = time.monotonic()
+            deadline_s = self.started + plan.budget_s * (1 - done) - scoring_s
+            horizon = replace(horizon, start_s=now, deadline_s=deadline_s, done_before=done)
+            epoch_s = step_s * self.steps_per_epoch + scoring_s
+            epochs = max(deadline_s - now, step_s) / epoch_s / max(1 - done, 1e-9)
+            num_steps = min(num_steps, epochs * self.steps_per_epoch)
+        self.num_epochs = num_steps / self.steps_per_epoch
+        if plan.averaging:
+            self.learner.start_average(plan.averaging * num_steps)
+        return horizon
+
+    def _is_finished(self) -> bool:
+        standing = self.standing
+        losses = tuple(standing.history["val_loss"])
+        return standing.done >= 1.0 or has_stalled(losses, patience=self._patience())
+
+    def _patience(self) -> int:
+        """Return the plan's patience, or a third of the epochs that the time allows."""
+        return min(self.plan.patience, max(8, math.ceil(self.num_epochs / 3)))
+
+    def _run_epoch(self, horizon: Horizon) -> None:
+        """Show every training picture once, or as many as the time allows."""
+        standing = self.standing
+        random = np.random.default_rng((self.plan.seed, standing.epoch))
+        order = random.permutation(len(self.train.rows))
+        losses: list[Any] = []
+        began = time.monotonic()
+        for start in range(0, self.steps_per_epoch * self.batch_size, self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            pixels = self.train.pixels[self.train.rows[chosen]]
+            pixels = augment(pixels, self.plan.augmentation, random)
+            losses.append(self.learner.train(pixels, self.train.labels[chosen], self._rate()))
+            standing.step += 1
+            standing.num_images += len(chosen)
+            self._advance(horizon.fraction(standing.step))
+            if len(losses) == _LOOKED_AT_EVERY:
+                _look_at(losses)
+            if self.hooks.should_stop():
+                raise _Stopped
+            if standing.done >= 1.0:
+                break
+        _look_at(losses)
+        standing.train_seconds += time.monotonic() - began
+        standing.epoch += 1
+
+    def _rate(self) -> float:
+        """Return the learning rate of the next step."""
+        if not self.learner.ours:
+            return self.learner.own_rate * self.standing.rate_scale
+        peak = self.plan.learning_rate * self.standing.rate_scale
+        return learning_rate_at(self.standing.done, peak=peak)
+
+    def _advance(self, done: float) -> None:
+        self.stage.advance(100 * (done - self.standing.done))
+        self.standing.done = done
+
+    def _score(self) -> None:
+        """Score the averaged weights, and keep them where they are the best so far."""
+        standing, history = self.standing, self.standing.history
+        with self.learner.averaged():
+            latest = (*self.learner.score(self.sample), *self.learner.score(self.validation))
+            for key, value in zip(KEYS, latest, strict=True):
+                history[key].append(value)
+            if history["val_loss"][-1] <= min(history["val_loss"]):
+                standing.best = self.learner.weights()
+        self.stage.describe(
+            f"epoch {standing.epoch} of about {max(self.num_epochs, standing.epoch):.0f}, "
+            f"validation {latest[3]:.1%}, loss {latest[2]:.3f}"
+        )
+        self.hooks.on_epoch(standing.epoch, dict(zip(KEYS, latest, strict=True)))
+
+    def _undo(self, state: Arrays, standing: _Standing) -> None:
+        """Go back to the last epoch's end, with half the learning rate."""
+        retries = standing.retries + 1
+        if retries > _MOST_RETRIES:
+            raise DataError(
+                f"the loss is not a number after {retries} attempts, the last at a learning rate "
+                f"of {self._rate():.2g}; look for extreme values in the data or the model"
+            )
+        done = standing.done if self.plan.budget_s is None else self.standing.done
+        self.learner.load_state(state)
+        self.standing = standing
+        standing.retries, standing.done = retries, done
+        standing.rate_scale /= 2
+        standing.notes.append(
+            f"epoch {standing.epoch + 1}: the loss was not a number; undone, and retried at "
+            f"{standing.rate_scale:g} of the learning rate"
+        )
+
+    def _write(self, folder: Path | None) -> None:
+        if folder is None:
+            return
+        arrays = {f"state/{name}": value for name, value in self.learner.state().items()}
+        arrays |= {f"best/{name}": value for name, value in self.standing.best.items()}
+        write_checkpoint(folder, Checkpoint(arrays=arrays, document=self.standing.document()))
+        self.hooks.on_checkpoint(folder)
+
+    def _finish(self, *, stopped: bool) -> FitResult:
+        """Give the model its best weights and return how it went."""
+        standing = self.standing
+        if standing.best:
+            self.learner.set_weights(standing.best)
+        self.learner.step.write_back()
+        losses = standing.history["val_loss"]
+        if not stopped and standing.done < 1.0:
+            standing.notes.append(f"stopped early: {self._patience()} epochs without improvement")
+        return FitResult(
+            history={key: tuple(values) for key, values in standing.history.items()},
+            best_epoch=1 + losses.index(min(losses)) if losses else 0,
+            num_epochs=standing.epoch,
+            seconds=time.monotonic() - self.started,
+            images_per_second=standing.num_images / max(standing.train_seconds, 1e-9),
+            precision=str(self.learner.step.precision),
+            compiled=self.learner.step.compiled,
+            stopped=stopped,
+            notes=(*standing.notes, *self.learner.step.notes),
+        )
+
+
+def decide_mirroring(plan: TrainPlan, train: Pictures) -> tuple[TrainPlan, str]:
+    """Return the plan with its flip only where the pictures look alike mirrored, and a note."""
+    if not plan.augmentation.flip:
+        return plan, ""
+    share, count = unmirrored_share(train.pixels, train.rows, train.labels, seed=plan.seed)
+    allowed = may_mirror(share, count)
+    augmentation = replace(plan.augmentation, flip=allowed)
+    note = (
+        f"pictures are {'' if allowed else 'not '}mirrored: of {count:,}, {share:.0%} are nearest "
+        "to a picture of their class as it is, the others to one mirrored"
+    )
+    return replace(plan, augmentation=augmentation), note
+
+
+def _from_checkpoint(stored: Checkpoint) -> _Standing:
+    standing = _Standing(**stored.document)
+    standing.best = under("best/", stored.arrays)
+    return standing
+
+
+def _look_at(losses: list[Any]) -> None:
+    """Raise _Diverged unless all losses are numbers; empties the list. Waits for the device."""
+    if losses and not np.isfinite(sum(float(loss) for loss in losses)):
+        raise _Diverged
+    losses.clear()

@@ -1,0 +1,84 @@
+"""What goes into training besides the model, and what comes out: shared by both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.models.outputs import OutputKind, to_logits
+
+KEYS: Final = ("loss", "accuracy", "val_loss", "val_accuracy")
+SCORED_AT_ONCE: Final = 256  # pictures in a batch that is only scored
+
+
+class Pictures(NamedTuple):
+    """Some rows of the cache with their labels; ``labels[i]`` belongs to ``pixels[rows[i]]``."""
+
+    pixels: npt.NDArray[np.uint8]  # (N, H, W, C), may be a memory map larger than memory
+    rows: npt.NDArray[np.intp]
+    labels: npt.NDArray[np.integer[Any]]
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The three places where a caller takes part."""
+
+    on_epoch: Callable[[int, Mapping[str, float]], None] = _nothing  # epoch from 1, its figures
+    on_checkpoint: Callable[[Path], None] = _nothing  # the folder just written
+    should_stop: Callable[[], bool] = _never  # asked after every step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitResult:
+    """How training went. The figures of an epoch are of the weights as they stood after it.
+
+    `loss` and `accuracy` are measured on a fixed sample of training pictures, unchanged, in the
+    same way as `val_loss` and `val_accuracy`, so that their gap is overfitting and nothing else.
+    """
+
+    history: Mapping[str, tuple[float, ...]]  # one entry an epoch; loss is cross-entropy in nats
+    best_epoch: int  # from 1; the model has the weights of this epoch
+    num_epochs: int
+    seconds: float
+    images_per_second: float
+    precision: str
+    compiled: bool
+    stopped: bool  # the caller asked to stop before training was done
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON document."""
+        return asdict(self)
+
+
+def figures(
+    outputs: npt.NDArray[np.float32], labels: npt.NDArray[Any], kind: OutputKind
+) -> tuple[float, float]:
+    """Return the mean cross-entropy in nats, and the accuracy, of a model's outputs."""
+    logits = to_logits(outputs, kind).astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    normaliser = np.log(np.exp(logits).sum(axis=1))
+    loss = normaliser - logits[np.arange(len(labels)), labels]
+    return float(loss.mean()), float((logits.argmax(axis=1) == labels).mean())
+
+
+def sample_like(
+    train: Pictures, validation: Pictures, *, seed: int, limit: int = 2_000
+) -> Pictures:
+    """Return as many training pictures as there are to validate on, at most `limit`."""
+    size = min(len(train.rows), max(len(validation.rows), 32), limit)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(train.rows))[:size])
+    return Pictures(train.pixels, train.rows[chosen], train.labels[chosen])
