@@ -135,6 +135,8 @@ class _Call:
 def graph_of(model: Any) -> Any:
     """Return the Functional model that `model` is, or that a Sequential model holds."""
     if isinstance(model, keras.Sequential):
+        if type(model).call is not keras.Sequential.call:
+            raise Unsupported(f"{type(model).__name__} has a call of its own")
         if not model.built or model._functional is None:
             raise Unsupported("the model is not built")
         return model._functional

@@ -108,6 +108,14 @@ class TrainingStep:
         with torch.inference_mode(), self.precision.autocast(self.device.type):
             return self.graph(x).float()
 
+    def evaluate(self, x: Data, y: Data, sample_weight: Data | None) -> tuple[Tensor, Tensor]:
+        """Return the loss and the outputs of one batch, in inference mode."""
+        outputs = self.infer(self.tensor(x))
+        weight = None if sample_weight is None else self.tensor(sample_weight).float()
+        with torch.inference_mode():
+            loss = self.loss(self.loss.labels(self.tensor(y)), outputs, weight) + self.penalty()
+        return loss, outputs
+
     def tensor(self, data: Data) -> Tensor:
         """Return a tensor or an array as a tensor where the model is."""
         if isinstance(data, np.ndarray):

@@ -47,8 +47,9 @@ def _is_plain(layer: Any) -> bool:
 
 
 def activation_of(function: Any) -> Activation:
-    """Return PyTorch's version of a Keras activation; one that we do not know is itself returned."""
-    return _ACTIVATIONS.get(function, function)
+    """Return PyTorch's version of a Keras activation, or the activation where we know none."""
+    known = _ACTIVATIONS.get(function)
+    return cast(Activation, function) if known is None else known
 
 
 def _identity(x: Tensor) -> Tensor:

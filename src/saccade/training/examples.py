@@ -1,0 +1,107 @@
+"""A data set in memory, or mapped into it, as batches: pictures, labels, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from saccade.training.graph import Unsupported
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Some rows of a data set, as tensors in the computer's memory."""
+
+    x: Any
+    y: Any
+    weight: Any | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Examples:
+    """Inputs, labels and, where samples count differently, weights; all with one row a sample."""
+
+    x: Array
+    y: Array
+    weight: Array | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {len(a) for a in (self.x, self.y, self.weight) if a is not None}
+        if len(lengths) != 1:
+            raise Unsupported(f"x, y and sample_weight have different lengths, {sorted(lengths)}")
+        if self.weight is not None and self.weight.shape not in ((len(self),), (len(self), 1)):
+            raise Unsupported("sample_weight has more than one number a sample")
+
+    @classmethod
+    def of(cls, x: Any, y: Any, weight: Any = None) -> Examples:
+        """Take arrays or tensors; raises Unsupported for anything else."""
+        return cls(
+            x=_array("x", x),
+            y=_array("y", y),
+            weight=None if weight is None else _array("sample_weight", weight).astype(np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def rows(self, rows: slice) -> Examples:
+        """Return some of the rows, without a copy."""
+        weight = None if self.weight is None else self.weight[rows]
+        return Examples(x=self.x[rows], y=self.y[rows], weight=weight)
+
+    def split(self, share: float) -> tuple[Examples, Examples]:
+        """Return all but the last `share`, and the last `share`: Keras's ``validation_split``."""
+        num_first = int(np.floor(len(self) * (1.0 - share)))
+        if not 0 < num_first < len(self):
+            raise Unsupported(f"validation_split={share} leaves one side empty")
+        return self.rows(slice(num_first)), self.rows(slice(num_first, None))
+
+    def weighted_by_class(self, class_weight: Mapping[int, float]) -> Examples:
+        """Return the rows weighted by their class; a class that is not named counts once."""
+        wide = self.y.ndim > 1 and self.y.shape[-1] != 1
+        classes = self.y.argmax(axis=-1) if wide else self.y.reshape(-1)
+        classes = np.round(classes).astype(np.int64)
+        weight = np.ones(len(self), np.float32)
+        for index, value in class_weight.items():
+            weight[classes == index] = value
+        return Examples(x=self.x, y=self.y, weight=weight)
+
+    def batches(self, batch_size: int, *, shuffle: bool) -> Iterator[Batch]:
+        """Yield all rows once, `batch_size` at a time; the last batch holds what is left.
+
+        The order is drawn from PyTorch's random state, which `keras.utils.set_random_seed` sets.
+        """
+        order = torch.randperm(len(self)).numpy() if shuffle else None
+        for start in range(0, len(self), batch_size):
+            rows = slice(start, start + batch_size)
+            picked = rows if order is None else order[rows]
+            weight = None if self.weight is None else _tensor(self.weight, picked)
+            yield Batch(x=_tensor(self.x, picked), y=_tensor(self.y, picked), weight=weight)
+
+
+def _tensor(array: Array, rows: Any) -> Any:
+    part = array[rows]
+    if isinstance(rows, slice) and not part.flags.writeable:
+        part = part.copy()  # PyTorch has no tensors that cannot be written
+    return torch.from_numpy(np.ascontiguousarray(part))
+
+
+def _array(name: str, data: Any) -> Array:
+    if isinstance(data, torch.Tensor):
+        data = data.detach().cpu().numpy()
+    if not isinstance(data, np.ndarray):
+        raise Unsupported(f"{name} is {_kind(data)}, not an array")
+    if data.dtype.kind not in "buif" or not data.dtype.isnative or data.ndim == 0 or not len(data):
+        raise Unsupported(f"{name} holds {data.dtype} in shape {data.shape}")
+    return data
+
+
+def _kind(data: Any) -> str:
+    return "missing" if data is None else f"a {type(data).__name__}"

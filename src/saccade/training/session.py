@@ -1,0 +1,201 @@
+"""One call of `saccade.fit`: what Keras's ``fit`` does between the batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from saccade.models.backend import load_keras
+from saccade.training.examples import Batch, Examples
+from saccade.training.graph import Unsupported
+from saccade.training.meters import Meters
+from saccade.training.step import TrainingStep
+
+keras = load_keras()
+_EVALUATION_BATCH = 128  # a larger batch of the validation data changes nothing but the time
+_REDRAW_S = 0.2
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+)
+_TEST_HOOKS = ("on_test_batch_begin", "on_test_batch_end")
+_OWN_STEPS = (
+    "train_step",
+    "test_step",
+    "compute_loss",
+    "compute_metrics",
+    "make_train_function",
+    "fit",
+    "evaluate",
+)
+
+
+class Session:
+    """Trains one model on one data set; raises Unsupported, before anything changes, if it cannot.
+
+    `arguments` are those of Keras's ``fit``, by name.
+    """
+
+    def __init__(self, model: Any, arguments: Mapping[str, Any]) -> None:
+        self._model, self._arguments = model, arguments
+        _refuse_what_keras_must_do(model, arguments)
+        self._train, self._validation = _examples(arguments)
+        self._batch_size: int = arguments["batch_size"] or 32
+        self._build()
+        self._meters = Meters(model)
+        self._step = TrainingStep(model)
+        self._num_batches = -(-len(self._train) // self._batch_size)
+        self._callbacks = self._make_callbacks()
+        self._train_hooks = _overrides(self._callbacks, _BATCH_HOOKS)
+        self._test_hooks = _overrides(self._callbacks, _TEST_HOOKS)
+
+    def run(self) -> Any:
+        """Train, and return the model's History."""
+        model, callbacks = self._model, self._callbacks
+        model.stop_training = False
+        logs: dict[str, float] = {}
+        try:
+            callbacks.on_train_begin()
+            first = model._initial_epoch or self._arguments["initial_epoch"]
+            for epoch in range(first, self._arguments["epochs"]):
+                callbacks.on_epoch_begin(epoch)
+                logs = self._train_epoch()
+                self._step.write_back()
+                if self._validation is not None and self._validates_after(epoch):
+                    scored = self._evaluate(self._validation)
+                    logs |= {f"val_{name}": value for name, value in scored.items()}
+                callbacks.on_epoch_end(epoch, logs)
+                if model.stop_training:
+                    break
+            if self._arguments["epochs"] > 0:
+                model.optimizer.finalize_variable_values(model.trainable_weights)
+            callbacks.on_train_end(logs=logs)
+        finally:  # after Ctrl-C too, the model is one that Keras can go on with
+            self._step.write_back()
+        return model.history
+
+    def _build(self) -> None:
+        """Let Keras build what it builds on the first batch: layers, loss, metrics, optimizer."""
+        first = self._train.rows(slice(self._batch_size))
+        x = first.x.astype(keras.config.floatx()) if first.x.dtype.kind == "f" else first.x
+        data = (x, first.y) if first.weight is None else (x, first.y, first.weight)
+        self._model._symbolic_build(data_batch=data)
+
+    def _make_callbacks(self) -> Any:
+        given = self._arguments["callbacks"]
+        if isinstance(given, keras.callbacks.CallbackList):
+            self._bar = None
+            return given
+        verbose = self._arguments["verbose"]
+        self._bar = keras.callbacks.ProgbarLogger() if verbose else None
+        listed = list(keras.tree.flatten(given)) if given else []
+        return keras.callbacks.CallbackList(
+            [*listed, self._bar] if self._bar else listed,
+            add_history=True,
+            verbose=verbose,
+            epochs=self._arguments["epochs"],
+            steps=self._num_batches,
+            model=self._model,
+        )
+
+    def _train_epoch(self) -> dict[str, float]:
+        self._meters.reset()
+        shown = time.monotonic()
+        batches = self._train.batches(self._batch_size, shuffle=self._arguments["shuffle"])
+        for index, batch in enumerate(batches):
+            if self._train_hooks:
+                self._step.write_back()
+                self._callbacks.on_train_batch_begin(index)
+            self._train_batch(batch)
+            if self._train_hooks:
+                self._step.write_back()
+                self._callbacks.on_train_batch_end(index, self._meters.result())
+            elif self._bar and self._bar.verbose == 1 and time.monotonic() - shown > _REDRAW_S:
+                self._bar.on_train_batch_end(index, self._meters.result())
+                shown = time.monotonic()
+            if self._model.stop_training:
+                break
+        return self._meters.result()
+
+    def _train_batch(self, batch: Batch) -> None:
+        loss = self._step.train(batch.x, batch.y, sample_weight=batch.weight)
+        self._meters.update(loss, self._step.tensor(batch.y), self._step.outputs)
+
+    def _validates_after(self, epoch: int) -> bool:
+        frequency = self._arguments["validation_freq"]
+        if isinstance(frequency, int):
+            return (epoch + 1) % frequency == 0
+        return epoch + 1 in frequency
+
+    def _evaluate(self, examples: Examples) -> dict[str, float]:
+        self._meters.reset()
+        self._callbacks.on_test_begin()
+        batches = examples.batches(self._evaluation_size(), shuffle=False)
+        for index, batch in enumerate(batches):
+            if self._test_hooks:
+                self._callbacks.on_test_batch_begin(index)
+            loss, outputs = self._step.evaluate(batch.x, batch.y, batch.weight)
+            self._meters.update(loss, self._step.tensor(batch.y), outputs)
+            if self._test_hooks:
+                self._callbacks.on_test_batch_end(index, self._meters.result())
+        logs = self._meters.result()
+        self._callbacks.on_test_end(logs)
+        return logs
+
+    def _evaluation_size(self) -> int:
+        asked = self._arguments["validation_batch_size"] or self._batch_size
+        free = self._step.loss.native and self._meters.native and not self._test_hooks
+        return max(asked, _EVALUATION_BATCH) if free else asked
+
+
+def _refuse_what_keras_must_do(model: Any, arguments: Mapping[str, Any]) -> None:
+    if not model.compiled:
+        raise Unsupported("the model is not compiled")
+    for name in _OWN_STEPS:
+        if getattr(type(model), name) is not getattr(keras.Model, name):
+            raise Unsupported(f"{type(model).__name__} has a {name} of its own")
+    for name in ("steps_per_epoch", "validation_steps"):
+        if arguments[name] is not None:
+            raise Unsupported(f"{name} is given")
+    if model.steps_per_execution != 1:
+        raise Unsupported("steps_per_execution is given")
+    if arguments["shuffle"] == "batch":
+        raise Unsupported("shuffle is 'batch'")
+    if keras.distribution.distribution() is not None:
+        raise Unsupported("a distribution is set")
+
+
+def _examples(arguments: Mapping[str, Any]) -> tuple[Examples, Examples | None]:
+    train = Examples.of(arguments["x"], arguments["y"], arguments["sample_weight"])
+    validation = None
+    if arguments["validation_data"] is not None:
+        given = arguments["validation_data"]
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise Unsupported(f"validation_data is a {type(given).__name__}, not (x, y)")
+        validation = Examples.of(*given)
+    elif arguments["validation_split"]:
+        train, validation = train.split(arguments["validation_split"])
+    if arguments["class_weight"] is not None:
+        if train.weight is not None:
+            raise Unsupported("class_weight and sample_weight are both given")
+        train = train.weighted_by_class(arguments["class_weight"])
+    return train, validation
+
+
+def _overrides(callbacks: Any, hooks: tuple[str, ...]) -> bool:
+    """Whether any callback wants to be called at every batch.
+
+    Keras marks the methods that a callback inherits. A ModelCheckpoint or BackupAndRestore that
+    saves once an epoch overrides them all the same, to do nothing.
+    """
+    for callback in callbacks.callbacks:
+        if isinstance(callback, keras.callbacks.ProgbarLogger | keras.callbacks.History):
+            continue
+        if getattr(callback, "save_freq", None) == "epoch":
+            continue
+        if not all(getattr(getattr(callback, hook), "_is_default", False) for hook in hooks):
+            return True
+    return False
