@@ -1,0 +1,243 @@
+"""The interactive figures, as the JSON that plotly.js draws.
+
+Written as plain dictionaries: building them through plotly's Python classes costs seconds of
+import and checks what the tests check once. A colour is a CSS variable's name, such as ``--right``;
+the page puts the colour of the reader's light or dark scheme in its place.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.evaluation.evaluation import Evaluation
+from saccade.report import confusion
+from saccade.report.content import ReliabilityBin, ReportContent
+from saccade.report.words import percent, pictures, visible
+
+Figure = dict[str, Any]
+MOST_NAMED: Final = 50  # classes that the axes of a heat map name; beyond, hovering names them
+_LONGEST_LABEL: Final = 24
+
+_SERIES = (("train", "", "--muted", "dot"), ("validation", "val_", "--right", "solid"))
+
+
+def build_charts(content: ReportContent) -> dict[str, Figure]:
+    """Return the figures that the content allows, by the name of their place in the page."""
+    charts = {
+        "loss": curve(content, "loss", "Loss"),
+        "accuracy": curve(content, "accuracy", "Accuracy"),
+        "reliability": reliability(content.reliability) if content.reliability else None,
+        "confusion": None,
+    }
+    if confusion.form(content.evaluation) == "heat map":
+        charts["confusion"] = heat_map(content.evaluation)
+    return {name: chart for name, chart in charts.items() if chart is not None}
+
+
+def curve(content: ReportContent, key: str, title: str) -> Figure | None:
+    """Return one measure by epoch, training and validation, the best epoch marked; None if empty.
+
+    What is not a number (a loss that overflowed) leaves a gap.
+    """
+    traces = []
+    for name, prefix, colour, dash in _SERIES:
+        values = _finite(content.history.get(prefix + key, ()))
+        if any(value is not None for value in values):
+            traces.append(_line(name, values, colour=colour, dash=dash))
+    if not traces:
+        return None
+    layout = _layout(title="Epoch", vertical=title)
+    layout["xaxis"] |= {"rangemode": "tozero", "tickformat": "d"}
+    if len(traces[0]["x"]) < 8:
+        layout["xaxis"] |= {"dtick": 1}
+    if key == "accuracy":
+        layout["yaxis"] |= {"tickformat": ".0%"}
+        for trace in traces:
+            trace["hovertemplate"] = "%{y:.1%}"
+    if content.best_epoch is not None:
+        _mark_epoch(layout, content.best_epoch, len(traces[0]["x"]), at_top=key == "loss")
+    return {"data": traces, "layout": layout}
+
+
+def reliability(bins: Sequence[ReliabilityBin]) -> Figure:
+    """Return how often it is right against how sure it says it is, with error bars."""
+    most = max(one.num_images for one in bins)
+    diagonal = {
+        "x": [0, 1],
+        "y": [0, 1],
+        "mode": "lines",
+        "line": {"color": "--muted", "dash": "dot", "width": 1.5},
+        "hoverinfo": "skip",
+        "name": "as sure as it is right",
+    }
+    points = {
+        "x": [one.confidence for one in bins],
+        "y": [one.accuracy.value for one in bins],
+        "error_y": {
+            "array": [one.accuracy.high - one.accuracy.value for one in bins],
+            "arrayminus": [one.accuracy.value - one.accuracy.low for one in bins],
+            "color": "--right",
+            "thickness": 1.5,
+            "width": 4,
+        },
+        "mode": "markers",
+        "marker": {
+            "color": "--right",
+            "opacity": 1,
+            "line": {"color": "--paper", "width": 1},
+            "size": [6 + 9 * math.sqrt(one.num_images / most) for one in bins],
+        },
+        "text": [_bin_text(one) for one in bins],
+        "hovertemplate": "%{text}",
+        "name": "measured, 95 % interval",
+    }
+    layout = _layout(title="How sure it says it is", vertical="How often it is right")
+    layout["hovermode"] = "closest"
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] |= {"range": [-0.03, 1.04], "tickformat": ".0%", "dtick": 0.2}
+    return {"data": [diagonal, points], "layout": layout}
+
+
+def heat_map(evaluation: Evaluation) -> Figure:
+    """Return the confusion as shares of each true class: right in one colour, wrong in another."""
+    matrix = confusion.counts(evaluation)
+    names = [label(name) for name in evaluation.classes]
+    size = len(names)
+    right = np.eye(size, dtype=bool)
+    layout = _layout(title="Predicted class", vertical="True class")
+    ticks = {
+        "tickmode": "array",
+        "tickvals": list(range(size)),
+        "ticktext": names,
+        "tickfont": {"size": 11},
+        "showticklabels": size <= MOST_NAMED,
+        "showgrid": False,
+        "zeroline": False,
+        "fixedrange": False,
+    }
+    layout["xaxis"] |= ticks | {"tickangle": -90}
+    layout["yaxis"] |= ticks | {"autorange": "reversed"}
+    layout |= {"hovermode": "closest", "dragmode": "zoom"}
+    traces = [
+        _cells(matrix, right & (matrix > 0), names, colour="--right", full=0.99),
+        _cells(matrix, ~right & (matrix > 0), names, colour="--wrong", full=0.4),
+    ]
+    return {"data": traces, "layout": layout}
+
+
+def label(name: str) -> str:
+    """Return a class name for plotly, which reads its labels as a kind of HTML; at most 24 long."""
+    short = name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1]}…"
+    return html.escape(visible(short), quote=False)
+
+
+def _cells(
+    matrix: npt.NDArray[np.int64],
+    where: npt.NDArray[np.bool_],
+    names: list[str],
+    *,
+    colour: str,
+    full: float,
+) -> Figure:
+    """Return the cells chosen by `where`; a share of `full` and more has the full colour."""
+    share = confusion.shares(matrix)
+    size = len(names)
+    shades: list[list[float | None]] = [[None] * size for _ in range(size)]
+    texts = [[""] * size for _ in range(size)]
+    for row, column in np.argwhere(where).tolist():
+        part, number = float(share[row, column]), int(matrix[row, column])
+        shades[row][column] = round(part, 4)
+        texts[row][column] = (
+            f"true {names[row]}<br>predicted {names[column]}"
+            f"<br>{pictures(number)}, {percent(part)} of the class"
+        )
+    return {
+        "type": "heatmap",
+        "z": shades,
+        "text": texts,
+        "zmin": 0,
+        "zmax": 1,
+        "colorscale": [[0, f"{colour}-faint"], [full, colour], [1, colour]],
+        "showscale": False,
+        "xgap": 1 if size <= 60 else 0,
+        "ygap": 1 if size <= 60 else 0,
+        "hoverongaps": False,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _line(name: str, values: list[float | None], *, colour: str, dash: str) -> Figure:
+    return {
+        "x": list(range(1, len(values) + 1)),
+        "y": values,
+        "name": name,
+        "mode": "lines+markers" if len(values) < 30 else "lines",
+        "line": {"color": colour, "dash": dash, "width": 2},
+        "marker": {"size": 5},
+        "hovertemplate": "%{y:.3f}",
+    }
+
+
+def _mark_epoch(layout: Figure, epoch: int, num_epochs: int, *, at_top: bool) -> None:
+    """Draw the best epoch, its name where the curves are not: losses fall, accuracies rise."""
+    line = {"color": "--ink", "width": 1, "dash": "dash"}
+    layout["shapes"] = [
+        {"type": "line", "x0": epoch, "x1": epoch, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+    ]
+    late = 2 * epoch > num_epochs
+    layout["annotations"] = [
+        {
+            "x": epoch,
+            "y": 1 if at_top else 0,
+            "yref": "paper",
+            "yanchor": "top" if at_top else "bottom",
+            "xanchor": "right" if late else "left",
+            "xshift": -4 if late else 4,
+            "text": f"best: epoch {epoch}",
+            "showarrow": False,
+        }
+    ]
+
+
+def _layout(*, title: str, vertical: str) -> Figure:
+    axis = {
+        "gridcolor": "--line",
+        "zerolinecolor": "--line",
+        "linecolor": "--line",
+        "automargin": True,
+        "fixedrange": True,
+    }
+    return {
+        "font": {"family": "--font", "size": 13, "color": "--ink"},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 12, "t": 44, "b": 8},
+        "xaxis": axis | {"title": {"text": title}},
+        "yaxis": axis | {"title": {"text": vertical}},
+        "hovermode": "x unified",
+        "hoverlabel": {
+            "bgcolor": "--paper",
+            "bordercolor": "--line",
+            "font": {"color": "--ink", "family": "--font"},
+        },
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "dragmode": False,
+    }
+
+
+def _bin_text(one: ReliabilityBin) -> str:
+    return (
+        f"says {percent(one.confidence)}, is right {percent(one.accuracy.value)}"
+        f"<br>{percent(one.accuracy.low)} to {percent(one.accuracy.high)}, "
+        f"{pictures(one.num_images)}<extra></extra>"
+    )
+
+
+def _finite(values: Sequence[float]) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]

@@ -1,0 +1,154 @@
+"""Figures and judgements in plain words."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from dataclasses import dataclass
+
+from saccade.evaluation.evaluation import Evaluation, Sureness
+from saccade.types import Interval
+
+NARROW = "\u202f"  # a space that does not break: "97.3 %", "12 000"
+_LONGEST = 120  # characters of a name that are shown; the rest is cut from its middle
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters, but for tab and new line
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line separators, writing direction
+    "\ud800-\udfff]"  # bytes of file names that are no UTF-8
+)
+
+
+def visible(text: str) -> str:
+    """Return `text` with what would not show, would reorder the page or cannot be written, named.
+
+    A file name may hold any of it; a new line is kept, since HTML shows it as a space.
+    """
+    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def shortened(name: str) -> str:
+    """Return a class name or path, its middle cut where it is too long to read."""
+    if len(name) <= _LONGEST:
+        return name
+    half = (_LONGEST - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Return a share as "97.3 %"; never 0 % or 100 % for what is not exactly that."""
+    value = 100 * share
+    for places in (decimals, decimals + 1):
+        text = f"{value:.{places}f}"
+        if float(text) not in (0.0, 100.0) or share in (0.0, 1.0):
+            return f"{text}{NARROW}%"
+    step = 10.0**-decimals / 10
+    if share < 0.5:
+        return f"<{NARROW}{step:.{decimals + 1}f}{NARROW}%"
+    return f">{NARROW}{100 - step:.{decimals + 1}f}{NARROW}%"
+
+
+def whole_percent(share: float) -> str:
+    """Return a share as "97 %", for captions; 0.9996 is "99.9 %", never more than it is."""
+    if 0.995 <= share < 1:
+        return f"{math.floor(1000 * share) / 10}{NARROW}%"
+    return f"{100 * share:.0f}{NARROW}%"
+
+
+def percent_range(interval: Interval) -> str:
+    """Return the ends of a share's interval as "95.3 % to 98.7 %"."""
+    return f"{percent(interval.low)} to {percent(interval.high)}"
+
+
+def count(number: int) -> str:
+    """Return a count as "12,345"."""
+    return f"{number:,}"
+
+
+def pictures(number: int) -> str:
+    """Return "1 picture" or "12,345 pictures"."""
+    return "1 picture" if number == 1 else f"{count(number)} pictures"
+
+
+def duration(seconds: float) -> str:
+    """Return "0.4 s", "12 s", "3 min 5 s" or "2 h 4 min"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The report's first lines."""
+
+    verdict: str  # what the figures allow one to say against the baseline
+    sureness: str  # when it says "unsure", and what share it answers
+    sample: str  # how many pictures that rests on
+
+
+def answer(evaluation: Evaluation) -> Answer:
+    """Return the answer in words; no word is stronger than the intervals allow."""
+    return Answer(
+        verdict=_verdict(evaluation),
+        sureness=_sureness(evaluation.sureness),
+        sample=_sample(evaluation),
+    )
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    accuracy, baseline = evaluation.accuracy, evaluation.baseline_accuracy
+    if accuracy.low > baseline.high:
+        return "Clearly better than guessing the most frequent class."
+    if accuracy.high < baseline.low:
+        return "Worse than guessing the most frequent class: do not use this model."
+    return "Not shown to be better than guessing the most frequent class: the ranges overlap."
+
+
+def _sureness(sureness: Sureness) -> str:
+    if sureness.threshold <= 0:
+        return "It answers every picture; it never says “unsure”."
+    says = f"It says “unsure” below {percent(sureness.threshold)} confidence"
+    if sureness.error_rate is None:
+        return f"{says}, and that is so for every test picture: it answers none."
+    return (
+        f"{says}. It answers {percent(sureness.answered.value)} of the pictures, and "
+        f"{percent(sureness.error_rate.value)} of those answers are wrong "
+        f"({percent_range(sureness.error_rate)})."
+    )
+
+
+def _sample(evaluation: Evaluation) -> str:
+    width = evaluation.accuracy.high - evaluation.accuracy.low
+    judged = f"Judged once, on {pictures(evaluation.num_images)} held back from training."
+    if width > 0.1:
+        return f"{judged} That is few: the range is {100 * width:.0f} points wide."
+    return judged
+
+
+def python_lines(model_path: str) -> str:
+    """Return the three lines of Python that use a model."""
+    return (
+        "import saccade\n"
+        f"classifier = saccade.load({_ascii_literal(model_path)})\n"
+        'print(classifier.predict("picture.jpg"))'
+    )
+
+
+def shell_lines(model_path: str) -> str:
+    """Return the three lines for a shell that use a model."""
+    quoted = shlex.quote(model_path)
+    return (
+        f"saccade predict {quoted} picture.jpg\n"
+        f"saccade predict {quoted} folder/ --format csv --output predictions.csv\n"
+        f"saccade evaluate {quoted} labelled-folder/"
+    )
+
+
+def _ascii_literal(text: str) -> str:
+    literal = repr(text)[1:-1]
+    return f'"{literal}"' if '"' not in literal and "'" not in literal else repr(text)
