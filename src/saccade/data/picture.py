@@ -62,6 +62,7 @@ __all__ = [
     "Payload",
     "Pixels",
     "Preprocessing",
+    "digest_of",
     "inspect",
 ]
 
@@ -144,10 +145,11 @@ class Preprocessing:
 
     def _decode(self, image: Image.Image, full_scale: bool) -> Decoded:
         size = image.size
-        if not full_scale and image.format in ("JPEG", "MPO"):
+        is_jpeg = image.format in ("JPEG", "MPO")
+        if is_jpeg and not full_scale and size != (self.width_px, self.height_px):
             self._reduce_scale(image)
         image.load()
-        reduced = image.size != size and image.format in ("JPEG", "MPO")
+        reduced = is_jpeg and image.size != size
         orientation = orientation_of(image)
         width, height = size if reduced else image.size  # an icon's may change while loading
         target = self._fitted(width, height, sideways=orientation >= 5)
@@ -184,6 +186,11 @@ class Preprocessing:
         top, left = (self.height_px - height) // 2, (self.width_px - width) // 2
         canvas[top : top + height, left : left + width] = pixels
         return canvas
+
+
+def digest_of(pixels: Pixels) -> int:
+    """Return a 64-bit digest of pixels that `Preprocessing.read` gave; 0 is never one."""
+    return int.from_bytes(hashlib.blake2b(pixels.tobytes(), digest_size=8).digest(), "little") or 1
 
 
 def inspect(payload: Payload, *, name: str = "") -> Facts:

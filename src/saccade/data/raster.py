@@ -44,6 +44,7 @@ Pixels = npt.NDArray[np.uint8]
 
 MAX_PIXELS: Final = 2**27  # 134 megapixels: the largest phone cameras' usual 108 fit
 MAX_BYTES: Final = 2**30
+_SMALL_BYTES: Final = 2**24
 
 # Pillow tries these alone, by content. The first five are what Pillow itself loads first.
 _FORMATS: Final = (
@@ -115,15 +116,15 @@ def with_file(file: BufferedReader | io.BytesIO, use: Callable[[Image.Image], _R
 
 
 @contextmanager
-def opened_file(path: Path) -> Iterator[BufferedReader]:
-    """Open a regular file; a pipe or a device could block for ever."""
+def opened_file(path: Path) -> Iterator[BufferedReader | io.BytesIO]:
+    """Open a regular file, a small one read whole; a pipe or a device could block for ever."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise PictureError("not a file")
         if status.st_size > MAX_BYTES:
             raise PictureError(f"a file of {status.st_size:,} bytes, more than {MAX_BYTES:,}")
-        file = path.open("rb")
+        file = path.open("rb") if status.st_size > _SMALL_BYTES else io.BytesIO(path.read_bytes())
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         raise PictureError(f"cannot be read: {_short(error)}") from error
     with file:
