@@ -1,1 +1,77 @@
-"""."""
+"""Data: sources, the index of their pictures, the split, the cache of pixels, and batches.
+
+Each name is imported when it is first used, so that prediction loads the decoder alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from saccade.data.cache import Cache, build_cache
+    from saccade.data.cachefolder import CacheEntry, clear_caches, list_caches
+    from saccade.data.cachefolder import user_cache as cache_folder
+    from saccade.data.index import UNASSIGNED, Index, read_index, write_index
+    from saccade.data.named import named_sets
+    from saccade.data.opening import open_source
+    from saccade.data.picture import Facts, Preprocessing, inspect
+    from saccade.data.raster import Payload, Pixels
+    from saccade.data.scan import build_index
+    from saccade.data.source import Entry, Source
+
+# Public name: where it lives, and its name there where that differs.
+_HOME = {
+    "Cache": "cache",
+    "CacheEntry": "cachefolder",
+    "Entry": "source",
+    "Facts": "picture",
+    "Index": "index",
+    "Payload": "raster",
+    "Pixels": "raster",
+    "Preprocessing": "picture",
+    "Source": "source",
+    "UNASSIGNED": "index",
+    "build_cache": "cache",
+    "build_index": "scan",
+    "cache_folder": "cachefolder:user_cache",
+    "clear_caches": "cachefolder",
+    "inspect": "picture",
+    "list_caches": "cachefolder",
+    "named_sets": "named",
+    "open_source": "opening",
+    "read_index": "index",
+    "write_index": "index",
+}
+
+__all__ = [
+    "UNASSIGNED",
+    "Cache",
+    "CacheEntry",
+    "Entry",
+    "Facts",
+    "Index",
+    "Payload",
+    "Pixels",
+    "Preprocessing",
+    "Source",
+    "build_cache",
+    "build_index",
+    "cache_folder",
+    "clear_caches",
+    "inspect",
+    "list_caches",
+    "named_sets",
+    "open_source",
+    "read_index",
+    "write_index",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        module, _, attribute = _HOME[name].partition(":")
+        return getattr(import_module(f"saccade.data.{module}"), attribute or name)
+    raise AttributeError(f"module 'saccade.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from saccade.data.cachefolder import user_cache
 from saccade.errors import DataError
 from saccade.files import atomic_path, sha256_of
 from saccade.progress import Progress
@@ -41,7 +42,7 @@ def locate(
     found = {file: path for file in files if (path := _find(dataset, file))}
     missing = [file for file in files if file not in found]
     for file in missing:
-        target = cache_folder() / dataset / file.name
+        target = datasets_folder() / dataset / file.name
         try:
             _download(f"{base_url}/{file.name}", file, target, progress)
         except (OSError, ValueError) as error:
@@ -50,12 +51,9 @@ def locate(
     return [found[file] for file in files]
 
 
-def cache_folder() -> Path:
-    """Return where downloaded sets are kept: in ``$SACCADE_CACHE``, else the user's cache."""
-    import platformdirs
-
-    root = os.environ.get("SACCADE_CACHE") or platformdirs.user_cache_dir("saccade")
-    return Path(root) / "datasets"
+def datasets_folder() -> Path:
+    """Return where downloaded sets are kept, in the user's cache."""
+    return user_cache() / "datasets"
 
 
 def _find(dataset: str, file: PublishedFile) -> Path | None:
@@ -72,7 +70,7 @@ def _find(dataset: str, file: PublishedFile) -> Path | None:
             f"{wrong} is not the published file (its SHA-256 is not {file.sha256[:12]}…); "
             "remove it or put the published one there"
         )
-    cached = cache_folder() / dataset / file.name
+    cached = datasets_folder() / dataset / file.name
     return cached if cached.is_file() and _is_right(cached, file) else None
 
 
@@ -94,7 +92,6 @@ def _download(url: str, file: PublishedFile, target: Path, progress: Progress) -
     digest, size = hashlib.sha256(), 0
     with atomic_path(target) as temporary, progress.stage(file.name, file.size) as stage:
         try:
-            # The address is ours, never the data's: S310 does not apply.
             with urlopen(url, timeout=_TIMEOUT_S) as response, temporary.open("wb") as output:
                 while size <= file.size and (content := response.read(_STEP)):
                     output.write(content)
@@ -104,7 +101,8 @@ def _download(url: str, file: PublishedFile, target: Path, progress: Progress) -
         except HTTPException as error:
             raise ValueError(f"the download broke off: {error!r:.100}") from error
         except OSError as error:
-            raise ValueError(str(getattr(error, "reason", error))) from error
+            reason = getattr(error, "reason", error)  # urllib wraps the system's error
+            raise ValueError(getattr(reason, "strerror", None) or str(reason)) from error
         if size != file.size:
             raise ValueError(f"got {size:,} bytes, wanted {file.size:,}")
         if digest.hexdigest() != file.sha256:
@@ -116,5 +114,5 @@ def _how_to_get(
 ) -> str:
     names = ", ".join(file.name for file in missing)
     root = os.environ.get("SACCADE_DATASETS")
-    folder = Path(root) / dataset if root else cache_folder() / dataset
+    folder = Path(root) / dataset if root else datasets_folder() / dataset
     return f"{dataset} cannot be downloaded ({error}): put {names} from {base_url} into {folder}"

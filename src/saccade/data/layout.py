@@ -58,9 +58,13 @@ def arrange(name: str, paths: Sequence[str], left_out: Sequence[tuple[str, str]]
     refused = list(left_out)
     candidates: list[int] = []
     splits: list[list[str]] = []
+    clutter: dict[str, bool] = {"": False}  # by folder, since many files share one
     for position, path in enumerate(paths):
         parts = path.split("/")
-        if any(is_clutter(part) for part in parts):
+        folder = path[: -len(parts[-1])]
+        if folder not in clutter:
+            clutter[folder] = any(is_clutter(part) for part in parts[:-1])
+        if clutter[folder] or is_clutter(parts[-1]):
             continue
         if len(parts) > MAX_DEPTH + 1:
             refused.append((printable(path), TOO_DEEP))

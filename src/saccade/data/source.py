@@ -16,6 +16,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from os.path import splitext
 from pathlib import Path
 from typing import Final
 
@@ -81,13 +82,13 @@ def part_of(name: str) -> Part | None:
 
 def is_picture_name(name: str) -> bool:
     """Say whether a file of this name may be a picture: a picture's suffix, or none at all."""
-    suffix = Path(name).suffix.casefold()
+    suffix = splitext(name)[1].casefold()
     return suffix in _SUFFIXES or not suffix or suffix[1:].isdigit()
 
 
 def not_a_picture(name: str) -> str:
     """Return the reason for leaving out a file whose name is no picture's."""
-    return f"not a picture: its name ends in {printable(Path(name).suffix)}"
+    return f"not a picture: its name ends in {printable(splitext(name)[1])}"
 
 
 def is_clutter(name: str) -> bool:

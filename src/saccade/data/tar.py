@@ -97,9 +97,8 @@ def _checked_size(header: bytes, position: int) -> int:
     """Return the size field of a whole header whose checksum is right."""
     if len(header) < BLOCK:
         raise DataError(f"it ends in the middle of a header, at byte {position:,}")
-    stored = _number(header[148:156])
     # The checksum counts its own field as spaces.
-    if stored != sum(header) - sum(header[148:156]) + _SPACES:
+    if _number(header[148:156]) != sum(header[:148]) + _SPACES + sum(header[156:]):
         raise DataError(f"no valid tar header at byte {position - BLOCK:,}")
     return _number(header[124:136])
 
