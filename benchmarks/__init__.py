@@ -1,0 +1,1 @@
+"""Programs that measure Saccade beside its peers: ``python -m benchmarks [--quick] [NAME…]``."""

@@ -1,0 +1,99 @@
+"""How many pictures a second `saccade.fit` trains, beside Keras's `fit` on TensorFlow.
+
+    python -m benchmarks.throughput [--quick] [--rounds 7]
+
+The tutorials' networks T6 (batch 128) and T5 (batch 32, the tutorial's, and 128), the same code and
+the same pictures, in processes of their own that train one epoch in turn. TensorFlow runs in
+float32 and, where the processor multiplies bfloat16 in hardware, in mixed bfloat16 (imitated in
+software it takes ten times as long); the faster of the two is the peer. The first two epochs of
+each are warm-up: they hold compiling, on either side.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.peers import ROOT, Worker, peer_versions, tensorflow_python
+from benchmarks.timing import Result, Spread, at_least, in_turn, publish, ratio, spread
+
+BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+CASES = (("t6", 128), ("t5", 32), ("t5", 128))
+PEERS = {"tensorflow float32": "float32", "tensorflow bfloat16": "mixed_bfloat16"}
+TARGET = 2.0  # times the peer's pictures a second, T6 at batch 128, on a processor with AMX
+
+
+def processor_flags() -> set[str]:
+    """Return what the processor says that it can, such as "amx_bf16"; nothing where unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split()[2:]) for line in lines if line.startswith("flags")), set())
+
+
+def useful_peers(flags: set[str]) -> dict[str, str]:
+    """Return the peers that stand a chance on a processor with these flags."""
+    wanted = PEERS if flags & BF16_FLAGS else {"tensorflow float32": "float32"}
+    return dict(wanted)
+
+
+def measure(
+    network: str, batch: int, *, peer: Path, images: int, rounds: int
+) -> dict[str, list[float]]:
+    """Return pictures a second by round, of Saccade and of each peer."""
+    script = ROOT / "benchmarks" / "fit_worker.py"
+    common = ["--network", network, "--batch", str(batch), "--images", str(images)]
+    with ExitStack() as stack:
+        workers = {"saccade": [sys.executable, script, "--engine", "saccade", *common]}
+        for name, precision in useful_peers(processor_flags()).items():
+            workers[name] = [peer, script, "--engine", "keras", "--precision", precision, *common]
+        measures = {}
+        for name, command in workers.items():
+            backend = {"KERAS_BACKEND": "torch" if name == "saccade" else "tensorflow"}
+            measures[name] = stack.enter_context(Worker(command, backend)).ask
+        seconds = in_turn(measures, rounds=rounds, warm_up=2)
+    return {name: [images / value for value in values] for name, values in seconds.items()}
+
+
+def against_best(rates: dict[str, list[float]]) -> Spread:
+    """Return how many times faster than the faster peer Saccade is, round by round."""
+    peers = [name for name in rates if name != "saccade"]
+    best = max(peers, key=lambda name: spread(rates[name], "").median)
+    return ratio(rates["saccade"], rates[best])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    images, rounds = (512, 2) if given.quick else (12_800, given.rounds)
+    peer, has_amx = tensorflow_python(), "amx_bf16" in processor_flags()
+    figures, targets = {}, []
+    for network, batch in CASES[:1] if given.quick else CASES:
+        rates = measure(network, batch, peer=peer, images=images, rounds=rounds)
+        case = f"{network}, batch {batch}"
+        for name, values in rates.items():
+            figures[f"{case}, {name}"] = spread(values, "images/s")
+        times = figures[f"{case}, saccade to the faster peer"] = against_best(rates)
+        if (network, batch) == CASES[0]:
+            where = "" if has_amx else " (the target is for a processor with AMX; this has none)"
+            what = f"times the speed of Keras on TensorFlow, {case}{where}"
+            targets.append(at_least(what, TARGET, times.median))
+    settings = {"quick": given.quick, "images": images, "rounds": rounds, "amx": has_amx}
+    publish(
+        Result(
+            benchmark="throughput",
+            settings=settings,
+            figures=figures,
+            targets=targets,
+            peers=peer_versions(peer),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

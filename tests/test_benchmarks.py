@@ -1,0 +1,161 @@
+"""The benchmarks' arithmetic, and one program of theirs at a size that takes seconds."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))  # as `python -m benchmarks` sees them
+
+from benchmarks import demo, peers, throughput, timing  # noqa: E402
+
+COUNTS_UP = """
+import sys
+number = 0
+for line in sys.stdin:
+    number += 1
+    print("what a library says")
+    print(f"ANSWER {number}", flush=True)
+    if number == 2:
+        sys.exit("out of numbers")
+"""
+
+
+def test_spread_of_known_numbers() -> None:
+    found = timing.spread([3.0, 1.0, 10.0], "s")
+    assert (found.median, found.low, found.high) == (3.0, 1.0, 10.0)
+    assert found.samples == (3.0, 1.0, 10.0)
+    assert str(found) == "3 s (1 to 10, 3 rounds)"
+
+
+def test_spread_of_nothing() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        timing.spread([], "s")
+
+
+def test_ratio_is_taken_round_by_round() -> None:
+    # A machine that turns three times slower in round two slows both, and the ratio stays.
+    assert timing.ratio([8.0, 24.0], [4.0, 12.0]).samples == (2.0, 2.0)
+    with pytest.raises(ValueError, match="zip"):
+        timing.ratio([1.0], [1.0, 2.0])
+
+
+def test_turns_alternate_after_warm_up() -> None:
+    calls = []
+
+    def measure(name: str) -> float:
+        calls.append(name)
+        return float(len(calls))
+
+    measures = {"a": lambda: measure("a"), "b": lambda: measure("b")}
+    taken = timing.in_turn(measures, rounds=3, warm_up=1)
+    assert "".join(calls) == "ab" + "ba" + "ab" + "ba"
+    assert taken == {"a": [4.0, 5.0, 8.0], "b": [3.0, 6.0, 7.0]}
+
+
+@pytest.mark.parametrize(
+    ("target", "reached"),
+    [
+        (timing.at_least("speed", 2.0, 2.0), True),
+        (timing.at_least("speed", 2.0, 1.9), False),
+        (timing.at_most("time", 0.3, 0.3), True),
+        (timing.at_most("time", 0.3, 0.31), False),
+        (timing.at_most("time", 0.3, None), None),
+    ],
+)
+def test_target_says_whether_it_is_reached(target: timing.Target, reached: bool | None) -> None:
+    assert target.reached is reached
+    words = {True: "reached", False: "NOT REACHED", None: "not measured"}
+    assert str(target).startswith(words[reached])
+
+
+def test_result_ends_in_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    timing.publish(
+        timing.Result(
+            benchmark="b",
+            settings={"rounds": 1},
+            figures={"f": timing.spread([1.0], "s")},
+            targets=[timing.at_most("t", 1.0, 2.0)],
+            peers={"tensorflow": "2.21.0"},
+        )
+    )
+    document = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert document["figures"]["f"]["samples"] == [1.0]
+    assert document["targets"][0]["reached"] is False
+    assert document["peers"] == {"tensorflow": "2.21.0"}
+    assert {"machine", "versions", "time", "load_average"} <= set(document)
+    assert document["versions"]["numpy"] == np.__version__
+
+
+def test_saccade_is_held_against_the_faster_peer() -> None:
+    slow, fast = throughput.PEERS
+    rates = {"saccade": [60.0, 90.0], slow: [10.0, 10.0], fast: [20.0, 30.0]}
+    assert throughput.against_best(rates).samples == (3.0, 3.0)
+
+
+def test_peer_runs_in_bfloat16_only_where_the_processor_does() -> None:
+    assert list(throughput.useful_peers({"avx2", "amx_bf16"})) == list(throughput.PEERS)
+    assert list(throughput.useful_peers({"avx2"})) == ["tensorflow float32"]
+
+
+def test_worker_measures_when_asked_and_tells_how_it_ended() -> None:
+    with peers.Worker([sys.executable, "-c", COUNTS_UP], {}) as worker:
+        assert [worker.ask(), worker.ask()] == [1.0, 2.0]
+        with pytest.raises(peers.WorkerError, match="out of numbers"):
+            worker.ask()
+
+
+def test_demo_measures_the_command_of_the_makefile() -> None:
+    words = demo.demo_words(demo.makefile())
+    assert words[:2] == ["train", "digits"]
+    assert "--out" not in words
+    with pytest.raises(ValueError, match="no saccade"):
+        demo.demo_words("demo:\n\techo\n")
+
+
+def test_loading_runs_at_a_small_size(tmp_path: Path) -> None:
+    archive = tmp_path / "pictures.tar.gz"
+    random = np.random.default_rng(0)
+    with tarfile.open(archive, "w:gz") as tar:
+        for number in range(24):
+            content = io.BytesIO()
+            pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(content, "JPEG")
+            member = tarfile.TarInfo(f"set/{'ab'[number % 2]}/{number}.jpg")
+            member.size = content.tell()
+            content.seek(0)
+            tar.addfile(member, content)
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "loading", "--quick", "--archive", str(archive)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    *_, program, summary = result.stdout.splitlines()
+    document = json.loads(program)
+    rates = {name: figure["median"] for name, figure in document["figures"].items()}
+    assert all(rate > 0 for rate in rates.values())
+    ours, loop = rates["saccade, files a second"], rates["tarfile and Pillow, files a second"]
+    assert rates["saccade to the plain loop"] == pytest.approx(ours / loop)
+    assert json.loads(summary)["targets"] == [{"benchmark": "loading"} | document["targets"][0]]
+
+
+def test_unknown_benchmark_is_named() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "speed"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert "no benchmark is called speed" in result.stdout
