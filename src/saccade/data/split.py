@@ -1,0 +1,217 @@
+"""The split: which pictures train, which watch over training, and which are sealed until the end.
+
+    index = split_index(index, cache.pixel_digest, seed=0)
+    index.rows_of(PARTS.index("test"))
+
+What the user has set apart stays as it is; a test or validation part that the user did not give is
+taken from the training pictures, class by class, so that every part holds every class. Copies
+(equal pixels) move together, so no picture is learned in one part and scored in another. Of copies
+that the user has put on two sides, the one in the test part stays, then the one in validation, and
+the other is left out with its reason. Equal pictures with different labels are flagged "conflict",
+copies "copy".
+
+With the same index and seed the split is the same. A class of three pictures gives one to each
+part; shares of larger classes come out to within one group of copies.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.data.index import UNASSIGNED, Index
+from saccade.errors import DataError, SettingsError
+from saccade.types import PARTS
+
+_TRAIN, _VALIDATION, _TEST = map(PARTS.index, ("train", "validation", "test"))
+_NAMED: Final = 5  # classes in an error message
+
+_Rows = npt.NDArray[np.intp]
+
+
+def split_index(
+    index: Index,
+    pixel_digest: npt.NDArray[np.uint64],
+    *,
+    seed: int,
+    validation_share: float = 0.1,
+    test_share: float = 0.2,
+) -> Index:
+    """Return the index with the part of every usable row set, and left-out copies given a reason.
+
+    The shares are of each class's pictures, for parts that the user did not give. Raises DataError
+    where a class has too few different pictures, or none to train on.
+    """
+    shares = {_TEST: test_share, _VALIDATION: validation_share}
+    if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
+        raise SettingsError(
+            f"shares are above 0 and together below 1, got {validation_share} for validation "
+            f"and {test_share} for test"
+        )
+    index = _without_unlabelled(index)
+    group = _groups(index, pixel_digest)
+    index = _without_copies(_flagged(index, group), group)
+    shares = {part: s for part, s in shares.items() if not len(index.rows_of(part))}
+    part = np.where(index.usable & (index.part == UNASSIGNED), _TRAIN, index.part).astype(np.int8)
+    index = index.with_columns(part=part)
+    _refuse_untrainable(index)
+    return index.with_columns(part=_carved(index, group, shares, seed)) if shares else index
+
+
+def _without_unlabelled(index: Index) -> Index:
+    reason = index.reason.copy()
+    reason[index.usable & (index.label == UNASSIGNED)] = "it has no label"
+    return index.with_columns(reason=reason)
+
+
+def _groups(index: Index, pixel_digest: npt.NDArray[np.uint64]) -> _Rows:
+    """Return a group number for every row, equal where pixels or bytes are; -1 if not usable."""
+    rows = np.flatnonzero(index.usable)
+    by_pixels = np.unique(pixel_digest[rows], return_inverse=True)[1]
+    by_bytes = np.unique(index.sha256[rows].astype(str), return_inverse=True)[1]
+    number = np.arange(len(rows))
+    while True:  # each round joins along both columns; equal bytes have equal pixels, so two do
+        before = number
+        for column in (by_pixels, by_bytes):
+            least = np.full(len(rows), len(rows))
+            np.minimum.at(least, column, number)
+            number = least[column]
+        if np.array_equal(number, before):
+            break
+    group = np.full(len(index), -1, dtype=np.intp)
+    group[rows] = np.unique(number, return_inverse=True)[1]
+    return group
+
+
+def _flagged(index: Index, group: _Rows) -> Index:
+    """Flag copies, and those of them that disagree about their label."""
+    rows = np.flatnonzero(group >= 0)
+    label, number = index.label[rows], group[rows]
+    num_groups = int(number.max(initial=-1)) + 1
+    low, high = np.full(num_groups, len(index.classes)), np.full(num_groups, -1)
+    np.minimum.at(low, number, label)
+    np.maximum.at(high, number, label)
+    is_copy = np.bincount(number, minlength=num_groups) > 1
+    flags = index.flags.copy()
+    for row in rows[is_copy[number]]:
+        words = {*flags[row].split(";"), "copy"} - {""}
+        if low[group[row]] != high[group[row]]:
+            words.add("conflict")
+        flags[row] = ";".join(sorted(words))
+    return index.with_columns(flags=flags)
+
+
+def _without_copies(index: Index, group: _Rows) -> Index:
+    """Leave out copies of the user's test pictures, then of the user's validation pictures."""
+    for part in (_TEST, _VALIDATION):
+        first = np.full(int(group.max(initial=-1)) + 1, -1, dtype=np.intp)
+        kept = index.rows_of(part)[::-1]
+        first[group[kept]] = kept  # the last assignment wins: the first row of each group
+        lesser = index.usable & (index.part != part) & (index.part != _TEST)
+        reason = index.reason.copy()
+        for row in np.flatnonzero(lesser):
+            original = first[group[row]]
+            if original >= 0:
+                reason[row] = f"copy of {PARTS[part]} picture {index.path[original]}"
+        index = index.with_columns(reason=reason)
+    return index
+
+
+def _refuse_untrainable(index: Index) -> None:
+    """Raise DataError unless there are two classes, each with a picture to train on."""
+    if len(index.classes) < 2:
+        named = f"one, {index.classes[0]!r}" if index.classes else "none"
+        raise DataError(f"at least two classes are needed, got {named}; add pictures of another")
+    labelled = index.label != UNASSIGNED
+    trained = np.bincount(index.label[index.rows_of(_TRAIN)], minlength=len(index.classes))
+    listed = np.bincount(index.label[labelled], minlength=len(index.classes))
+    usable = np.bincount(index.label[index.usable], minlength=len(index.classes))
+    absent = np.flatnonzero(trained == 0)
+    if len(absent):
+        details = ", ".join(
+            f"{index.classes[label]!r} ({listed[label]:,} listed, {usable[label]:,} usable)"
+            for label in absent[:_NAMED]
+        )
+        raise DataError(
+            f"{_count(len(absent), 'class has', 'classes have')} no picture to train on: "
+            f"{details}{_more(len(absent))}; add training pictures of it, or leave the class out"
+        )
+
+
+def _carved(
+    index: Index, group: _Rows, shares: dict[int, float], seed: int
+) -> npt.NDArray[np.int8]:
+    """Return the part column with the parts in `shares` taken from the training rows."""
+    rows = index.rows_of(_TRAIN)
+    groups, unit = np.unique(group[rows], return_inverse=True)  # a unit is a group of copies
+    size = np.bincount(unit)
+    label = _labels_of_units(unit, index.label[rows])
+    _refuse_small(index, np.bincount(label, minlength=len(index.classes)), shares)
+    order = np.random.default_rng(seed).permutation(len(groups))
+    order = order[np.argsort(label[order], kind="stable")]
+    starts = np.searchsorted(label[order], np.arange(len(index.classes) + 1))
+    part_of_unit = np.full(len(groups), _TRAIN, dtype=np.int8)
+    for start, end in zip(starts[:-1], starts[1:], strict=True):
+        units = order[start:end]
+        begin = 0
+        units, ends = _dealt(units, size[units], list(shares.values()))
+        for code, end_of_part in zip(shares, ends, strict=True):
+            part_of_unit[units[begin:end_of_part]] = code
+            begin = end_of_part
+    part = index.part.copy()
+    part[rows] = part_of_unit[unit]
+    return part
+
+
+def _labels_of_units(unit: _Rows, label: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return the label that most rows of each unit have; of equals the first class's."""
+    pairs, count = np.unique(np.stack([unit, label], axis=1), axis=0, return_counts=True)
+    order = np.lexsort((pairs[:, 1], -count, pairs[:, 0]))
+    first = np.unique(pairs[order, 0], return_index=True)[1]
+    labels: npt.NDArray[np.int32] = pairs[order[first], 1].astype(np.int32)
+    return labels
+
+
+def _dealt(units: _Rows, size: _Rows, shares: list[float]) -> tuple[_Rows, list[int]]:
+    """Return a class's units in the order they are dealt in, and where each part but train ends.
+
+    Every part gets at least one unit. A group of copies that would overfill a part trains.
+    """
+    large = size > max(1.0, min(shares) * size.sum())
+    if large.all():
+        large[:] = False
+    dealt = np.argsort(large, kind="stable")
+    filled = np.concatenate([[0], np.cumsum(size[dealt])])  # rows in the first k units
+    ends: list[int] = []
+    for number, _ in enumerate(shares):
+        wanted = sum(shares[: number + 1]) * filled[-1]
+        nearest = int(np.argmin(np.abs(filled - wanted)))
+        left = len(shares) - number  # parts that still need a unit after this one
+        ends.append(min(max(nearest, (ends[-1] if ends else 0) + 1), len(units) - left))
+    return units[dealt], ends
+
+
+def _refuse_small(index: Index, num_units: _Rows, shares: dict[int, float]) -> None:
+    """Raise DataError unless every class has a unit for each part."""
+    needed = len(shares) + 1
+    small = np.flatnonzero(num_units < needed)
+    if not len(small):
+        return
+    details = ", ".join(
+        f"{index.classes[label]!r} has {num_units[label]:,}" for label in small[:_NAMED]
+    )
+    parts = " and ".join(PARTS[part] for part in sorted((_TRAIN, *shares)))
+    raise DataError(
+        f"every class needs at least {needed} different pictures, for {parts}: "
+        f"{details}{_more(len(small))}; add pictures, or leave the class out"
+    )
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _more(number: int) -> str:
+    return f" and {number - _NAMED:,} more" if number > _NAMED else ""
