@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -231,9 +231,3 @@ def large() -> Callable[..., ReportContent]:
 @pytest.fixture
 def evaluate() -> Callable[[Sequence[str], Any], Evaluation]:
     return evaluation_of
-
-
-def replaced(content: ReportContent, changes: Mapping[str, Any]) -> ReportContent:
-    from dataclasses import replace
-
-    return replace(content, **changes)

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saccade.report.content import LayerRow, Picture, ReliabilityBin, ReportContent
+    from saccade.report.from_run import write_run_report
     from saccade.report.page import write_report
 
-__all__ = ["LayerRow", "Picture", "ReliabilityBin", "ReportContent", "write_report"]
+__all__ = [
+    "LayerRow",
+    "Picture",
+    "ReliabilityBin",
+    "ReportContent",
+    "write_report",
+    "write_run_report",
+]
 
 _PLACES = {
     "LayerRow": "content",
@@ -17,6 +25,7 @@ _PLACES = {
     "ReliabilityBin": "content",
     "ReportContent": "content",
     "write_report": "page",
+    "write_run_report": "from_run",
 }
 
 

@@ -53,7 +53,8 @@ def counts(evaluation: Evaluation) -> npt.NDArray[np.int64]:
 def shares(matrix: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return each row as shares of its sum; a row without pictures stays 0."""
     totals = matrix.sum(axis=1, keepdims=True)
-    return matrix / np.maximum(totals, 1)
+    part: npt.NDArray[np.float64] = matrix / np.maximum(totals, 1)
+    return part
 
 
 def cells(evaluation: Evaluation) -> list[tuple[str, list[Cell]]]:

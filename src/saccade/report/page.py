@@ -16,7 +16,6 @@ import base64
 import gzip
 import hashlib
 import itertools
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -49,13 +48,11 @@ def write_report(path: Path, content: ReportContent) -> None:
 
 def render_report(content: ReportContent) -> str:
     """Return the report as HTML."""
-    environment = _environment()
+    template = _environment().get_template("page.html.j2")
     script = _template_text("page.js")
     charts = build_charts(content)
-    most_pairs = 10 if confusion.form(content.evaluation) == "table" else 25
-    longest = max(map(len, content.evaluation.classes))
     plotly, plotly_digest = _packed_plotly() if charts else ("", "")
-    return environment.get_template("page.html.j2").render(
+    return template.render(
         content=content,
         evaluation=content.evaluation,
         answer=words.answer(content.evaluation),
@@ -64,20 +61,31 @@ def render_report(content: ReportContent) -> str:
         policy=_policy(script, plotly_digest),
         plotly=plotly,
         charts=charts,
-        epochs=_epoch_rows(content)[:MOST_EPOCHS],
-        num_epochs=len(_epoch_rows(content)),
-        long_names=longest > 3,
-        short_names=longest <= 12,
-        form=confusion.form(content.evaluation),
-        pairs=confusion.confused_pairs(content.evaluation, limit=most_pairs),
-        classes=_weakest_first(content.evaluation.per_class)[:MOST_CLASSES],
-        left_out=group_left_out(content.left_out),
-        layers=content.layers[:MOST_LAYERS],
-        num_parameters=sum(layer.num_parameters for layer in content.layers),
-        most_pictures=MOST_PICTURES,
         python_lines=words.python_lines(content.model_path),
         shell_lines=words.shell_lines(content.model_path),
+        most_pictures=MOST_PICTURES,
+        **_rows(content),
     )
+
+
+def _rows(content: ReportContent) -> dict[str, Any]:
+    """Return what the page lists, each list capped."""
+    evaluation = content.evaluation
+    form = confusion.form(evaluation)
+    epochs = _epoch_rows(content)
+    longest = max(len(name) for name in evaluation.classes)
+    return {
+        "form": form,
+        "pairs": confusion.confused_pairs(evaluation, limit=10 if form == "table" else 25),
+        "turned_names": longest > 3,
+        "long_names": longest > 12,
+        "epochs": epochs[:MOST_EPOCHS],
+        "num_epochs": len(epochs),
+        "classes": _weakest_first(evaluation.per_class)[:MOST_CLASSES],
+        "left_out": group_left_out(content.left_out),
+        "layers": content.layers[:MOST_LAYERS],
+        "num_parameters": sum(layer.num_parameters for layer in content.layers),
+    }
 
 
 def _environment() -> Environment:

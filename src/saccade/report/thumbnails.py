@@ -21,7 +21,7 @@ LARGEST_PX: Final = 192
 
 def is_tiny(pixels: npt.NDArray[np.uint8]) -> bool:
     """Return whether the picture is shown pixel for pixel."""
-    return max(pixels.shape[:2]) <= TINY_PX
+    return bool(max(pixels.shape[:2]) <= TINY_PX)
 
 
 def data_uri(pixels: npt.NDArray[np.uint8]) -> str:

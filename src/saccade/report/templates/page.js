@@ -76,7 +76,6 @@ async function start() {
   for (const query of ["(prefers-color-scheme: dark)", "print"]) {
     matchMedia(query).addEventListener("change", () => drawCharts(charts));
   }
-  document.documentElement.dataset.charts = "drawn";
 }
 
-start();
+start().finally(() => document.documentElement.classList.add("ready"));

@@ -1,0 +1,131 @@
+"""From a run's folder to its report; so a report can be written again at any time."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.data import read_index
+from saccade.errors import DataError
+from saccade.report.content import LayerRow, Picture, ReliabilityBin, ReportContent
+from saccade.report.page import write_report
+from saccade.run import Run
+from saccade.types import Interval
+
+
+def write_run_report(run: Run) -> Path:
+    """Write a finished run's ``report.html`` and return its path.
+
+    Raises DataError where the run's folder lacks a part, SettingsError where it cannot be written.
+    """
+    write_report(run.report, _content(run))
+    return run.report
+
+
+def _content(run: Run) -> ReportContent:
+    pictures = _pictures(run)
+    chosen = {
+        name: tuple(pictures[place] for place in places)
+        for name, places in run.gallery_groups.items()
+    }
+    counts = run.images
+    return ReportContent(
+        name=run.name,
+        evaluation=run.test,
+        model_path=str(run.model),
+        created=_readable(run.created),
+        history=run.fit["history"],
+        best_epoch=run.fit["best_epoch"],
+        images={"train": counts.train, "validation": counts.validation, "test": counts.test},
+        reliability=tuple(_bin(row) for row in run.reliability),
+        grid=chosen.get("grid", ()),
+        mistakes=chosen.get("mistakes", ()),
+        least_sure=chosen.get("least_sure", ()),
+        left_out=_left_out(run),
+        layers=tuple(_layer(layer) for layer in run.layers),
+        notes=run.notes,
+        made=_made(run),
+        seconds=run.seconds,
+    )
+
+
+def _pictures(run: Run) -> list[Picture]:
+    path = run.folder / "gallery.npz"
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            pixels: npt.NDArray[np.uint8] = arrays["pixels"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read: {error}; train again") from error
+    return [
+        Picture(
+            pixels=picture,
+            path=entry["path"],
+            label=entry["label"],
+            predicted=entry["predicted"],
+            probability=entry["probability"],
+            unsure=entry["unsure"],
+        )
+        for picture, entry in zip(pixels, run.gallery, strict=True)
+    ]
+
+
+def _left_out(run: Run) -> list[tuple[str, str]]:
+    index = read_index(run.folder / "index.parquet")
+    return [(index.path[row], index.reason[row]) for row in np.flatnonzero(~index.usable)]
+
+
+def _bin(row: Mapping[str, Any]) -> ReliabilityBin:
+    return ReliabilityBin(
+        confidence=row["confidence"],
+        accuracy=Interval.from_json(row["accuracy"]),
+        num_images=row["num_images"],
+    )
+
+
+def _layer(layer: Mapping[str, Any]) -> LayerRow:
+    shape = layer["output_shape"]
+    return LayerRow(
+        name=layer["name"],
+        kind=layer["kind"],
+        output_shape=""
+        if shape is None
+        else " × ".join("?" if s is None else str(s) for s in shape),
+        num_parameters=layer["num_parameters"],
+    )
+
+
+def _made(run: Run) -> dict[str, str]:
+    """Return how the run was made, as rows of two strings."""
+    settings, plan, fit, source = run.settings, run.plan, run.fit, run.provenance
+    asked = (
+        f"{settings['epochs']} epochs"
+        if settings["budget_s"] is None
+        else f"a budget of {settings['budget_s']:.0f} s"
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in source["versions"].items())
+    return {
+        "data": source["data"],
+        "data digest": source["data_digest"],
+        "asked": asked,
+        "model": settings["model"],
+        "seed": str(settings["seed"]),
+        "picture size": f"{plan['width_px']} × {plan['height_px']} px, {plan['channels']} channels",
+        "batch size": str(plan["batch_size"]),
+        "learning rate": f"{plan['learning_rate']:.3g}",
+        "epochs": f"{fit['num_epochs']}, the best {fit['best_epoch']}",
+        "engine": f"{source['engine']}, {'compiled' if fit['compiled'] else 'not compiled'}",
+        "precision": fit["precision"],
+        "speed": f"{fit['images_per_second']:,.0f} pictures a second",
+        "machine": source["machine"],
+        "versions": versions,
+    }
+
+
+def _readable(created: str) -> str:
+    return datetime.fromisoformat(created).strftime("%-d %B %Y, %H:%M UTC")

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from saccade.report import ReliabilityBin, charts
+from saccade.types import Interval
+
+
+def themed(value: Any) -> Any:
+    """What the page's script does, with one colour for all."""
+    if isinstance(value, str) and value.startswith("--"):
+        return "serif" if value == "--font" else "#123456"
+    if isinstance(value, list):
+        return [themed(item) for item in value]
+    if isinstance(value, dict):
+        return {key: themed(item) for key, item in value.items()}
+    return value
+
+
+def test_plotly_accepts_every_figure(digits, large) -> None:
+    import plotly.graph_objects as plotly
+
+    drawn = charts.build_charts(digits) | charts.build_charts(large(30))
+    assert set(drawn) == {"loss", "accuracy", "reliability", "confusion"}
+    for figure in drawn.values():
+        plotly.Figure(themed(figure))  # raises ValueError on a property plotly does not know
+
+
+def test_curve_holds_the_history(digits) -> None:
+    figure = charts.curve(digits, "loss", "Loss")
+    assert figure is not None
+    train, validation = figure["data"]
+    assert train["y"] == list(digits.history["loss"])
+    assert validation["y"] == list(digits.history["val_loss"])
+    assert train["x"] == list(range(1, 25))
+    assert figure["layout"]["shapes"][0]["x0"] == digits.best_epoch
+
+
+def test_curve_with_overflow_leaves_gap(digits) -> None:
+    figure = charts.curve(replace(digits, history={"loss": (1.0, float("nan"), 0.5)}), "loss", "")
+    assert figure is not None
+    assert figure["data"][0]["y"] == [1.0, None, 0.5]
+    assert len(figure["data"]) == 1
+
+
+@pytest.mark.parametrize("history", [{}, {"loss": ()}, {"loss": (float("inf"),)}])
+def test_no_curve_without_numbers(digits, history) -> None:
+    assert charts.curve(replace(digits, history=history), "loss", "Loss") is None
+
+
+def test_reliability_bars_are_the_interval() -> None:
+    one = ReliabilityBin(
+        confidence=0.7, accuracy=Interval(value=0.6, low=0.35, high=0.75), num_images=4
+    )
+    points = charts.reliability([one])["data"][1]
+    assert points["y"][0] + points["error_y"]["array"][0] == pytest.approx(0.75)
+    assert points["y"][0] - points["error_y"]["arrayminus"][0] == pytest.approx(0.35)
+
+
+def test_heat_map_right_apart_from_wrong(large) -> None:
+    content = large(25)
+    right, wrong = charts.heat_map(content.evaluation)["data"]
+    matrix = content.evaluation.confusion
+    for row in range(25):
+        for column in range(25):
+            share = matrix[row][column] / sum(matrix[row]) or None
+            assert right["z"][row][column] == (share if row == column else None)
+            assert wrong["z"][row][column] == (share if row != column else None)
+
+
+def test_label_is_no_markup() -> None:
+    assert charts.label("<b>&\u202e") == "&lt;b&gt;&amp;\\u202e"
+    assert len(charts.label("x" * 500)) <= 24
