@@ -56,7 +56,9 @@ def multiply_adds(design: CompactDesign, input_shape: Shape) -> int:
         channels = stem_width
     for stage, maps in enumerate(design.widths):
         total += height * width * 9 * channels * maps
-        height, width, channels = max(height // 2, 1), max(width // 2, 1), maps
+        channels = maps
+        if min(height, width) > 1:
+            height, width = height // 2, width // 2
         total += 2 * _pairs(design, stage) * height * width * 9 * maps * maps
     return total
 

@@ -35,7 +35,7 @@ def build_network(name: str, *, input_shape: Shape, num_classes: int) -> Any:
     try:
         model = _BUILDERS[name](input_shape, num_classes)
     except ValueError as error:
-        if "negative dimension" not in str(error).lower():
+        if "negative" not in str(error):  # Keras: "… would be zero or negative", "negative dim…"
             raise
         raise SettingsError(
             f"pictures of {input_shape[0]}×{input_shape[1]} px are too small for {name}; "
