@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from saccade.types import Interval
+
+VERSION: Final = 1  # of the JSON document
+_FIGURES: Final = (
+    "accuracy",
+    "macro_f1",
+    "log_loss",
+    "brier",
+    "calibration_error",
+    "baseline_accuracy",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +58,85 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     sureness: Sureness
 
+    def __post_init__(self) -> None:
+        size = len(self.classes)
+        if len(self.per_class) != size or [len(row) for row in self.confusion] != [size] * size:
+            raise ValueError(f"wanted figures and a confusion row for each of {size} classes")
+
     def to_json(self) -> dict[str, Any]:
-        """Return the figures as a JSON document; `from_json` reads it back, equal."""
-        raise NotImplementedError
+        """Return the figures as a JSON document (docs/figures.md); `from_json` reads it, equal."""
+        document: dict[str, Any] = {"version": VERSION, "classes": list(self.classes)}
+        document["num_images"] = self.num_images
+        document |= {name: getattr(self, name).to_json() for name in _FIGURES}
+        document["baseline_class"] = self.baseline_class
+        document["per_class"] = [_class_to_json(figures) for figures in self.per_class]
+        document["confusion"] = [list(row) for row in self.confusion]
+        document["sureness"] = {
+            "threshold": self.sureness.threshold,
+            "target_error_rate": self.sureness.target_error_rate,
+            "answered": self.sureness.answered.to_json(),
+            "error_rate": _optional_to_json(self.sureness.error_rate),
+        }
+        return document
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Evaluation:
-        """Read what `to_json` wrote."""
-        raise NotImplementedError
+        """Read what `to_json` wrote; ValueError where the document is another or damaged."""
+        try:
+            return cls(**_fields(document))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a document of figures: {error!r}") from error
+
+
+def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    if document["version"] != VERSION:
+        raise ValueError(f"wanted figures of version {VERSION}, got {document['version']!r}")
+    sureness = document["sureness"]
+    fields: dict[str, Any] = {name: _interval(document[name]) for name in _FIGURES}
+    return fields | {
+        "classes": tuple(document["classes"]),
+        "num_images": int(document["num_images"]),
+        "baseline_class": str(document["baseline_class"]),
+        "per_class": tuple(_class_from_json(figures) for figures in document["per_class"]),
+        "confusion": tuple(tuple(int(count) for count in row) for row in document["confusion"]),
+        "sureness": Sureness(
+            threshold=float(sureness["threshold"]),
+            target_error_rate=float(sureness["target_error_rate"]),
+            answered=_interval(sureness["answered"]),
+            error_rate=_optional_interval(sureness["error_rate"]),
+        ),
+    }
+
+
+def _class_to_json(figures: ClassFigures) -> dict[str, Any]:
+    return {
+        "name": figures.name,
+        "num_images": figures.num_images,
+        "num_predicted": figures.num_predicted,
+        "precision": _optional_to_json(figures.precision),
+        "recall": _optional_to_json(figures.recall),
+        "f1": _optional_to_json(figures.f1),
+    }
+
+
+def _class_from_json(document: Mapping[str, Any]) -> ClassFigures:
+    return ClassFigures(
+        name=str(document["name"]),
+        num_images=int(document["num_images"]),
+        num_predicted=int(document["num_predicted"]),
+        precision=_optional_interval(document["precision"]),
+        recall=_optional_interval(document["recall"]),
+        f1=_optional_interval(document["f1"]),
+    )
+
+
+def _interval(document: Mapping[str, Any]) -> Interval:
+    return Interval(**{key: float(document[key]) for key in ("value", "low", "high")})
+
+
+def _optional_interval(document: Mapping[str, Any] | None) -> Interval | None:
+    return None if document is None else _interval(document)
+
+
+def _optional_to_json(interval: Interval | None) -> dict[str, float] | None:
+    return None if interval is None else interval.to_json()
