@@ -9,8 +9,6 @@ from typing import Any, Final
 from saccade.errors import SettingsError
 
 DEFAULT_BUDGET_S: Final = 300.0
-# A threshold is chosen so that, of the pictures answered, at most this share is wrong.
-TARGET_ERROR_RATE: Final = 0.01
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")

@@ -36,3 +36,23 @@ def _memory() -> str:
     except (ValueError, OSError, AttributeError):
         return ""
     return f"{size / 2**30:.0f} GiB"
+
+
+def measure_gigaflops() -> float:
+    """Return the rate of a large float32 matrix product here, in 10^9 operations a second.
+
+    The best of three, since whatever else the machine does can only slow it down.
+    """
+    import time
+
+    import numpy as np
+
+    side = 768
+    left = np.ones((side, side), np.float32)
+    _ = left @ left  # starts the threads
+    best_s = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        _ = left @ left
+        best_s = min(best_s, time.perf_counter() - began)
+    return 2 * side**3 / best_s / 1e9

@@ -14,7 +14,7 @@ runs/<name>/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +59,7 @@ class Run:
     layers: tuple[Mapping[str, Any], ...]  # name, output shape and parameters, in order
     reliability: tuple[Mapping[str, float], ...]  # confidence against accuracy, in bins
     gallery: tuple[Mapping[str, Any], ...]  # one entry a picture in gallery.npz
+    gallery_groups: Mapping[str, Sequence[int]]  # "grid", "mistakes", "least_sure": places in it
     notes: tuple[str, ...]
 
     @property
@@ -101,6 +102,7 @@ class Run:
             "layers": [dict(layer) for layer in self.layers],
             "reliability": [dict(row) for row in self.reliability],
             "gallery": [dict(entry) for entry in self.gallery],
+            "gallery_groups": {name: list(rows) for name, rows in self.gallery_groups.items()},
             "notes": list(self.notes),
         }
 
@@ -127,6 +129,7 @@ class Run:
             layers=tuple(document["layers"]),
             reliability=tuple(document["reliability"]),
             gallery=tuple(document["gallery"]),
+            gallery_groups=document["gallery_groups"],
             notes=tuple(document["notes"]),
         )
 

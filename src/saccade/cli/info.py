@@ -42,15 +42,14 @@ def collect() -> dict[str, str | None]:
 
 def _training_facts() -> dict[str, str | None]:
     from saccade.models import engine_name
-    from saccade.training import describe_compiler, describe_precision
+    from saccade.training import choose_precision
 
     engine = engine_name()
     if engine != "torch":
         return {"engine": f"{engine} (Keras's own fit)"}
     return {
         "engine": engine,
-        "precision": describe_precision(),
-        "compiler": describe_compiler(),
+        "precision": str(choose_precision("cpu")),
     }
 
 

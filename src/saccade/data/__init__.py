@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from saccade.data.raster import Payload, Pixels
     from saccade.data.scan import build_index
     from saccade.data.source import Entry, Source
+    from saccade.data.split import split_index
 
 # Public name: where it lives, and its name there where that differs.
 _HOME = {
@@ -39,6 +40,7 @@ _HOME = {
     "named_sets": "named",
     "open_source": "opening",
     "read_index": "index",
+    "split_index": "split",
     "write_index": "index",
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "named_sets",
     "open_source",
     "read_index",
+    "split_index",
     "write_index",
 ]
 

@@ -9,6 +9,7 @@ from saccade.models.catalogue import (
     wanted_input_shape,
 )
 from saccade.models.compact import CompactDesign, build_compact, multiply_adds
+from saccade.models.layers import describe_layers
 from saccade.models.networks import NETWORKS, build_network
 from saccade.models.outputs import OutputKind, output_kind, to_logits
 
@@ -22,6 +23,7 @@ __all__ = [
     "build_model",
     "build_network",
     "check_name",
+    "describe_layers",
     "engine_name",
     "load_keras",
     "multiply_adds",

@@ -8,17 +8,42 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saccade.training.fitting import fit
+    from saccade.training.loop import train_network
+    from saccade.training.plan import Facts, TrainPlan, derive_plan
+    from saccade.training.precision import choose_precision
+    from saccade.training.result import FitResult, Hooks, Pictures
+    from saccade.training.scoring import logits_of
 
 _HOME = {
-    "fit": "saccade.training.fitting",
+    "Facts": "plan",
+    "FitResult": "result",
+    "Hooks": "result",
+    "Pictures": "result",
+    "TrainPlan": "plan",
+    "choose_precision": "precision",
+    "derive_plan": "plan",
+    "fit": "fitting",
+    "logits_of": "scoring",
+    "train_network": "loop",
 }
 
-__all__ = ["fit"]
+__all__ = [
+    "Facts",
+    "FitResult",
+    "Hooks",
+    "Pictures",
+    "TrainPlan",
+    "choose_precision",
+    "derive_plan",
+    "fit",
+    "logits_of",
+    "train_network",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        return getattr(import_module(f"saccade.training.{_HOME[name]}"), name)
     raise AttributeError(f"module 'saccade.training' has no attribute {name!r}")
 
 

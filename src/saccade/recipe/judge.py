@@ -1,0 +1,128 @@
+"""From a trained network to honest figures: calibrate on validation, score the test part once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.evaluation import (
+    TARGET_ERROR_RATE,
+    Evaluation,
+    apply_temperature,
+    choose_threshold,
+    confident_mistakes,
+    evaluate,
+    fit_temperature,
+    least_sure,
+)
+from saccade.files import atomic_path
+from saccade.predict import Classifier
+from saccade.progress import Progress
+from saccade.recipe.prepare import Prepared
+from saccade.training import Pictures
+
+_AT_ONCE: Final = 256
+_GRID: Final = 25
+_SHOWN: Final = 24  # mistakes, and least sure pictures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What validation says of the logits: how much too sure, and from where on unsure."""
+
+    temperature: float
+    threshold: float
+
+
+def calibrate(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.intp]) -> Calibration:
+    """Return the calibration for (N, C) validation logits and their labels."""
+    temperature = fit_temperature(logits, labels)
+    probabilities = apply_temperature(logits, temperature)
+    threshold = choose_threshold(probabilities, labels, target_error_rate=TARGET_ERROR_RATE)
+    return Calibration(temperature=temperature, threshold=threshold)
+
+
+def probabilities_of(
+    classifier: Classifier, pictures: Pictures, *, progress: Progress, name: str
+) -> npt.NDArray[np.float32]:
+    """Return (N, C) probabilities of cached pictures, from the one inference path."""
+    parts = []
+    with progress.stage(name, total=len(pictures.rows)) as stage:
+        for start in range(0, len(pictures.rows), _AT_ONCE):
+            rows = pictures.rows[start : start + _AT_ONCE]
+            parts.append(classifier.predict_batch(np.ascontiguousarray(pictures.pixels[rows])))
+            stage.advance(len(rows))
+    return np.concatenate(parts)
+
+
+def score(
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.intp],
+    *,
+    classifier: Classifier,
+    baseline_class: str,
+) -> Evaluation:
+    """Return every figure of some probabilities against their labels."""
+    return evaluate(
+        probabilities,
+        labels,
+        classes=classifier.classes,
+        baseline_class=baseline_class,
+        threshold=classifier.manifest.threshold,
+        target_error_rate=classifier.manifest.target_error_rate,
+    )
+
+
+def most_frequent_class(prepared: Prepared) -> str:
+    """Return the class with the most training pictures; the first by name where two have."""
+    labels = prepared.pictures(0).labels
+    counts = np.bincount(labels, minlength=len(prepared.index.classes))
+    return prepared.index.classes[int(counts.argmax())]
+
+
+def choose_gallery(
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], *, seed: int
+) -> Mapping[str, npt.NDArray[np.intp]]:
+    """Return which test pictures the report shows, by place; the grid is drawn blindly."""
+    drawn = np.random.default_rng(seed).permutation(len(labels))[:_GRID]
+    return {
+        "grid": drawn,
+        "mistakes": np.asarray(confident_mistakes(probabilities, labels, limit=_SHOWN), np.intp),
+        "least_sure": np.asarray(least_sure(probabilities, limit=_SHOWN), np.intp),
+    }
+
+
+def write_gallery(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write the gallery's (K, H, W, C) uint8 pixels."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, pixels=pixels)
+
+
+def write_predictions(
+    path: Path,
+    *,
+    index: Any,
+    rows: npt.NDArray[np.intp],
+    probabilities: npt.NDArray[np.float32],
+) -> None:
+    """Write one row a scored picture as Parquet: path, label, predicted, probability."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    best = probabilities.argmax(axis=1)
+    classes = np.array(index.classes, dtype=object)
+    table = pa.table(
+        {
+            "path": pa.array(index.path[rows].tolist(), pa.string()),
+            "label": pa.array(classes[index.label[rows]].tolist(), pa.string()),
+            "predicted": pa.array(classes[best].tolist(), pa.string()),
+            "probability": pa.array(probabilities[np.arange(len(best)), best], pa.float32()),
+        }
+    )
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)

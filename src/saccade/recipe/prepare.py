@@ -1,0 +1,148 @@
+"""From what the user gave to pictures ready to train on: index, plan, cache, split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.config import TrainSettings
+from saccade.data import (
+    Cache,
+    Index,
+    Preprocessing,
+    build_cache,
+    build_index,
+    open_source,
+    split_index,
+)
+from saccade.errors import DataError
+from saccade.machine import measure_gigaflops
+from saccade.models import AUTO, wanted_input_shape
+from saccade.progress import Progress
+from saccade.recipe.clock import Clock
+from saccade.recipe.request import Request
+from saccade.training import Facts, Pictures, TrainPlan, derive_plan
+from saccade.types import PARTS
+
+TRAIN, VALIDATION, TEST = range(len(PARTS))
+# What is left to do after training: calibrate, convert, score, report.
+_FINISHING_S: Final = 4.0
+_FINISHING_SHARE: Final = 0.15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """Pictures at training size, every usable one in a part, and the plan to train by."""
+
+    name: str  # of the data, as the user knows it
+    index: Index
+    cache: Cache
+    plan: TrainPlan
+    data_digest: str
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What turned the files into the cache's pixels."""
+        return preprocessing_of(self.plan)
+
+    def pictures(self, part: int) -> Pictures:
+        """Return one part's rows with their labels."""
+        rows = self.index.rows_of(part)
+        return Pictures(self.cache.pixels, rows, self.index.label[rows].astype(np.intp))
+
+
+def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
+    """Read, plan, cache and split. Raises DataError where the data cannot be trained on."""
+    with clock.stage("scan"):
+        source = open_source(request.data, test=request.test, progress=progress)
+        index = build_index(source, progress=progress)
+        _check_classes(index, source.name)
+    data_digest = _digest(index)
+    if request.data_digest not in (None, data_digest):
+        raise DataError(f"{source.name} has changed since {request.folder} began; train anew")
+    plan = request.plan or _plan(index, request.settings, clock)
+    with clock.stage("cache"):
+        cache, index = build_cache(source, index, preprocessing_of(plan), progress=progress)
+        index = split_index(index, cache.pixel_digest, seed=request.settings.seed)
+    if request.plan is None and plan.budget_s is not None:
+        plan = replace(plan, budget_s=_time_left(request.settings, clock))
+    return Prepared(name=source.name, index=index, cache=cache, plan=plan, data_digest=data_digest)
+
+
+def preprocessing_of(plan: TrainPlan) -> Preprocessing:
+    """Return what turns a file into the pixels that the plan's network takes."""
+    return Preprocessing(
+        height_px=plan.height_px, width_px=plan.width_px, channels=plan.channels, fit=plan.fit
+    )
+
+
+def data_notes(index: Index) -> tuple[str, ...]:
+    """Return sentences on what a reader should know of the data."""
+    notes = []
+    if left_out := int((~index.usable).sum()):
+        notes.append(f"{left_out:,} of {len(index):,} files were left out; the report lists them")
+    conflicts = sum("conflict" in flags.split(";") for flags in index.flags)
+    if conflicts:
+        notes.append(f"{conflicts:,} pictures have a copy with another label")
+    return tuple(notes)
+
+
+def _plan(index: Index, settings: TrainSettings, clock: Clock) -> TrainPlan:
+    """Derive the plan from headers; pictures of a test part that the user gave have no say."""
+    rows = index.usable & (index.part != TEST)
+    counts = Counter(
+        zip(index.width_px[rows].tolist(), index.height_px[rows].tolist(), strict=True)
+    )
+    colours = any("grey" not in flags.split(";") for flags in index.flags[rows])
+    facts = Facts(
+        width_px=int(np.median(index.width_px[rows])),
+        height_px=int(np.median(index.height_px[rows])),
+        same_size=len(counts) == 1,
+        channels=3 if colours else 1,
+        num_classes=len(index.classes),
+        num_train=max(1, int(rows.sum() * 0.8)),
+        budget_s=None if settings.budget_s is None else _time_left(settings, clock),
+        epochs=settings.epochs,
+        gigaflops=measure_gigaflops(),
+        seed=settings.seed,
+    )
+    input_shape = None if settings.model == AUTO else wanted_input_shape(settings.model)
+    return derive_plan(facts, model=settings.model, input_shape=input_shape)
+
+
+def _time_left(settings: TrainSettings, clock: Clock) -> float:
+    """Return the seconds for training: the budget less what is gone and what comes after."""
+    budget_s = settings.budget_s or 0.0
+    finishing_s = min(_FINISHING_S, _FINISHING_SHARE * budget_s)
+    return max(budget_s - clock.elapsed_s - finishing_s, 0.1 * budget_s)
+
+
+def _check_classes(index: Index, name: str) -> None:
+    """Raise DataError unless there are two classes; the split looks at how many pictures each."""
+    present = np.unique(index.label[index.usable & (index.label >= 0)])
+    if len(present) >= 2:
+        return
+    found = f"one, {index.classes[present[0]]!r}" if len(present) else "none"
+    first = next((f" (first: {path}: {why})" for path, why in _left_out(index)), "")
+    raise DataError(
+        f"{name}: telling classes apart takes at least two with usable pictures, found {found}; "
+        f"put the pictures of each class in a folder named after it{first}"
+    )
+
+
+def _left_out(index: Index) -> list[tuple[str, str]]:
+    return [(index.path[row], index.reason[row]) for row in np.flatnonzero(~index.usable)]
+
+
+def _digest(index: Index) -> str:
+    """Return a digest of every picture's content, label and part, in order."""
+    digest = hashlib.sha256("\n".join(index.classes).encode("utf-8", "backslashreplace"))
+    columns: tuple[npt.NDArray[Any], ...] = (index.sha256, index.label, index.part)
+    for sha256, label, part in zip(*columns, strict=True):
+        digest.update(f"\n{sha256} {label} {part}".encode())
+    return digest.hexdigest()

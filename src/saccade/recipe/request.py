@@ -1,0 +1,126 @@
+"""What one run was asked: its data, its settings, its folder; kept so that it can go on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from saccade.config import TrainSettings
+from saccade.errors import DataError, SettingsError
+from saccade.files import cannot_write, write_json
+from saccade.models import check_name
+from saccade.run import FINISHED, STARTED, VERSION, read_document
+from saccade.training import TrainPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One run that is about to begin, or to go on: then it has a `plan` and a `data_digest`."""
+
+    data: Any
+    test: Any
+    settings: TrainSettings
+    folder: Path
+    created: str  # ISO 8601, UTC
+    plan: TrainPlan | None = None
+    data_digest: str | None = None
+
+
+def new_request(
+    data: Any, *, test: Any, settings: TrainSettings, name: str | None, out: Path | str
+) -> Request:
+    """Return the request for a new run.
+
+    Raises SettingsError where the name or the model's name cannot be used.
+    """
+    if data is None:
+        raise SettingsError("give the pictures to train on: a folder, an archive, a table or a set")
+    check_name(settings.model)
+    now = datetime.now(UTC)
+    folder = Path(out) / (_checked(name) if name else _own_name(data, now))
+    if folder.exists():
+        raise SettingsError(
+            f"{folder} exists; choose another --name, or go on with --resume {folder}"
+        )
+    return Request(
+        data=data,
+        test=test,
+        settings=settings,
+        folder=folder,
+        created=now.isoformat(timespec="seconds"),
+    )
+
+
+def resumed_request(folder: Path | str, data: Any, test: Any) -> Request:
+    """Return the request of a run that was stopped; `data` only where it was given as arrays."""
+    folder = Path(folder)
+    if (folder / FINISHED).is_file():
+        raise SettingsError(f"{folder} is finished; there is nothing to go on with")
+    if not (folder / STARTED).is_file():
+        raise SettingsError(f"{folder} is not a run's folder: it holds no {STARTED}")
+    document = read_document(folder / STARTED)
+    try:
+        kept = Request(
+            data=document["data"] if data is None else data,
+            test=document["test"] if test is None else test,
+            settings=TrainSettings(**document["settings"]),
+            folder=folder,
+            created=document["created"],
+            plan=TrainPlan.from_json(document["plan"]),
+            data_digest=document["data_digest"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder / STARTED} is damaged: {error!r}; train again") from error
+    if kept.data is None:
+        raise SettingsError(f"{folder} was trained on arrays; give the same arrays to go on")
+    return kept
+
+
+def write_started(request: Request, plan: TrainPlan, data_digest: str) -> None:
+    """Make the run's folder and write into it what is needed to go on."""
+    try:
+        request.folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise SettingsError(f"{request.folder} exists; choose another --name") from error
+    except OSError as error:
+        raise cannot_write(request.folder, error) from error
+    write_json(
+        request.folder / STARTED,
+        {
+            "version": VERSION,
+            "created": request.created,
+            "data": _kept(request.data),
+            "test": _kept(request.test),
+            "settings": request.settings.to_json(),
+            "plan": plan.to_json(),
+            "data_digest": data_digest,
+        },
+    )
+
+
+def _kept(data: Any) -> str | None:
+    """Return data as it can be found again from any folder; None for arrays."""
+    if not isinstance(data, str | os.PathLike):
+        return None
+    path = Path(data).expanduser()
+    return str(path.absolute()) if path.exists() else str(data)
+
+
+def _checked(name: str) -> str:
+    if name in (".", "..") or name.startswith("-") or not name.isprintable():
+        raise SettingsError(f"a run's name is the name of a folder, got {name!r}")
+    if os.sep in name or "\\" in name or len(name.encode()) > 200:
+        raise SettingsError(
+            f"a run's name is one short folder's name without / or \\, got {name!r}"
+        )
+    return name
+
+
+def _own_name(data: Any, now: datetime) -> str:
+    name = "arrays"
+    if isinstance(data, str | os.PathLike):
+        name = Path(data).expanduser().absolute().name.partition(".")[0] or "pictures"
+    return f"{name[:60]}-{now:%Y%m%d-%H%M%S}"

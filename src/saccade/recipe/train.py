@@ -1,0 +1,255 @@
+"""The whole journey, from pictures to a classifier with an honest report.
+
+`train` reads from top to bottom; each stage is a function of the stages before it. The test
+pictures are looked at in one place, `_judge`, after the last choice is made.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import saccade
+from saccade import machine
+from saccade.bundle import Manifest, record_evaluation, write_bundle
+from saccade.config import choose_settings
+from saccade.data import write_index
+from saccade.evaluation import TARGET_ERROR_RATE, reliability
+from saccade.files import write_json
+from saccade.models import build_model, describe_layers, engine_name
+from saccade.predict import Classifier, load
+from saccade.progress import Progress, for_terminal
+from saccade.recipe.clock import Clock
+from saccade.recipe.judge import (
+    calibrate,
+    choose_gallery,
+    most_frequent_class,
+    probabilities_of,
+    score,
+    write_gallery,
+    write_predictions,
+)
+from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
+from saccade.recipe.request import Request, new_request, resumed_request, write_started
+from saccade.report import write_run_report
+from saccade.run import FINISHED, Images, Run
+from saccade.training import FitResult, Hooks, logits_of, train_network
+
+_VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
+
+
+def train(  # noqa: PLR0913  (the public call: one keyword a setting)
+    data: Any = None,
+    *,
+    test: Any = None,
+    budget: str | float | None = None,
+    epochs: int | None = None,
+    model: str = "auto",
+    name: str | None = None,
+    out: str | os.PathLike[str] = "runs",
+    seed: int = 0,
+    resume: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Train on labelled pictures, judge the result once on pictures it never saw; return the run.
+
+    >>> run = saccade.train("photos/", budget="5m")      # doctest: +SKIP
+    >>> run.test.accuracy                                # doctest: +SKIP
+    Interval(value=0.981, low=0.969, high=0.989)
+
+    `data` is a folder of class folders, an archive or a table of them, a named set, or arrays
+    ``(x, y)``; `test`, of the same kinds, is kept for the final score. `budget` is the time of the
+    whole run, such as ``"5m"`` or seconds; `epochs` fixes the work instead. `model` is ``"auto"``,
+    a tutorial's network, a ``.keras`` file or ``"module:function"``. `resume` is the folder of a
+    stopped run. Raises DataError and SettingsError for what the user can mend.
+    """
+    clock = Clock()
+    if resume is not None:
+        request = resumed_request(Path(resume), data, test)
+    else:
+        settings = choose_settings(model=model, budget=budget, epochs=epochs, seed=seed)
+        request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
+    with progress or for_terminal() as shown:
+        prepared = prepare(request, clock=clock, progress=shown)
+        shown.note(f"plan: {prepared.plan.summary()}")
+        network = _build(request, prepared)
+        if request.plan is None:
+            write_started(request, prepared.plan, prepared.data_digest)
+        with clock.stage("train"):
+            fit = _fit(network, prepared, folder=request.folder, progress=shown)
+        with clock.stage("bundle"):
+            classifier = _bundle(network, prepared, fit, request=request, progress=shown)
+        with clock.stage("test"):
+            run = _judge(classifier, network, prepared, fit, request=request, progress=shown)
+        return _finish(run, clock)
+
+
+def _build(request: Request, prepared: Prepared) -> Any:
+    plan = prepared.plan
+    return build_model(
+        request.settings.model,
+        input_shape=plan.input_shape,
+        num_classes=len(prepared.index.classes),
+        design=plan.design,
+    )
+
+
+def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) -> FitResult:
+    try:
+        return train_network(
+            network,
+            train=prepared.pictures(TRAIN),
+            validation=prepared.pictures(VALIDATION),
+            plan=prepared.plan,
+            checkpoint_dir=folder / "checkpoint",
+            hooks=Hooks(),
+            progress=progress,
+        )
+    except KeyboardInterrupt:
+        progress.note(f"stopped; `saccade train --resume {folder}` goes on")
+        raise
+
+
+def _bundle(
+    network: Any, prepared: Prepared, fit: FitResult, *, request: Request, progress: Progress
+) -> Classifier:
+    """Calibrate on validation, write the bundle, and open it as any user would."""
+    validation = prepared.pictures(VALIDATION)
+    logits = logits_of(network, validation, progress=progress)
+    calibration = calibrate(logits, validation.labels)
+    path = request.folder / "model.saccade"
+    manifest = Manifest(
+        name=request.folder.name,
+        created=request.created,
+        classes=prepared.index.classes,
+        preprocessing=prepared.preprocessing,
+        temperature=calibration.temperature,
+        threshold=calibration.threshold,
+        target_error_rate=TARGET_ERROR_RATE,
+        provenance=_provenance(request, prepared, fit),
+    )
+    used = np.concatenate([prepared.pictures(part).rows for part in (TRAIN, VALIDATION)])
+    write_bundle(
+        path,
+        manifest,
+        model=network,
+        seen=np.unique(prepared.cache.pixel_digest[used]),
+        parity_pixels=validation.pixels[validation.rows],
+        parity_logits=logits,
+    )
+    return load(path)
+
+
+def _judge(
+    classifier: Classifier,
+    network: Any,
+    prepared: Prepared,
+    fit: FitResult,
+    *,
+    request: Request,
+    progress: Progress,
+) -> Run:
+    """Score the test pictures, once, with the bundle; keep what the report needs."""
+    test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
+    probabilities = probabilities_of(classifier, test, progress=progress, name="test")
+    baseline_class = most_frequent_class(prepared)
+    evaluation = score(
+        probabilities, test.labels, classifier=classifier, baseline_class=baseline_class
+    )
+    record_evaluation(folder / "model.saccade", evaluation)
+    gallery = choose_gallery(probabilities, test.labels, seed=request.settings.seed)
+    shown = np.unique(np.concatenate(list(gallery.values())))
+    write_gallery(folder / "gallery.npz", test.pixels[test.rows[shown]])
+    write_index(folder / "index.parquet", index)
+    write_predictions(
+        folder / "predictions.parquet", index=index, rows=test.rows, probabilities=probabilities
+    )
+    groups = {name: np.searchsorted(shown, places).tolist() for name, places in gallery.items()}
+    return Run(
+        folder=folder,
+        created=request.created,
+        classes=index.classes,
+        test=evaluation,
+        images=Images(
+            train=len(index.rows_of(TRAIN)),
+            validation=len(index.rows_of(VALIDATION)),
+            test=len(test.rows),
+            left_out=int((~index.usable).sum()),
+        ),
+        seconds={},
+        settings=request.settings.to_json(),
+        plan=prepared.plan.to_json(),
+        fit=fit.to_json(),
+        provenance=_provenance(request, prepared, fit),
+        layers=describe_layers(network),
+        reliability=tuple(
+            asdict(row) for row in reliability(probabilities, test.labels) if row.num_images
+        ),
+        gallery=_gallery_entries(classifier, prepared, probabilities, shown),
+        gallery_groups=groups,
+        notes=(*data_notes(index), *fit.notes),
+    )
+
+
+def _gallery_entries(
+    classifier: Classifier, prepared: Prepared, probabilities: Any, shown: Any
+) -> tuple[Mapping[str, Any], ...]:
+    test, index = prepared.pictures(TEST), prepared.index
+    entries = []
+    for place in shown:
+        row, best = test.rows[place], int(probabilities[place].argmax())
+        probability = float(probabilities[place, best])
+        entries.append(
+            {
+                "path": index.path[row],
+                "label": index.classes[index.label[row]],
+                "predicted": index.classes[best],
+                "probability": probability,
+                "unsure": probability < classifier.manifest.threshold,
+            }
+        )
+    return tuple(entries)
+
+
+def _provenance(request: Request, prepared: Prepared, fit: FitResult) -> dict[str, Any]:
+    return {
+        "data": Path(prepared.name).name,
+        "data_digest": prepared.data_digest,
+        "settings": request.settings.to_json(),
+        "plan": prepared.plan.to_json(),
+        "engine": engine_name(),
+        "precision": fit.precision,
+        "train_seconds": fit.seconds,
+        "machine": machine.describe_machine(),
+        "baseline_class": most_frequent_class(prepared),
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {"saccade": saccade.__version__, "python": platform.python_version()}
+    for name in _VERSIONED:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _finish(run: Run, clock: Clock) -> Run:
+    """Write the report and, last, ``run.json``; the checkpoint has served."""
+    finished = replace(run, seconds=clock.seconds())
+    with clock.stage("report"):
+        write_run_report(finished)
+    finished = replace(run, seconds=clock.seconds())
+    write_json(run.folder / FINISHED, finished.to_json())
+    shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
+    return finished
