@@ -91,7 +91,7 @@ class Helpers:
     def close(self) -> None:
         """End all helpers; their input ends, and what lingers is killed."""
         for helper in self._helpers:
-            helper.close()
+            helper.stop()
         self._helpers = []
 
     def __enter__(self) -> Helpers:
@@ -119,7 +119,7 @@ class _Helper:
     def __init__(self) -> None:
         command = [sys.executable, "-c", _BOOT, json.dumps(sys.path)]
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # it only looks; starts sooner
-        self._greeted = False
+        self._greeted = self._stopped = False
         self._process: subprocess.Popen[bytes] | None
         try:
             self._process = subprocess.Popen(
@@ -139,7 +139,14 @@ class _Helper:
                 return self._exchange(self._process, batch)
             except (OSError, ValueError, EOFError):  # it was killed, or is not ours
                 self.close()
+                if self._stopped:
+                    raise
         return look_at(batch)
+
+    def stop(self) -> None:
+        """End the process, and let whoever waits for its answer fail."""
+        self._stopped = True
+        self.close()
 
     def close(self) -> None:
         """End the process; safe to call twice and from any thread."""

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from saccade.errors import DataError
-
 BLOCK = 512
 MAX_EXTENSION = 1 << 20  # bytes of one extension header; real ones hold a path
 _EMPTY = bytes(BLOCK)
@@ -43,14 +41,14 @@ class Member:
 
 
 def read_members(stream: Reader) -> Iterator[Member]:
-    """Yield the members of a tar archive in order; raise DataError, without a place, if damaged."""
+    """Yield the members of a tar archive in order; raise ValueError if it is damaged."""
     position = 0
     extended: dict[str, str] = {}
     common: dict[str, str] = {}
     while True:
         header = stream.read(BLOCK)
         position += len(header)
-        if not header or header == _EMPTY:
+        if header == _EMPTY:  # the end mark; its absence is how a truncation shows
             return
         size = _checked_size(header, position)
         kind = header[156:157]
@@ -69,7 +67,7 @@ def read_members(stream: Reader) -> Iterator[Member]:
         try:
             stream.skip(length)
         except EOFError as error:
-            raise DataError(f"it ends in the middle of {member.path}") from error
+            raise ValueError(f"it ends in the middle of {member.path}") from error
         position += length
 
 
@@ -96,10 +94,10 @@ def _name(header: bytes) -> str:
 def _checked_size(header: bytes, position: int) -> int:
     """Return the size field of a whole header whose checksum is right."""
     if len(header) < BLOCK:
-        raise DataError(f"it ends in the middle of a header, at byte {position:,}")
+        raise ValueError(f"it ends early, at byte {position:,}")
     # The checksum counts its own field as spaces.
     if _number(header[148:156]) != sum(header[:148]) + _SPACES + sum(header[156:]):
-        raise DataError(f"no valid tar header at byte {position - BLOCK:,}")
+        raise ValueError(f"no valid tar header at byte {position - BLOCK:,}")
     return _number(header[124:136])
 
 
@@ -109,13 +107,13 @@ def _number(field: bytes) -> int:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b"\0 ") or b"0"
     if digits.strip(b"01234567"):
-        raise DataError(f"a tar header holds {field!r} where a number belongs")
+        raise ValueError(f"a tar header holds {field!r} where a number belongs")
     return int(digits, 8)
 
 
 def _decimal(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 19:
-        raise DataError(f"a tar header gives {text[:20]!r} as a size")
+        raise ValueError(f"a tar header gives {text[:20]!r} as a size")
     return int(text)
 
 
@@ -125,10 +123,10 @@ def _padded(size: int) -> int:
 
 def _extension(stream: Reader, size: int) -> bytes:
     if size > MAX_EXTENSION:
-        raise DataError(f"a tar header of {size:,} bytes is more than {MAX_EXTENSION:,}")
+        raise ValueError(f"a tar header of {size:,} bytes is more than {MAX_EXTENSION:,}")
     content = stream.read(_padded(size))
     if len(content) < size:
-        raise DataError("it ends in the middle of a header")
+        raise ValueError("it ends in the middle of a header")
     return content[:size]
 
 
@@ -149,7 +147,7 @@ def _pax_records(content: bytes) -> dict[str, str]:
         digits = content[start : max(space, start)]
         length = int(digits) if digits.isdigit() else 0
         if not len(digits) + 2 <= length <= end - start:
-            raise DataError("a pax header is damaged")
+            raise ValueError("a pax header is damaged")
         key, _, value = content[space + 1 : start + length - 1].partition(b"=")
         records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
         start += length
