@@ -1,7 +1,7 @@
 """T4: let the network see neighbouring pixels, count what it costs, and balance.
 
     python examples/t4_clothes_valid.py            # 60,000 pictures, 5 epochs a network
-    python examples/t4_clothes_valid.py --quick    # 2,000 pictures, 1 epoch a network
+    python examples/t4_clothes_valid.py --quick    # 1,000 pictures, 1 epoch a network
 
 A `valid` 3×3 filter loses a pixel on every side, and 2×2 pooling halves: 28 to 26, 13, 11 and 5.
 Then the number of filters varies: the table shows where more filters cost more than they bring.
@@ -14,7 +14,7 @@ from tutorial_data import QUICK, fashion_mnist
 import saccade
 from saccade.models import load_keras
 
-NUM_TRAIN, NUM_TEST, EPOCHS, AT_LEAST = (2000, 500, 1, 0.3) if QUICK else (None, None, 5, 0.88)
+NUM_TRAIN, NUM_TEST, EPOCHS, AT_LEAST = (1000, 500, 1, 0.3) if QUICK else (None, None, 5, 0.88)
 
 
 def network(num_filters):
