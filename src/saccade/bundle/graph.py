@@ -1,0 +1,136 @@
+"""A Keras model as ONNX: uint8 pixels in, calibrated probabilities out.
+
+The graph is made by walking the Keras layers (`saccade.bundle.layers`): that takes milliseconds,
+and gives the same graph whether Keras runs on PyTorch or on TensorFlow. A model with a layer that
+is not known there goes through PyTorch's own exporter instead (some three seconds); on another
+backend it is refused by the layer's name. Either way `saccade.bundle.write` compares the result
+with the model before it is kept, so that a wrong conversion costs an error, never a wrong answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from saccade.bundle.builder import OPSET, GraphBuilder
+from saccade.bundle.layers import UnknownLayerError, emit_model
+from saccade.bundle.runtime import INPUT_NAME, OUTPUT_NAME
+from saccade.errors import BundleError
+from saccade.models.backend import engine_name
+from saccade.models.outputs import OutputKind, output_kind
+
+_FLOAT32: Final = 1  # onnx.TensorProto.FLOAT
+# As in saccade.models.outputs: the smallest probability told apart from 0.
+_SMALLEST: Final = 1e-7
+
+
+def to_onnx(
+    model: Any, *, input_shape: tuple[int, int, int], num_classes: int, temperature: float
+) -> bytes:
+    """Return the ONNX document of a Keras model that takes (N, H, W, C) pixels from 0 to 255.
+
+    Its input is ``pixels``, uint8 (N, H, W, C); its output ``probabilities``, float32
+    (N, `num_classes`): softmax(logits / `temperature`). Raises BundleError for a model that cannot
+    be converted.
+    """
+    kind = output_kind(model)
+    num_columns = _check_shapes(model, input_shape, num_classes, kind)
+    graph, outputs = _emit_outputs(model, input_shape)
+    logits = _emit_logits(graph, outputs, kind, num_columns)
+    scaled = graph.add("Div", logits, graph.weight(temperature))
+    softmax = graph.add("Softmax", scaled, axis=-1)
+    graph.rename_output(softmax, OUTPUT_NAME)
+    return graph.document(pixels=(INPUT_NAME, input_shape), result=(OUTPUT_NAME, num_classes))
+
+
+def _check_shapes(
+    model: Any, input_shape: tuple[int, int, int], num_classes: int, kind: OutputKind
+) -> int:
+    """Return the model's number of output columns, once inputs and outputs fit."""
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
+        raise BundleError("a model for a bundle is built, with one input and one output")
+    wanted = tuple(inputs[0].shape)[1:]
+    fits = len(wanted) == 3 and all(
+        side in (None, got) for side, got in zip(wanted, input_shape, strict=True)
+    )
+    if not fits:
+        raise BundleError(f"the model takes pictures of {wanted}, the bundle gives {input_shape}")
+    columns = tuple(outputs[0].shape)[1:]
+    allowed = [(num_classes,)] + ([(1,)] if num_classes == 2 and kind != "softmax" else [])
+    if columns not in allowed:
+        raise BundleError(f"the model gives {columns} numbers a picture for {num_classes} classes")
+    return int(columns[0])
+
+
+def _emit_outputs(model: Any, input_shape: tuple[int, int, int]) -> tuple[GraphBuilder, str]:
+    """Return a graph from the pixels to the model's own outputs, and their name."""
+    graph = GraphBuilder()
+    pixels = graph.add("Cast", INPUT_NAME, to=_FLOAT32)
+    try:
+        return graph, emit_model(graph, model, graph.from_keras_order(pixels, 4)).name
+    except UnknownLayerError as unknown:
+        if engine_name() != "torch":
+            raise BundleError(
+                f"{unknown}, and Keras on {engine_name()} has no other way to ONNX here: "
+                "use standard layers, or train with KERAS_BACKEND=torch"
+            ) from unknown
+    graph = GraphBuilder()
+    pixels = graph.add("Cast", INPUT_NAME, to=_FLOAT32)
+    return graph, graph.include(_export_with_pytorch(model, input_shape), pixels)
+
+
+def _emit_logits(graph: GraphBuilder, outputs: str, kind: OutputKind, num_columns: int) -> str:
+    """Add what `saccade.models.outputs.to_logits` does, step for step, in float32."""
+    logits = outputs
+    if kind == "softmax":
+        logits = graph.add("Log", graph.clip(outputs, _SMALLEST, 1.0))
+    elif kind == "sigmoid":
+        inside = graph.clip(outputs, _SMALLEST, 1 - _SMALLEST)
+        outside = graph.add("Sub", graph.weight(1.0), inside)
+        logits = graph.add("Sub", graph.add("Log", inside), graph.add("Log", outside))
+    if num_columns > 1:
+        return logits
+    zero = graph.add("Sub", logits, logits)
+    return graph.add("Concat", zero, logits, axis=1)  # one number z a picture becomes (0, z)
+
+
+def _export_with_pytorch(model: Any, input_shape: tuple[int, int, int]) -> Any:
+    """Return the ONNX document that PyTorch writes of the model, float32 pixels to outputs."""
+    import torch
+
+    class Inference(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, pixels: Any) -> Any:
+            return self.model(pixels, training=False)
+
+    with _silence():
+        exported = torch.onnx.export(
+            Inference().eval(),
+            (torch.zeros((2, *input_shape)),),
+            dynamo=True,
+            dynamic_shapes={"pixels": {0: torch.export.Dim("N")}},
+            opset_version=OPSET,
+            verbose=False,
+        )
+    return exported.model_proto
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporter's warnings about its own insides from the user for as long as it runs."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,25 @@
+"""Adding to a bundle the figures of the test pictures, which were scored with the bundle itself."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+from saccade import files
+from saccade.bundle.manifest import MANIFEST, MEMBERS
+from saccade.bundle.read import read_bundle
+from saccade.bundle.write import manifest_file, write_members
+from saccade.evaluation import Evaluation
+
+
+def record_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Put `evaluation` into the bundle at `path`, in one step; the model in it stays as it is.
+
+    Raises BundleError where the bundle is damaged, ValueError where the classes are others.
+    """
+    manifest = replace(read_bundle(path).manifest, evaluation=evaluation)
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in MEMBERS if name != MANIFEST}
+    with files.atomic_path(path) as temporary:
+        write_members(temporary, {MANIFEST: manifest_file(manifest)} | contents)

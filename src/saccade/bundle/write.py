@@ -1,0 +1,128 @@
+"""Writing a bundle: convert, put together, read back, compare with the model, and only then keep.
+
+The gate runs the file as it will be used (`read_bundle`, `Runtime`) over pictures whose logits the
+trained model gave, in float32. Allowed are at most `MAX_DIFFERENCE` in any probability and
+`MEAN_DIFFERENCE` on average. Two float32 implementations of one network differ by about 1e-6 here,
+and by 1e-3 where a sigmoid saturates (float32 tells 1 - p from 0 no better) or a GPU multiplies in
+TF32; a lost offset, a swapped channel or another epsilon moves many pictures by far more. Half a
+per cent is what a reader of whole per cents could see. A label can differ then only where the two
+most probable classes were within one per cent of each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade import files
+from saccade.bundle.graph import to_onnx
+from saccade.bundle.manifest import KERAS, MANIFEST, ONNX, SEEN, Manifest
+from saccade.bundle.read import read_bundle
+from saccade.bundle.runtime import Runtime
+from saccade.errors import BundleError
+from saccade.evaluation.calibration import apply_temperature
+
+MAX_DIFFERENCE: Final = 5e-3
+MEAN_DIFFERENCE: Final = 2e-4
+
+
+def write_bundle(
+    path: Path,
+    manifest: Manifest,
+    *,
+    model: Any,
+    seen: npt.NDArray[np.uint64],
+    parity_pixels: npt.NDArray[np.uint8],
+    parity_logits: npt.NDArray[np.floating[Any]],
+) -> Manifest:
+    """Write ``model.saccade`` and return its manifest, with the digests filled in.
+
+    `model` is a Keras model of (N, H, W, C) pixels; `seen` the digests of its training pictures'
+    pixels; `parity_pixels` (N, H, W, C) are pictures, `parity_logits` (N, C) what `model` says of
+    them. Raises BundleError, and leaves `path` as it was, where the model cannot be converted, or
+    the bundle disagrees with it.
+    """
+    contents = {
+        ONNX: to_onnx(
+            model,
+            input_shape=manifest.preprocessing.shape,
+            num_classes=len(manifest.classes),
+            temperature=manifest.temperature,
+        ),
+        KERAS: _keras_file(model),
+        SEEN: _npy_file(np.sort(np.asarray(seen, dtype="<u8"))),
+    }
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    complete = replace(manifest, digests=digests)
+    with files.atomic_path(path) as temporary:
+        write_members(temporary, {MANIFEST: manifest_file(complete)} | contents)
+        _check_parity(temporary, complete, parity_pixels, parity_logits)
+    return complete
+
+
+def _keras_file(model: Any) -> bytes:
+    """Return the model as Keras saves it."""
+    with tempfile.TemporaryDirectory(prefix="saccade-") as folder:
+        path = Path(folder) / KERAS
+        try:
+            model.save(path)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise BundleError(f"Keras cannot save the model: {error}") from error
+        return path.read_bytes()
+
+
+def manifest_file(manifest: Manifest) -> bytes:
+    """Return the manifest as the content of ``manifest.json``."""
+    text = json.dumps(manifest.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
+    return (text + "\n").encode()
+
+
+def _npy_file(array: npt.NDArray[np.uint64]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+    return stream.getvalue()
+
+
+def write_members(path: Path, contents: dict[str, bytes]) -> None:
+    """Write a bundle's members, stored, in this order."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in contents.items():
+            # A fixed time: the same members give the same file.
+            archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
+
+
+def _check_parity(
+    path: Path,
+    manifest: Manifest,
+    pixels: npt.NDArray[np.uint8],
+    logits: npt.NDArray[np.floating[Any]],
+) -> None:
+    if len(pixels) == 0 or logits.shape != (len(pixels), len(manifest.classes)):
+        raise BundleError(f"no pictures to compare: {len(pixels)} with logits of {logits.shape}")
+    bundle = read_bundle(path)
+    runtime = Runtime(
+        bundle.onnx,
+        input_shape=bundle.manifest.preprocessing.shape,
+        num_classes=len(bundle.manifest.classes),
+    )
+    given = runtime.probabilities(pixels)
+    wanted = apply_temperature(logits, manifest.temperature)
+    difference = np.abs(given - wanted).max(axis=1)
+    # A NaN compares as false, so the condition is what must hold.
+    if difference.max() <= MAX_DIFFERENCE and difference.mean() <= MEAN_DIFFERENCE:
+        return
+    relabelled = int(np.sum(given.argmax(axis=1) != wanted.argmax(axis=1)))
+    raise BundleError(
+        f"not written: over {len(pixels):,} pictures the bundle's probabilities differ from the "
+        f"model's by up to {difference.max():.2g} (allowed {MAX_DIFFERENCE:g}), on average by "
+        f"{difference.mean():.2g} (allowed {MEAN_DIFFERENCE:g}); {relabelled:,} change their label"
+    )
