@@ -190,5 +190,7 @@ def _lock(key: str, *, blocking: bool) -> Iterator[bool]:
     except Timeout:
         yield False
         return
+    except OSError as error:
+        raise cannot_write(pixels_folder(), error) from error
     with held:
         yield True

@@ -107,7 +107,7 @@ class Workers:
     def _collect(self, again: deque[list[Task]]) -> list[Result]:
         """Wait for a worker's reply; what a worker died over is done again, one by one."""
         try:
-            worker, line = self._replies.get(timeout=1.0)
+            worker, line = self._replies.get(timeout=min(1.0, self._patience_s))
         except queue.Empty:
             for worker in self._workers:
                 worker.stop_if_late(self._patience_s)
