@@ -238,3 +238,12 @@ def test_real_archives_have_their_classes_and_parts(datasets, name, classes, par
     with tarfile.open(datasets / name) as witness:
         expected = {m.name: m.size for m in witness if m.isfile()}
     assert {path: len(payload) for path, payload in read(source).items()} == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_that_shrinks_after_it_was_listed(tmp_path, kind):
+    path = pack(tmp_path / kind, {"cat/1.jpg": bytes(range(256)) * 40})
+    source = open_archive(path)
+    path.write_bytes(path.read_bytes()[:600] if kind == "photos.tar" else b"")
+    with pytest.raises(DataError, match="damaged"):
+        read(source)

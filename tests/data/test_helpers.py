@@ -61,7 +61,10 @@ def test_helpers_say_what_this_process_says(tmp_path):
 
 def test_helpers_do_the_work_where_they_can(tmp_path, monkeypatch):
     paths = pictures(tmp_path, 8)
-    batches: list[Batch] = [[(0, path, path.name), (1, path.read_bytes(), "x")] for path in paths]
+    batches: list[Batch] = [
+        [(2 * number, path, path.name), (2 * number + 1, path.read_bytes(), "x")]
+        for number, path in enumerate(paths)
+    ]
     expected = [finding for batch in batches for finding in look_at(batch)]
     monkeypatch.setattr(helpers_module, "look_at", None)  # not callable: this process cannot
     with Helpers(2) as helpers:

@@ -157,3 +157,13 @@ def test_random_damage_never_raises_anything_else():
             members_of(bytes(damaged[: dice.randrange(len(damaged))]))
         except ValueError:
             pass
+
+
+def test_the_size_of_a_link_is_no_content():
+    """Some writers give a hard link the size of its file; no content follows."""
+    info = tarfile.TarInfo("link.jpg")
+    info.type, info.linkname, info.size = tarfile.LNKTYPE, "a.jpg", 700
+    content = info.tobuf(tarfile.USTAR_FORMAT) + packed({"a.jpg": b"a"}, tarfile.USTAR_FORMAT)
+    with tarfile.open(fileobj=io.BytesIO(content)) as witness:
+        expected = [member.name for member in witness]
+    assert [m.path for m in members_of(content)] == expected == ["link.jpg", "a.jpg"]
