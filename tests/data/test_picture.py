@@ -111,6 +111,16 @@ def test_a_large_jpeg_is_decoded_at_reduced_scale_and_looks_the_same():
     assert not wanted.decode(encoded(photo(300, 200), "JPEG")).reduced  # less than four times
 
 
+def test_a_turned_jpeg_is_reduced_by_its_upright_size():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(photo(800, 400), "JPEG", exif=exif)  # upright: 400 wide, 800 high
+    tall = Preprocessing(height_px=200, width_px=20, channels=3, fit="stretch")
+    wide = Preprocessing(height_px=20, width_px=200, channels=3, fit="stretch")
+    assert tall.decode(data).reduced  # 800 is four times 200
+    assert not wide.decode(data).reduced  # 400 is twice 200
+
+
 def test_an_image_of_the_users_stays_as_it_is():
     image = Image.open(io.BytesIO(encoded(photo(800, 600), "JPEG")))
     SMALL.read(image)
@@ -161,6 +171,12 @@ def test_every_mode_has_its_meaning(image, kind, expected):
     assert (pixels == pixels[0, 0]).all()
     if expected is not None:
         assert tuple(pixels[0, 0].tolist()) == expected
+
+
+def test_sixteen_bits_of_a_pgm_keep_the_formats_range():
+    dark = b"P5 8 8 65535\n" + (77).to_bytes(2, "big") * 64  # Pillow promotes these to 32 bits
+    assert (SMALL.read(dark) == 0).all()
+    assert (SMALL.read(dark.replace(b"\0\x4d", b"\x4d\x4d")) == 77).all()
 
 
 def test_adobe_cmyk_jpegs_are_not_inverted():
