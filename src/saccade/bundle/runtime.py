@@ -36,6 +36,7 @@ _ERRORS: Final = (
     states.RuntimeException,
     RuntimeError,
     MemoryError,
+    ValueError,  # a message or a name in the document that is no UTF-8
 )
 
 
@@ -52,7 +53,10 @@ class Runtime:
         check_document(document)
         try:
             self._session = onnxruntime.InferenceSession(
-                document, _options(), providers=["CPUExecutionProvider"]
+                document,
+                _options(),
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # which would print, and try the same again
             )
         except _ERRORS as error:
             raise BundleError(f"model.onnx cannot be run: {_one_line(error)}") from error

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from saccade.bundle.manifest import MEMBERS, Manifest, read_manifest
+from saccade.errors import BundleError
+
+
+def changed(manifest: Manifest, **fields: Any) -> bytes:
+    return json.dumps(manifest.to_json() | fields).encode()
+
+
+def test_manifest_reads_back_equal(manifest: Manifest) -> None:
+    assert read_manifest(json.dumps(manifest.to_json()).encode()) == manifest
+
+
+@pytest.mark.parametrize("field", ["name", "classes", "preprocessing", "evaluation", "digests"])
+def test_field_is_missing(manifest: Manifest, field: str) -> None:
+    document = manifest.to_json()
+    del document[field]
+    with pytest.raises(BundleError, match=f"manifest.json: lacks '{field}'"):
+        read_manifest(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("name", "", "name is 1 to 1000 characters"),
+        ("name", 3, "name is"),
+        ("created", "yesterday", "yesterday"),
+        ("created", "2026-01-02T03:04:05", "offset from UTC"),
+        ("created", None, "created is a time"),
+        ("classes", ["a", "a"], "'a' twice"),
+        ("classes", ["a"], "classes are 2 to"),
+        ("classes", ["a", 1], r"classes\[1\] is"),
+        ("classes", ["a", []], r"classes\[1\] is"),
+        ("classes", "ab", "classes is a JSON list"),
+        ("preprocessing", {"height_px": 6}, "preprocessing holds"),
+        ("preprocessing", None, "preprocessing holds"),
+        ("temperature", 0, "temperature is from 1e-06"),
+        ("temperature", True, "temperature is a number"),
+        ("temperature", "2", "temperature is a number"),
+        ("threshold", 1.5, "threshold is from 0 to 1"),
+        ("target_error_rate", -1, "target_error_rate is from 0 to 1"),
+        ("evaluation", 7, "manifest.json"),
+        ("evaluation", {}, "manifest.json"),
+        ("provenance", [], "provenance is a JSON dict"),
+        ("digests", {"model.onnx": "0" * 64}, "digests holds"),
+        ("digests", dict.fromkeys(MEMBERS[1:], "xyz"), "64 hexadecimal digits"),
+        ("format", "zip", 'does not begin with "format"'),
+        ("format_version", "1", "format_version is a whole number"),
+        ("format_version", True, "format_version is a whole number"),
+        ("format_version", 0, "format_version is a whole number"),
+        ("format_version", 2, "newer Saccade.*pip install --upgrade saccade"),
+    ],
+)
+def test_field_is_wrong(manifest: Manifest, field: str, value: Any, message: str) -> None:
+    with pytest.raises(BundleError, match=message):
+        read_manifest(changed(manifest, **{field: value}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("height_px", 0), ("width_px", 10**9), ("channels", 2), ("fit", "crop"), ("height_px", 1.5)],
+)
+def test_preprocessing_out_of_range(manifest: Manifest, key: str, value: Any) -> None:
+    preprocessing = manifest.preprocessing.to_json() | {key: value}
+    with pytest.raises(BundleError, match=key):
+        read_manifest(changed(manifest, preprocessing=preprocessing))
+
+
+def test_newer_version_may_lack_every_field() -> None:
+    with pytest.raises(BundleError, match="written in format 9 by a newer Saccade"):
+        read_manifest(b'{"format": "saccade-bundle", "format_version": 9}')
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"a": NaN}', b"9" * 10_000, b"null", b"[]"],
+)
+def test_bytes_that_are_no_manifest(content: bytes) -> None:
+    with pytest.raises(BundleError, match="manifest.json"):
+        read_manifest(content)
+
+
+def test_nan_is_refused_when_made(manifest: Manifest) -> None:
+    fields = {name: getattr(manifest, name) for name in manifest.__slots__}
+    with pytest.raises(ValueError, match="temperature is a number"):
+        Manifest(**(fields | {"temperature": math.nan}))
