@@ -10,8 +10,7 @@ files have no contiguous content and are reported as such. `tarfile` is the witn
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 BLOCK = 512
 MAX_EXTENSION = 1 << 20  # bytes of one extension header; real ones hold a path
@@ -30,8 +29,7 @@ class Reader(Protocol):
         """Pass over `size` bytes; raise EOFError where there are fewer."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(NamedTuple):
     """One member: `kind` is "" for a regular file, "folder", or what else it is."""
 
     path: str
