@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from saccade.models.backend import load_keras
 
@@ -29,6 +29,7 @@ class CompactDesign:
     stem_stride: int  # 1: no stem; 2: a convolution of this stride before the stages
     widths: tuple[int, ...]  # feature maps of each stage; every stage halves the side
     depth: int  # residual pairs in each stage but the first; 0 is one convolution a stage
+    head: Literal["pooled", "whole"] = "pooled"  # mean and maximum of the last maps, or all of them
     dropout: float = 0.0  # share of the head's inputs set to zero while training
 
     def __post_init__(self) -> None:
@@ -80,8 +81,11 @@ def build_compact(design: CompactDesign, *, input_shape: Shape, num_classes: int
         maps = layers.ReLU()(_normalise(maps))
         for pair in range(_pairs(design, stage)):
             maps = _residual_pair(maps, width, name=f"stage{stage + 1}_pair{pair + 1}")
-    mean, largest = layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps)
-    features = layers.Concatenate()([mean, largest])
+    if design.head == "whole":
+        features = layers.Flatten()(maps)
+    else:
+        mean, largest = layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps)
+        features = layers.Concatenate()([mean, largest])
     if design.dropout:
         features = layers.Dropout(design.dropout)(features)
     outputs = layers.Dense(num_classes, name="logits")(features)

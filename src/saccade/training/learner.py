@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from saccade.models.backend import load_keras
 from saccade.models.outputs import output_kind
 from saccade.training.averaging import WeightAverage
 from saccade.training.checkpoint import Arrays, under
+from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
 from saccade.training.plan import TrainPlan
 from saccade.training.result import SCORED_AT_ONCE, Pictures, figures
 from saccade.training.step import TrainingStep
@@ -28,10 +28,13 @@ class Learner:
         ours = plan.recipe == "auto" or not model.compiled
         self.one_hot = ours and self.num_outputs > 1
         if ours:
-            loss, optimizer = _our_loss(self.kind, self.num_outputs, plan), _our_optimizer(plan)
+            loss, optimizer = (
+                our_loss(self.kind, self.num_outputs, plan.label_smoothing),
+                our_optimizer(plan),
+            )
             self.step = TrainingStep(model, loss=loss, optimizer=optimizer, compile=plan.compile)
         else:
-            self.one_hot = _wants_one_hot(model.loss)
+            self.one_hot = wants_one_hot(model.loss)
             self.step = TrainingStep(model, compile=plan.compile)
             self.own_rate = float(model.optimizer.learning_rate)
         self.ours = ours
@@ -96,25 +99,3 @@ class Learner:
         self.step.load_state(under("step/", arrays))
         if self._average is not None:
             self._average.load_state(under("average/", arrays))
-
-
-def _our_loss(kind: str, num_outputs: int, plan: TrainPlan) -> Any:
-    losses = load_keras().losses
-    kwargs = {"from_logits": kind == "logits", "label_smoothing": plan.label_smoothing}
-    if num_outputs == 1:
-        return losses.BinaryCrossentropy(**kwargs)
-    return losses.CategoricalCrossentropy(**kwargs)
-
-
-def _our_optimizer(plan: TrainPlan) -> Any:
-    """AdamW; decay pulls kernels alone, since a scale or a bias near 0 means nothing simpler."""
-    optimizer = load_keras().optimizers.AdamW(
-        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def _wants_one_hot(loss: Any) -> bool:
-    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
-    return name == "categorical_crossentropy"

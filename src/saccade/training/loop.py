@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,13 +21,11 @@ from saccade.models.backend import engine_name, load_keras
 from saccade.progress import Progress, Stage
 from saccade.training.augment import augment
 from saccade.training.checkpoint import (
-    Arrays,
-    Checkpoint,
     read_checkpoint,
     under,
     write_checkpoint,
 )
-from saccade.training.mirror import may_mirror, unmirrored_share
+from saccade.training.mirror import decide_mirroring
 from saccade.training.plan import TrainPlan
 from saccade.training.result import (
     KEYS,
@@ -35,39 +33,14 @@ from saccade.training.result import (
     FitResult,
     Hooks,
     Pictures,
+    describe,
     sample_like,
 )
-from saccade.training.schedule import Horizon, has_stalled, learning_rate_at
+from saccade.training.schedule import Horizon, learning_rate_at, patience_for
+from saccade.training.standing import Standing
 
-_MOST_RETRIES: Final = 3
 _MEASURED_STEPS: Final = 3  # after the first, which compiles
 _LOOKED_AT_EVERY: Final = 100  # steps between looks at whether the loss is a number
-
-
-@dataclass(slots=True, kw_only=True)
-class _Standing:
-    """Where training stands; everything that a checkpoint holds besides the learner's state."""
-
-    epoch: int = 0  # epochs finished
-    step: int = 0
-    done: float = 0.0  # fraction of the work
-    rate_scale: float = 1.0
-    retries: int = 0
-    train_seconds: float = 0.0  # in training steps
-    num_images: int = 0
-    history: dict[str, list[float]] = field(default_factory=lambda: {key: [] for key in KEYS})
-    best: Arrays = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def document(self) -> dict[str, Any]:
-        """Return what JSON can hold: all but the arrays."""
-        names = [entry.name for entry in fields(self) if entry.name != "best"]
-        return {name: getattr(self, name) for name in names}
-
-    def copy(self) -> _Standing:
-        """Return a copy that later epochs leave alone."""
-        history = {key: list(values) for key, values in self.history.items()}
-        return replace(self, history=history, notes=list(self.notes))
 
 
 class _Diverged(Exception):
@@ -95,21 +68,26 @@ def train_network(
     """
     train, validation = Pictures(*train), Pictures(*validation)
     _check(train, validation)
-    if engine_name() != "torch":
-        from saccade.training.keras_loop import train_by_keras
-
-        return train_by_keras(
-            model,
-            train=train,
-            validation=validation,
-            plan=plan,
-            checkpoint_dir=checkpoint_dir,
-            hooks=hooks,
-            progress=progress,
-        )
+    parts: dict[str, Any] = {"train": train, "validation": validation, "plan": plan, "hooks": hooks}
     with progress.stage("train", total=100) as stage:
-        loop = _Loop(model, train=train, validation=validation, plan=plan, hooks=hooks, stage=stage)
+        if engine_name() != "torch":
+            return _train_by_keras(model, parts, stage, checkpoint_dir, "")
+        from saccade.training.graph import Unsupported
+
+        try:
+            loop = _Loop(model, **parts, stage=stage)
+        except Unsupported as reason:
+            note = f"trained by Keras's own fit: {reason}"
+            return _train_by_keras(model, parts, stage, checkpoint_dir, note)
         return loop.run(checkpoint_dir)
+
+
+def _train_by_keras(
+    model: Any, parts: dict[str, Any], stage: Stage, checkpoint_dir: Path | None, note: str
+) -> FitResult:
+    from saccade.training.keras_loop import KerasLoop
+
+    return KerasLoop(model, **parts, stage=stage, note=note).run(checkpoint_dir)
 
 
 def _check(train: Pictures, validation: Pictures) -> None:
@@ -142,7 +120,7 @@ class _Loop:
         self.batch_size = min(plan.batch_size, len(train.rows))
         self.steps_per_epoch = len(train.rows) // self.batch_size
         self.max_steps = plan.max_epochs * self.steps_per_epoch
-        self.standing = _Standing()
+        self.standing = Standing()
         self.plan, note = decide_mirroring(plan, train)
         if note:
             self.standing.notes.append(note)
@@ -154,24 +132,26 @@ class _Loop:
         """Train until the work is done, nothing improves, or the caller stops it."""
         stored = None if checkpoint_dir is None else read_checkpoint(checkpoint_dir)
         if stored is not None:
-            self.standing = _from_checkpoint(stored)
+            self.standing = Standing.from_checkpoint(stored)
         horizon = self._warm_up()
         if stored is not None:
             self.learner.load_state(under("state/", stored.arrays))
         stopped = False
-        while not stopped and not self._is_finished():
+        patience = patience_for(self.plan, self.num_epochs)
+        while not stopped and not self.standing.is_finished(patience):
             before = self.learner.state(), self.standing.copy()
             try:
                 self._run_epoch(horizon)
             except _Diverged:
-                self._undo(*before)
+                self.learner.load_state(before[0])
+                self.standing = before[1].after_failure(self.standing, plan=self.plan)
                 continue
             except _Stopped:
                 stopped = True
                 break
             self._score()
             self._write(checkpoint_dir)
-            stopped = self.hooks.should_stop() and not self._is_finished()
+            stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
         return self._finish(stopped=stopped)
 
     def _warm_up(self) -> Horizon:
@@ -208,15 +188,6 @@ class _Loop:
         if plan.averaging:
             self.learner.start_average(plan.averaging * num_steps)
         return horizon
-
-    def _is_finished(self) -> bool:
-        standing = self.standing
-        losses = tuple(standing.history["val_loss"])
-        return standing.done >= 1.0 or has_stalled(losses, patience=self._patience())
-
-    def _patience(self) -> int:
-        """Return the plan's patience, or a third of the epochs that the time allows."""
-        return min(self.plan.patience, max(8, math.ceil(self.num_epochs / 3)))
 
     def _run_epoch(self, horizon: Horizon) -> None:
         """Show every training picture once, or as many as the time allows."""
@@ -256,85 +227,33 @@ class _Loop:
 
     def _score(self) -> None:
         """Score the averaged weights, and keep them where they are the best so far."""
-        standing, history = self.standing, self.standing.history
+        standing = self.standing
         with self.learner.averaged():
-            latest = (*self.learner.score(self.sample), *self.learner.score(self.validation))
-            for key, value in zip(KEYS, latest, strict=True):
-                history[key].append(value)
-            if history["val_loss"][-1] <= min(history["val_loss"]):
+            scores = (*self.learner.score(self.sample), *self.learner.score(self.validation))
+            figures = dict(zip(KEYS, scores, strict=True))
+            if standing.record(figures):
                 standing.best = self.learner.weights()
-        self.stage.describe(
-            f"epoch {standing.epoch} of about {max(self.num_epochs, standing.epoch):.0f}, "
-            f"validation {latest[3]:.1%}, loss {latest[2]:.3f}"
-        )
-        self.hooks.on_epoch(standing.epoch, dict(zip(KEYS, latest, strict=True)))
-
-    def _undo(self, state: Arrays, standing: _Standing) -> None:
-        """Go back to the last epoch's end, with half the learning rate."""
-        retries = standing.retries + 1
-        if retries > _MOST_RETRIES:
-            raise DataError(
-                f"the loss is not a number after {retries} attempts, the last at a learning rate "
-                f"of {self._rate():.2g}; look for extreme values in the data or the model"
-            )
-        done = standing.done if self.plan.budget_s is None else self.standing.done
-        self.learner.load_state(state)
-        self.standing = standing
-        standing.retries, standing.done = retries, done
-        standing.rate_scale /= 2
-        standing.notes.append(
-            f"epoch {standing.epoch + 1}: the loss was not a number; undone, and retried at "
-            f"{standing.rate_scale:g} of the learning rate"
-        )
+        self.stage.describe(describe(standing.epoch, self.num_epochs, figures))
+        self.hooks.on_epoch(standing.epoch, figures)
 
     def _write(self, folder: Path | None) -> None:
-        if folder is None:
-            return
-        arrays = {f"state/{name}": value for name, value in self.learner.state().items()}
-        arrays |= {f"best/{name}": value for name, value in self.standing.best.items()}
-        write_checkpoint(folder, Checkpoint(arrays=arrays, document=self.standing.document()))
-        self.hooks.on_checkpoint(folder)
+        if folder is not None:
+            write_checkpoint(folder, self.standing.to_checkpoint(self.learner.state()))
+            self.hooks.on_checkpoint(folder)
 
     def _finish(self, *, stopped: bool) -> FitResult:
         """Give the model its best weights and return how it went."""
-        standing = self.standing
-        if standing.best:
-            self.learner.set_weights(standing.best)
-        self.learner.step.write_back()
-        losses = standing.history["val_loss"]
-        if not stopped and standing.done < 1.0:
-            standing.notes.append(f"stopped early: {self._patience()} epochs without improvement")
-        return FitResult(
-            history={key: tuple(values) for key, values in standing.history.items()},
-            best_epoch=1 + losses.index(min(losses)) if losses else 0,
-            num_epochs=standing.epoch,
-            seconds=time.monotonic() - self.started,
-            images_per_second=standing.num_images / max(standing.train_seconds, 1e-9),
-            precision=str(self.learner.step.precision),
-            compiled=self.learner.step.compiled,
+        if self.standing.best:
+            self.learner.set_weights(self.standing.best)
+        step = self.learner.step
+        step.write_back()
+        return self.standing.result(
+            started=self.started,
+            precision=str(step.precision),
+            compiled=step.compiled,
             stopped=stopped,
-            notes=(*standing.notes, *self.learner.step.notes),
+            notes=list(step.notes),
         )
-
-
-def decide_mirroring(plan: TrainPlan, train: Pictures) -> tuple[TrainPlan, str]:
-    """Return the plan with its flip only where the pictures look alike mirrored, and a note."""
-    if not plan.augmentation.flip:
-        return plan, ""
-    share, count = unmirrored_share(train.pixels, train.rows, train.labels, seed=plan.seed)
-    allowed = may_mirror(share, count)
-    augmentation = replace(plan.augmentation, flip=allowed)
-    note = (
-        f"pictures are {'' if allowed else 'not '}mirrored: of {count:,}, {share:.0%} are nearest "
-        "to a picture of their class as it is, the others to one mirrored"
-    )
-    return replace(plan, augmentation=augmentation), note
-
-
-def _from_checkpoint(stored: Checkpoint) -> _Standing:
-    standing = _Standing(**stored.document)
-    standing.best = under("best/", stored.arrays)
-    return standing
 
 
 def _look_at(losses: list[Any]) -> None:

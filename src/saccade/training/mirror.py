@@ -9,10 +9,14 @@ pictures to be sure, allows mirroring.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from saccade.training.plan import TrainPlan
+from saccade.training.result import Pictures
 
 _MOST_PICTURES: Final = 2_000
 _THUMBNAIL_SIDE: Final = 12
@@ -76,3 +80,17 @@ def _averaging(side: int) -> npt.NDArray[np.float32]:
     overlap = np.minimum(starts + side / num, pixel + 1) - np.maximum(starts, pixel)
     weights: npt.NDArray[np.float32] = (np.maximum(overlap, 0) * num / side).astype(np.float32)
     return weights
+
+
+def decide_mirroring(plan: TrainPlan, train: Pictures) -> tuple[TrainPlan, str]:
+    """Return the plan with its flip only where the pictures look alike mirrored, and a note."""
+    if not plan.augmentation.flip:
+        return plan, ""
+    share, count = unmirrored_share(train.pixels, train.rows, train.labels, seed=plan.seed)
+    allowed = may_mirror(share, count)
+    augmentation = replace(plan.augmentation, flip=allowed)
+    note = (
+        f"pictures are {'' if allowed else 'not '}mirrored: of {count:,}, {share:.0%} are nearest "
+        "to a picture of their class as it is, the others to one mirrored"
+    )
+    return replace(plan, augmentation=augmentation), note

@@ -195,7 +195,8 @@ def _design(facts: Facts, rung: tuple[int, int], height: int, width: int) -> Com
     side = -(-side // stride)
     num_stages = max(2, int(math.log2(max(side / _LAST_SIDE_PX, 1))))
     widths = tuple(min(base * 2**stage, max(base, _WIDEST)) for stage in range(num_stages))
-    return CompactDesign(stem_stride=stride, widths=widths, depth=depth)
+    head: Literal["pooled", "whole"] = "whole" if stride == 1 else "pooled"
+    return CompactDesign(stem_stride=stride, widths=widths, depth=depth, head=head)
 
 
 def _gets_its_epochs(facts: Facts, design: CompactDesign, height: int, width: int) -> bool:

@@ -82,3 +82,11 @@ def sample_like(
     size = min(len(train.rows), max(len(validation.rows), 32), limit)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(train.rows))[:size])
     return Pictures(train.pixels, train.rows[chosen], train.labels[chosen])
+
+
+def describe(epoch: int, num_epochs: float, figures: Mapping[str, float]) -> str:
+    """Return an epoch in a few words, for the progress."""
+    return (
+        f"epoch {epoch} of about {max(num_epochs, epoch):.0f}, "
+        f"validation {figures['val_accuracy']:.1%}, loss {figures['val_loss']:.3f}"
+    )

@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from saccade.training.plan import TrainPlan
 
 _WARM_UP: Final = 0.2  # share of the work over which the rate rises
 _START: Final = 0.1  # the first rate, as a share of the peak
@@ -56,3 +59,8 @@ def has_stalled(losses: tuple[float, ...], *, patience: int) -> bool:
         return False
     best = min(range(len(losses)), key=losses.__getitem__)
     return len(losses) - 1 - best >= patience
+
+
+def patience_for(plan: TrainPlan, num_epochs: float) -> int:
+    """Return the plan's patience, or a third of the epochs that the time allows if that is less."""
+    return min(plan.patience, max(8, math.ceil(num_epochs / 3)))

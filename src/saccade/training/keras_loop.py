@@ -1,0 +1,240 @@
+"""The journey's training by Keras's own `fit`: on TensorFlow, or for a model our engine cannot run.
+
+The same plan, schedule, augmentation, checkpoints and result as `loop`. Two things are left out:
+weights are not averaged, since that would copy them at every step through Keras (a rate that falls
+to nothing settles them nearly as well), and products are float32.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.models.backend import load_keras
+from saccade.models.outputs import output_kind
+from saccade.training.augment import augment
+from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_checkpoint
+from saccade.training.mirror import decide_mirroring
+from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
+from saccade.training.result import (
+    KEYS,
+    SCORED_AT_ONCE,
+    FitResult,
+    Hooks,
+    Pictures,
+    describe,
+    figures,
+    sample_like,
+)
+from saccade.training.schedule import Horizon, learning_rate_at, patience_for
+from saccade.training.standing import Standing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from saccade.progress import Stage
+    from saccade.training.plan import TrainPlan
+
+keras = load_keras()
+
+
+class KerasLoop:
+    """One run of training; `run` is the loop over epochs, each one call of `model.fit`."""
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        train: Pictures,
+        validation: Pictures,
+        plan: TrainPlan,
+        hooks: Hooks,
+        stage: Stage,
+        note: str,
+    ) -> None:
+        self.started = time.monotonic()
+        self.model, self.train, self.validation = model, train, validation
+        self.sample = sample_like(train, validation, seed=plan.seed)
+        self.hooks, self.stage = hooks, stage
+        self.plan, mirror_note = decide_mirroring(plan, train)
+        self.standing = Standing(notes=[text for text in (note, mirror_note) if text])
+        self.batch_size = min(plan.batch_size, len(train.rows))
+        self.steps_per_epoch = len(train.rows) // self.batch_size
+        self.horizon = Horizon(max_steps=plan.max_epochs * self.steps_per_epoch)
+        keras.utils.set_random_seed(plan.seed)
+        self.kind, num_outputs = output_kind(model), int(model.outputs[0].shape[-1])
+        self.ours = plan.recipe == "auto" or not model.compiled
+        if self.ours:
+            loss = our_loss(self.kind, num_outputs, plan.label_smoothing)
+            model.compile(loss=loss, optimizer=our_optimizer(plan))
+        self.num_classes = num_outputs if wants_one_hot(model.loss) else 0
+        self.peak = plan.learning_rate if self.ours else float(model.optimizer.learning_rate)
+        self.diverged = self.interrupted = False
+
+    def run(self, checkpoint_dir: Path | None) -> FitResult:
+        """Train until the work is done, nothing improves, or the caller stops it."""
+        model = self.model
+        model.optimizer.build(model.trainable_variables)
+        stored = None if checkpoint_dir is None else read_checkpoint(checkpoint_dir)
+        if stored is not None:
+            self.standing = Standing.from_checkpoint(stored)
+            self._load_state(under("state/", stored.arrays))
+        self._plan_horizon()
+        patience = patience_for(self.plan, self.plan.max_epochs)
+        stopped = False
+        while not stopped and not self.standing.is_finished(patience):
+            before = self._state(), self.standing.copy()
+            self._run_epoch()
+            if self.diverged:
+                self._load_state(before[0])
+                self.standing = before[1].after_failure(self.standing, plan=self.plan)
+                continue
+            if self.interrupted:
+                stopped = True
+                break
+            self._score()
+            if checkpoint_dir is not None:
+                write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(self._state()))
+                self.hooks.on_checkpoint(checkpoint_dir)
+            stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
+        return self._finish(stopped=stopped)
+
+    def _plan_horizon(self) -> None:
+        """Set the deadline so that the last scoring, measured here, still fits."""
+        if self.plan.budget_s is None:
+            return
+        some = Pictures(self.train.pixels, self.train.rows[:1], self.train.labels[:1])
+        self._outputs(some)
+        began = time.monotonic()
+        self._outputs(some)
+        num_scored = len(self.validation.rows) + len(self.sample.rows)
+        scoring_s = (time.monotonic() - began) * math.ceil(num_scored / SCORED_AT_ONCE)
+        done = self.standing.done
+        self.horizon = Horizon(
+            max_steps=self.horizon.max_steps,
+            start_s=time.monotonic(),
+            deadline_s=self.started + self.plan.budget_s * (1 - done) - scoring_s,
+            done_before=done,
+        )
+
+    def _run_epoch(self) -> None:
+        self.diverged = self.interrupted = False
+        began, step = time.monotonic(), self.standing.step
+        self.model.fit(_Batches(self), epochs=1, verbose=0, shuffle=False, callbacks=[_Steps(self)])
+        self.standing.train_seconds += time.monotonic() - began
+        self.standing.num_images += self.batch_size * (self.standing.step - step)
+        self.standing.epoch += 1
+
+    def batch(self, index: int, order: npt.NDArray[np.intp], random: np.random.Generator) -> Any:
+        """Return the batch of this index as (pixels float32, labels)."""
+        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+        pixels = self.train.pixels[self.train.rows[chosen]]
+        pixels = augment(pixels, self.plan.augmentation, random).astype(np.float32)
+        labels = self.train.labels[chosen]
+        if self.num_classes:
+            return pixels, np.eye(self.num_classes, dtype=np.float32)[labels]
+        return pixels, labels.reshape(-1, 1)
+
+    def rate(self) -> float:
+        """Return the learning rate of the next step."""
+        peak = self.peak * self.standing.rate_scale
+        return learning_rate_at(self.standing.done, peak=peak) if self.ours else peak
+
+    def after_step(self, loss: float) -> None:
+        """Count a step, and stop this epoch where there is a reason."""
+        standing = self.standing
+        standing.step += 1
+        done = self.horizon.fraction(standing.step)
+        self.stage.advance(100 * (done - standing.done))
+        standing.done = done
+        self.diverged = not np.isfinite(loss)
+        self.interrupted = self.hooks.should_stop()
+        if self.diverged or self.interrupted or done >= 1.0:
+            self.model.stop_training = True
+
+    def _score(self) -> None:
+        scores: list[float] = []
+        for pictures in (self.sample, self.validation):
+            scores += figures(self._outputs(pictures), pictures.labels, self.kind)
+        latest = dict(zip(KEYS, scores, strict=True))
+        if self.standing.record(latest):
+            self.standing.best = _arrays(self.model.variables)
+        epoch = self.standing.epoch
+        self.stage.describe(describe(epoch, self._epochs_in_all(), latest))
+        self.hooks.on_epoch(epoch, latest)
+
+    def _epochs_in_all(self) -> float:
+        return self.standing.epoch / max(self.standing.done, 1e-9)
+
+    def _outputs(self, pictures: Pictures) -> npt.NDArray[np.float32]:
+        batches = [
+            pictures.pixels[pictures.rows[start : start + SCORED_AT_ONCE]].astype(np.float32)
+            for start in range(0, len(pictures.rows), SCORED_AT_ONCE)
+        ]
+        outputs = [keras.ops.convert_to_numpy(self.model.predict_on_batch(x)) for x in batches]
+        return np.concatenate(outputs)
+
+    def _state(self) -> Arrays:
+        arrays = {f"weight/{name}": v for name, v in _arrays(self.model.variables).items()}
+        slots = _arrays(self.model.optimizer.variables)
+        return arrays | {f"slot/{name}": value for name, value in slots.items()}
+
+    def _load_state(self, arrays: Arrays) -> None:
+        _assign(self.model.variables, under("weight/", arrays))
+        _assign(self.model.optimizer.variables, under("slot/", arrays))
+
+    def _finish(self, *, stopped: bool) -> FitResult:
+        if self.standing.best:
+            _assign(self.model.variables, self.standing.best)
+        return self.standing.result(
+            started=self.started,
+            precision="float32 (Keras's own fit)",
+            compiled=False,
+            stopped=stopped,
+            notes=[],
+        )
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
+    """One epoch's batches, in the order that its seed gives; Keras asks for a class."""
+
+    def __init__(self, loop: KerasLoop) -> None:
+        super().__init__()
+        self.loop = loop
+        self.random = np.random.default_rng((loop.plan.seed, loop.standing.epoch))
+        self.order = self.random.permutation(len(loop.train.rows))
+
+    def __len__(self) -> int:
+        return self.loop.steps_per_epoch
+
+    def __getitem__(self, index: int) -> Any:
+        return self.loop.batch(index, self.order, self.random)
+
+
+class _Steps(keras.callbacks.Callback):  # type: ignore[misc,name-defined]
+    """Tells the loop of every step; Keras asks for a class."""
+
+    def __init__(self, loop: KerasLoop) -> None:
+        super().__init__()
+        self.loop = loop
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Set the learning rate of this step."""
+        self.loop.model.optimizer.learning_rate = self.loop.rate()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step and look at its loss."""
+        self.loop.after_step(float(logs["loss"]))
+
+
+def _arrays(variables: list[Any]) -> Arrays:
+    return {f"{i}": np.array(keras.ops.convert_to_numpy(v)) for i, v in enumerate(variables)}
+
+
+def _assign(variables: list[Any], arrays: Arrays) -> None:
+    for index, variable in enumerate(variables):
+        variable.assign(arrays[f"{index}"])

@@ -1,0 +1,33 @@
+"""What `auto` minimises and by what, and what labels a loss takes; for any Keras engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saccade.models.backend import load_keras
+from saccade.models.outputs import OutputKind
+from saccade.training.plan import TrainPlan
+
+
+def our_loss(kind: OutputKind, num_outputs: int, label_smoothing: float) -> Any:
+    """Return cross-entropy for this kind of output; labels are one-hot, or 0 and 1 for one."""
+    losses = load_keras().losses
+    kwargs = {"from_logits": kind == "logits", "label_smoothing": label_smoothing}
+    if num_outputs == 1:
+        return losses.BinaryCrossentropy(**kwargs)
+    return losses.CategoricalCrossentropy(**kwargs)
+
+
+def our_optimizer(plan: TrainPlan) -> Any:
+    """AdamW; decay pulls kernels alone, since a scale or a bias near 0 means nothing simpler."""
+    optimizer = load_keras().optimizers.AdamW(
+        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def wants_one_hot(loss: Any) -> bool:
+    """Return whether a compiled model's loss takes one-hot labels."""
+    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    return name == "categorical_crossentropy"

@@ -1,0 +1,100 @@
+"""Where a training stands: what a checkpoint holds besides the engine's own state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Final
+
+from saccade.errors import DataError
+from saccade.training.checkpoint import Arrays, Checkpoint, under
+from saccade.training.plan import TrainPlan
+from saccade.training.result import KEYS, FitResult
+from saccade.training.schedule import has_stalled
+
+_MOST_RETRIES: Final = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Standing:
+    """Counts, figures and the best weights so far; changed as training goes."""
+
+    epoch: int = 0  # epochs finished
+    step: int = 0
+    done: float = 0.0  # fraction of the work, 0 to 1
+    rate_scale: float = 1.0  # halved each time the loss was not a number
+    retries: int = 0
+    train_seconds: float = 0.0  # in training steps
+    num_images: int = 0
+    history: dict[str, list[float]] = field(default_factory=lambda: {key: [] for key in KEYS})
+    best: Arrays = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_checkpoint(cls, stored: Checkpoint) -> Standing:
+        """Read what `to_checkpoint` made."""
+        return cls(**stored.document, best=under("best/", stored.arrays))
+
+    def to_checkpoint(self, state: Arrays) -> Checkpoint:
+        """Return a checkpoint with the engine's own state; `under` "state/" finds it again."""
+        arrays = {f"state/{name}": value for name, value in state.items()}
+        arrays |= {f"best/{name}": value for name, value in self.best.items()}
+        names = [entry.name for entry in fields(self) if entry.name != "best"]
+        return Checkpoint(arrays=arrays, document={name: getattr(self, name) for name in names})
+
+    def copy(self) -> Standing:
+        """Return a copy that later epochs leave alone."""
+        history = {key: list(values) for key, values in self.history.items()}
+        return replace(self, history=history, notes=list(self.notes))
+
+    def record(self, figures: Mapping[str, float]) -> bool:
+        """Take in an epoch's figures; return whether its validation loss is the lowest so far."""
+        for key in KEYS:
+            self.history[key].append(figures[key])
+        losses = self.history["val_loss"]
+        return losses[-1] <= min(losses)
+
+    def is_finished(self, patience: int) -> bool:
+        """Return whether the work is done, or nothing has improved for `patience` epochs."""
+        return self.done >= 1.0 or has_stalled(tuple(self.history["val_loss"]), patience=patience)
+
+    def after_failure(self, failed: Standing, *, plan: TrainPlan) -> Standing:
+        """Return this standing with half the learning rate, after an epoch that `failed`.
+
+        Raises DataError when it failed too often. The time that was lost stays lost.
+        """
+        again = self.copy()
+        again.retries += 1
+        again.rate_scale /= 2
+        if again.retries > _MOST_RETRIES:
+            raise DataError(
+                f"the loss is not a number in epoch {self.epoch + 1}, even at {self.rate_scale:g} "
+                "of the learning rate; look for extreme values in the pictures or in the model"
+            )
+        if plan.budget_s is not None:
+            again.done = failed.done
+        again.notes.append(
+            f"epoch {self.epoch + 1}: the loss was not a number; undone, and retried at "
+            f"{again.rate_scale:g} of the learning rate"
+        )
+        return again
+
+    def result(
+        self, *, started: float, precision: str, compiled: bool, stopped: bool, notes: list[str]
+    ) -> FitResult:
+        """Return how training went; `started` is on the clock of `time.monotonic`."""
+        losses = self.history["val_loss"]
+        if not stopped and self.done < 1.0:
+            notes = [*notes, f"stopped early, after epoch {self.epoch}: nothing improved any more"]
+        return FitResult(
+            history={key: tuple(values) for key, values in self.history.items()},
+            best_epoch=1 + losses.index(min(losses)) if losses else 0,
+            num_epochs=self.epoch,
+            seconds=time.monotonic() - started,
+            images_per_second=self.num_images / max(self.train_seconds, 1e-9),
+            precision=precision,
+            compiled=compiled,
+            stopped=stopped,
+            notes=(*self.notes, *notes),
+        )
