@@ -112,13 +112,13 @@ def _verdict(evaluation: Evaluation) -> str:
 def _sureness(sureness: Sureness) -> str:
     if sureness.threshold <= 0:
         return "It answers every picture; it never says “unsure”."
-    says = f"It says “unsure” below {percent(sureness.threshold)} confidence"
     if sureness.error_rate is None:
-        return f"{says}, and that is so for every test picture: it answers none."
+        return "It says “unsure” to every test picture: it is nowhere sure enough to answer."
     return (
-        f"{says}. It answers {percent(sureness.answered.value)} of the pictures, and "
-        f"{percent(sureness.error_rate.value)} of those answers are wrong "
-        f"({percent_range(sureness.error_rate)})."
+        f"It says “unsure” below {percent(sureness.threshold)} confidence. "
+        f"It answers {percent(sureness.answered.value)} of the pictures "
+        f"({percent_range(sureness.answered)}); {percent(sureness.error_rate.value)} of those "
+        f"answers are wrong ({percent_range(sureness.error_rate)})."
     )
 
 
