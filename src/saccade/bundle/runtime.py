@@ -58,9 +58,9 @@ class Runtime:
                 providers=["CPUExecutionProvider"],
                 enable_fallback=0,  # which would print, and try the same again
             )
+            _check_signature(self._session, input_shape, num_classes)
         except _ERRORS as error:
             raise BundleError(f"model.onnx cannot be run: {_one_line(error)}") from error
-        _check_signature(self._session, input_shape, num_classes)
         self._input_shape = input_shape
         self._num_classes = num_classes
         self.batch_size = max(1, min(_IMAGES_A_CALL, _PIXELS_A_CALL // np.prod(input_shape[:2])))
