@@ -19,7 +19,8 @@ Fit "pad" keeps the whole picture at its own proportions, centred on mid-grey (1
 changes the proportions. Resizing is Pillow's triangle filter, which averages over all pixels when
 it reduces and neither rings nor overshoots; reductions beyond four times begin with whole-pixel
 averages. A JPEG of at least four times the wanted size is decoded at 1/2, 1/4 or 1/8, never below
-twice the wanted size: 2 to 3 times faster on photographs, pixels within a few of 255.
+twice the wanted size: 3 to 4 times faster on 12-megapixel photographs. Measured on 200 photographs
+of 0.1 megapixel at 32 px, values then differ by 0.7 of 255 on average, and by 4 in one of 100.
 
 Refused with PictureError: other formats (those with an outside interpreter, such as EPS, above
 all), more than 134 megapixels or 1 GiB, and whatever does not decode to its end: a truncated
@@ -67,6 +68,7 @@ __all__ = [
 ]
 
 Fit = Literal["pad", "stretch"]
+_Box = tuple[float, float, float, float]
 
 MAX_SIDE_PX: Final = 4096  # of training pixels
 PAD_VALUE: Final = 128
@@ -144,27 +146,34 @@ class Preprocessing:
         return cls(**document)
 
     def _decode(self, image: Image.Image, full_scale: bool) -> Decoded:
-        size = image.size
+        size, box = image.size, None
         is_jpeg = image.format in ("JPEG", "MPO")
         if is_jpeg and not full_scale and size != (self.width_px, self.height_px):
-            self._reduce_scale(image)
+            box = self._reduce_scale(image)
         image.load()
         reduced = is_jpeg and image.size != size
         orientation = orientation_of(image)
+        sideways = orientation >= 5
         width, height = size if reduced else image.size  # an icon's may change while loading
-        target = self._fitted(width, height, sideways=orientation >= 5)
-        image = turned(eight_bit(image), orientation)
-        if image.size != target:
-            image = image.resize(target, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        target = self._fitted(width, height, sideways=sideways)
+        image = eight_bit(image)
+        if reduced:  # the last row and column hold a fraction of a pixel; `box` ends inside them
+            image = _resized(image, target[::-1] if sideways else target, box)
+        image = _resized(turned(image, orientation), target)
         image = opaque(image, "L" if self.channels == 1 else "RGB")
         pixels = np.asarray(image).reshape(target[1], target[0], self.channels)
         return Decoded(pixels=self._padded(pixels), reduced=reduced)
 
-    def _reduce_scale(self, image: Image.Image) -> None:
-        """Have a JPEG decoded at 1/2, 1/4 or 1/8 where that leaves twice the wanted size."""
+    def _reduce_scale(self, image: Image.Image) -> _Box | None:
+        """Have a JPEG decoded at 1/2, 1/4 or 1/8 where that leaves twice the wanted size.
+
+        Returns where the picture is in what will be decoded.
+        """
         sideways = orientation_of(image) >= 5
         width, height = self._fitted(*image.size, sideways=sideways)
-        image.draft(None, (2 * height, 2 * width) if sideways else (2 * width, 2 * height))
+        wanted = (2 * height, 2 * width) if sideways else (2 * width, 2 * height)
+        drafted = image.draft(None, wanted)
+        return drafted[1] if drafted else None
 
     def _fitted(self, width: int, height: int, *, sideways: bool) -> tuple[int, int]:
         """Return the upright content's (width, height) for a picture stored at this size."""
@@ -186,6 +195,12 @@ class Preprocessing:
         top, left = (self.height_px - height) // 2, (self.width_px - width) // 2
         canvas[top : top + height, left : left + width] = pixels
         return canvas
+
+
+def _resized(image: Image.Image, size: tuple[int, int], box: _Box | None = None) -> Image.Image:
+    if image.size == size:
+        return image
+    return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
 
 
 def digest_of(pixels: Pixels) -> int:
