@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import saccade
+from saccade.errors import DataError, SettingsError
+from saccade.progress import Silence
+
+TRAIN = """
+import sys, saccade
+from saccade.progress import Silence
+saccade.train("digits", model="t5", epochs=12, seed=3, name="stopped", out=sys.argv[1], progress=Silence())
+"""
+
+
+def stop_while_training(out: Path, sign: int) -> Path:
+    """Start a run in a process of its own, and stop it once it has a checkpoint."""
+    child = subprocess.Popen([sys.executable, "-c", TRAIN, out], stderr=subprocess.DEVNULL)
+    run = out / "stopped"
+    deadline = time.monotonic() + 120
+    while not (run / "checkpoint" / "state.json").exists():
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.02)
+    os.kill(child.pid, sign)
+    child.wait(timeout=60)
+    return run
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_run_goes_on_and_ends_as_if_never_stopped(tmp_path, sign):
+    run = stop_while_training(tmp_path, sign)
+    assert not (run / "run.json").exists()
+    assert not (run / "model.saccade").exists()
+    with pytest.raises(SettingsError, match="not finished; go on with .*--resume"):
+        saccade.run.open_run(run)
+    resumed = saccade.train(resume=run, progress=Silence())
+    whole = saccade.train(
+        "digits", model="t5", epochs=12, seed=3, name="whole", out=tmp_path, progress=Silence()
+    )
+    assert resumed.fit["history"] == whole.fit["history"]
+    assert resumed.test == whole.test
+
+
+def test_finished_run_does_not_resume(digits_run):
+    with pytest.raises(SettingsError, match="is finished"):
+        saccade.train(resume=digits_run.folder, progress=Silence())
+
+
+def test_folder_that_is_no_run_does_not_resume(tmp_path):
+    with pytest.raises(SettingsError, match="not a run's folder"):
+        saccade.train(resume=tmp_path, progress=Silence())
+
+
+def test_changed_data_does_not_resume(tmp_path):
+    run = stop_while_training(tmp_path, signal.SIGKILL)
+    started = run / "started.json"
+    text = started.read_text()
+    started.write_text(text.replace('"data_digest": "', '"data_digest": "0'))
+    with pytest.raises(DataError, match="has changed since"):
+        saccade.train(resume=run, progress=Silence())
