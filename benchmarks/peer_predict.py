@@ -1,6 +1,7 @@
 """Opens a Keras model on TensorFlow and predicts one picture: ``peer_predict.py MODEL PICTURE N``.
 
-Runs in the peer's environment; prints the median milliseconds of N further predictions.
+Runs in the peer's environment; then prints the median milliseconds of N further predictions, by
+`model.predict`, as tutorials do it, or by calling the model, whichever is faster.
 """
 
 import json
@@ -16,15 +17,25 @@ import numpy as np
 from PIL import Image
 
 
+def median_ms(call, number: int) -> float:
+    """Return the median milliseconds of some calls, after one that does not count."""
+    call()
+    milliseconds = []
+    for _ in range(number):
+        started = time.perf_counter()
+        call()
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    return statistics.median(milliseconds)
+
+
 def main(path: str, picture: str, number: str) -> None:
     model = keras.models.load_model(path)
     pixels = np.asarray(Image.open(picture), dtype="float32")[None, :, :, None]
-    milliseconds = []
-    for _ in range(1 + int(number)):
-        started = time.perf_counter()
+    if number == "0":
         model.predict(pixels, verbose=0)
-        milliseconds.append(1000 * (time.perf_counter() - started))
-    print(json.dumps({"warm_ms": statistics.median(milliseconds[1:] or milliseconds)}))
+        return
+    calls = [lambda: model.predict(pixels, verbose=0), lambda: np.asarray(model(pixels))]
+    print(json.dumps({"warm_ms": min(median_ms(call, int(number)) for call in calls)}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """T5: the clothes again with `same` padding, and a report of what the network sees.
 
     python examples/t5_clothes_same.py            # 60,000 pictures, 5 epochs; 91.62 % published
-    python examples/t5_clothes_same.py --quick    # 2,000 pictures, 1 epoch
+    python examples/t5_clothes_same.py --quick    # 1,000 pictures, 1 epoch
 
 Two convolutions of 32 and 64 filters keep the picture's size, so 28 becomes 14 and then 7. The
 report holds the tutorial's two figures: a grid of 25 pictures, and predictions with their per cent
@@ -14,7 +14,7 @@ import saccade
 
 
 def main() -> None:
-    clothes = fashion_mnist(2000, 500) if QUICK else fashion_mnist()
+    clothes = fashion_mnist(1000, 500) if QUICK else fashion_mnist()
     if QUICK:  # any pictures in NumPy arrays, with their class's name or number
         names = [clothes.classes[label] for label in clothes.y_train]
         test = (clothes.x_test, [clothes.classes[label] for label in clothes.y_test])
@@ -36,7 +36,7 @@ def main() -> None:
     print(f"both grids, and all else: open {run.report}")
 
     assert sum(layer["num_parameters"] for layer in run.layers) == 421_642
-    assert accuracy.value >= (0.4 if QUICK else 0.9)
+    assert accuracy.value >= (0.3 if QUICK else 0.9)
     assert abs(sum(prediction.probabilities.values()) - 1) < 1e-3
     assert "data:image/" in run.report.read_text()  # the pictures are in the report itself
 

@@ -28,13 +28,15 @@ def main() -> None:
     assert sizes["t6"] == sizes["t6-dropout"] == 881_002
     assert sizes["t6-batchnorm"] == 881_002 + 4 * 200  # scale, shift, mean, variance of 200 inputs
 
-    print("network       parameters  epochs  best  test accuracy")
+    table = ["network       parameters  epochs  best  test accuracy  curves"]
     for name in VARIANTS[:1] if QUICK else VARIANTS[:3]:
         run = saccade.train(data, model=name, epochs=2 if QUICK else 500)
         epochs, best = len(run.fit["history"]["val_loss"]), run.fit["best_epoch"]
         accuracy = run.test.accuracy.value
-        print(f"{name:12}  {sizes[name]:10,}  {epochs:6}  {best:4}  {accuracy:13.1%}  {run.report}")
+        row = f"{name:12}  {sizes[name]:10,}  {epochs:6}  {best:4}  {accuracy:13.1%}  {run.report}"
+        table.append(row)
         assert QUICK or (accuracy > 0.6 and epochs < 100), "good, and stopped long before 500"
+    print("\n".join(table))
 
     with ZipFile(run.model) as bundle:  # the saved model is one file; in it lies a plain Keras one
         bundle.extract("model.keras", run.folder)
