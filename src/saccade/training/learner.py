@@ -28,10 +28,8 @@ class Learner:
         ours = plan.recipe == "auto" or not model.compiled
         self.one_hot = ours and self.num_outputs > 1
         if ours:
-            loss, optimizer = (
-                our_loss(self.kind, self.num_outputs, plan.label_smoothing),
-                our_optimizer(plan),
-            )
+            loss = our_loss(self.kind, self.num_outputs, plan.label_smoothing)
+            optimizer = our_optimizer(plan)
             self.step = TrainingStep(model, loss=loss, optimizer=optimizer, compile=plan.compile)
         else:
             self.one_hot = wants_one_hot(model.loss)
