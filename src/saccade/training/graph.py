@@ -126,7 +126,7 @@ class _Call:
     def run(self, values: list[Any], training: bool) -> list[Any]:
         """Call the operation itself."""
         args, kwargs = self._fill(values)
-        if self._has_training and kwargs.get("training") is None:
+        if self._has_training:
             kwargs = {**kwargs, "training": training}
         result = self._operation(*args, **kwargs)
         return list(keras.tree.flatten(result))
@@ -160,10 +160,13 @@ def _only_tensor(model: Any, side: str) -> Any:
 
 
 def _takes_one_tensor(node: Any) -> bool:
-    """Whether the node is a plain ``layer(x)``, with nothing but defaults beside."""
+    """Whether the node is a plain ``layer(x)``, with nothing but defaults beside.
+
+    What the user gave as `training` does not count: Keras, too, overrides it in ``fit``.
+    """
     args, kwargs = node.arguments.args, node.arguments.kwargs
     one = len(args) == 1 and len(node.input_tensors) == 1 and args[0] is node.input_tensors[0]
-    return one and all(value is None for value in kwargs.values())
+    return one and all(value is None for name, value in kwargs.items() if name != "training")
 
 
 def _template(node: Any, slots: list[int]) -> Callable[[list[Any]], tuple[tuple[Any, ...], Any]]:

@@ -31,6 +31,7 @@ class Loss:
         self._values = _native(loss) if output_rank == 2 else None
         self.native = self._values is not None
         self.takes_classes = self.native and _function(loss) is _SPARSE  # labels are class numbers
+        self.of_classes = _function(loss) in _CROSS_ENTROPIES
 
     @classmethod
     def of_compiled(cls, model: Any) -> Loss:
@@ -65,6 +66,23 @@ class Loss:
         return value if self._weight == 1.0 else value * self._weight
 
 
+class Penalty:
+    """The regularisation loss of one variable; `native` where it is written in PyTorch here."""
+
+    def __init__(self, variable: Any) -> None:
+        regularizer = variable.regularizer
+        self._value, self._regularizer = variable.value, regularizer
+        self.native = type(regularizer) in _REGULARIZERS
+        self._l1 = float(getattr(regularizer, "l1", 0.0))
+        self._l2 = float(getattr(regularizer, "l2", 0.0))
+
+    def __call__(self) -> Tensor:
+        """Return the loss."""
+        if not self.native:
+            return self._regularizer(self._value)
+        return self._l1 * self._value.abs().sum() + self._l2 * self._value.square().sum()
+
+
 def as_keras_loss(loss: Any) -> Any:
     """Return a Keras loss object for a name, a function or a loss."""
     loss = keras.losses.get(loss)
@@ -73,8 +91,14 @@ def as_keras_loss(loss: Any) -> Any:
     return _WRAPPER(loss, name=loss.__name__)
 
 
+_REGULARIZERS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 _WRAPPER = keras.losses.MeanSquaredError.__mro__[1]  # LossFunctionWrapper
 _SPARSE = keras.losses.sparse_categorical_crossentropy
+_CROSS_ENTROPIES = (
+    _SPARSE,
+    keras.losses.categorical_crossentropy,
+    keras.losses.binary_crossentropy,
+)
 
 
 def _function(loss: Any) -> Any:

@@ -41,42 +41,55 @@ def max_pool(x: Tensor, window: tuple[int, int], strides: tuple[int, int], *, sa
     return F.max_pool2d(x, window, strides).permute(0, 2, 3, 1)
 
 
-def tile_max_pool(x: Tensor, window: tuple[int, int]) -> Tensor:
-    """Map (N, H, W, C) to (N, H // h, W // w, C) for windows (h, w) side by side."""
-    return _TileMaxPool.apply(x, *window)
+def tile_max_pool(x: Tensor, window: tuple[int, int], *, rectify: bool = False) -> Tensor:
+    """Map (N, H, W, C) to (N, H // h, W // w, C) for windows (h, w) side by side.
+
+    `rectify` applies a ReLU to the result. Only worth its while when compiled.
+    """
+    return _TileMaxPool.apply(x, window, rectify)
 
 
 class _TileMaxPool(torch.autograd.Function):  # type: ignore[misc]
+    """Finds the place of the largest entry anew in the backward pass, from input and output.
+
+    The compiler would rather keep the results of comparisons, one byte each, from the forward pass;
+    writing those is 30 times slower than finding them anew on processors without AVX-512. So the
+    backward pass compares with ``y + 0 · gradient``, which it cannot know before.
+    """
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, height: int, width: int) -> Tensor:
-        tiles = _tiles(x, height, width)
-        best = tiles[:, :, 0, :, 0]  # (N, rows, columns, C)
-        place = torch.zeros_like(best, dtype=torch.uint8)
-        for index in range(1, height * width):
-            entry = tiles[:, :, index // width, :, index % width]
-            larger = entry > best  # strictly: of equal entries the first takes the gradient
-            place = torch.where(larger, index, place)
-            best = torch.where(larger, entry, best)
-        ctx.save_for_backward(place)
-        ctx.shape, ctx.window = x.shape, (height, width)
-        return best
+    def forward(ctx: Any, x: Tensor, window: tuple[int, int], rectify: bool) -> Tensor:
+        y, *others = _entries(x, window)
+        for entry in others:
+            y = torch.maximum(y, entry)
+        ctx.save_for_backward(x, y)
+        ctx.window, ctx.rectify = window, rectify
+        return torch.relu(y) if rectify else y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (place,) = ctx.saved_tensors
-        (count, full_height, full_width, channels), (height, width) = ctx.shape, ctx.window
-        rows, columns = gradient.shape[1:3]
-        index = torch.arange(height * width, device=gradient.device, dtype=torch.uint8)
-        index = index.reshape(1, 1, height, 1, width, 1)
-        hit = place[:, :, None, :, None, :] == index  # (N, rows, h, columns, w, C)
+        x, y = ctx.saved_tensors
+        height, width = ctx.window
+        y = y + 0.0 * gradient
+        if ctx.rectify:
+            gradient = torch.where(y > 0, gradient, 0.0)
+        entries = _entries(x, ctx.window)
+        place = torch.full_like(y, height * width - 1.0)
+        for index in reversed(range(height * width - 1)):  # of equal entries the first counts
+            place = torch.where(entries[index] == y, float(index), place)
+        places = torch.arange(height * width, device=x.device, dtype=y.dtype)
+        hit = place[:, :, None, :, None, :] == places.reshape(height, 1, width, 1)
         spread = torch.where(hit, gradient[:, :, None, :, None, :], 0.0)
-        spread = spread.reshape(count, rows * height, columns * width, channels)
-        rest = (0, 0, 0, full_width - columns * width, 0, full_height - rows * height)
+        rows, columns = y.shape[1] * height, y.shape[2] * width
+        spread = spread.reshape(len(x), rows, columns, x.shape[-1])
+        rest = (0, 0, 0, x.shape[2] - columns, 0, x.shape[1] - rows)
         return (F.pad(spread, rest) if any(rest) else spread), None, None
 
 
-def _tiles(x: Tensor, height: int, width: int) -> Tensor:
-    count, full_height, full_width, channels = x.shape
-    rows, columns = full_height // height, full_width // width
+def _entries(x: Tensor, window: tuple[int, int]) -> list[Tensor]:
+    """Return, for each place in the window, every window's entry there: (N, H // h, W // w, C)."""
+    height, width = window
+    rows, columns = x.shape[1] // height, x.shape[2] // width
     x = x[:, : rows * height, : columns * width]
-    return x.reshape(count, rows, height, columns, width, channels)
+    tiles = x.reshape(len(x), rows, height, columns, width, x.shape[-1])
+    return [tiles[:, :, i, :, j] for i in range(height) for j in range(width)]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saccade.models.backend import load_keras
+from saccade.training.compiler import pays
 from saccade.training.examples import Batch, Examples
 from saccade.training.graph import Unsupported
 from saccade.training.meters import Meters
@@ -15,6 +16,8 @@ from saccade.training.step import TrainingStep
 keras = load_keras()
 _EVALUATION_BATCH = 128  # a larger batch of the validation data changes nothing but the time
 _REDRAW_S = 0.2
+_SETTLING_STEPS = 3  # the first steps are slow: memory, caches
+_TIMED_STEPS = 10  # what is measured before compiling is weighed
 _BATCH_HOOKS = (
     "on_batch_begin",
     "on_batch_end",
@@ -48,6 +51,8 @@ class Session:
         self._meters = Meters(model)
         self._step = TrainingStep(model)
         self._num_batches = -(-len(self._train) // self._batch_size)
+        self._batches_done = 0
+        self._timed_from = 0.0
         self._callbacks = self._make_callbacks()
         self._train_hooks = _overrides(self._callbacks, _BATCH_HOOKS)
         self._test_hooks = _overrides(self._callbacks, _TEST_HOOKS)
@@ -55,6 +60,8 @@ class Session:
     def run(self) -> Any:
         """Train, and return the model's History."""
         model, callbacks = self._model, self._callbacks
+        if self._arguments["verbose"]:
+            print(f"saccade: trains in {self._step.precision}", flush=True)
         model.stop_training = False
         logs: dict[str, float] = {}
         try:
@@ -110,6 +117,7 @@ class Session:
                 self._step.write_back()
                 self._callbacks.on_train_batch_begin(index)
             self._train_batch(batch)
+            self._weigh_compiling()
             if self._train_hooks:
                 self._step.write_back()
                 self._callbacks.on_train_batch_end(index, self._meters.result())
@@ -123,6 +131,20 @@ class Session:
     def _train_batch(self, batch: Batch) -> None:
         loss = self._step.train(batch.x, batch.y, sample_weight=batch.weight)
         self._meters.update(loss, self._step.tensor(batch.y), self._step.outputs)
+
+    def _weigh_compiling(self) -> None:
+        """After some steps, compile the rest if they are enough to earn the time back."""
+        self._batches_done += 1
+        if self._batches_done == _SETTLING_STEPS:
+            self._timed_from = time.monotonic()
+        if self._batches_done != _SETTLING_STEPS + _TIMED_STEPS:
+            return
+        step_s = (time.monotonic() - self._timed_from) / _TIMED_STEPS
+        num_steps = self._num_batches * self._arguments["epochs"] - self._batches_done
+        if pays(step_s, num_steps, self._step.precision.format):
+            self._step.compile()
+            if self._arguments["verbose"] and self._step.compiled:
+                print("\nsaccade: compiles the training step", flush=True)
 
     def _validates_after(self, epoch: int) -> bool:
         frequency = self._arguments["validation_freq"]

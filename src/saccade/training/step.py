@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,17 @@ import numpy.typing as npt
 import torch
 
 from saccade.models.backend import engine_name, load_keras
+from saccade.training.compiler import compiled, obstacle
 from saccade.training.graph import Graph, Unsupported, graph_of
-from saccade.training.losses import Loss, as_keras_loss
+from saccade.training.losses import Loss, Penalty, as_keras_loss
 from saccade.training.optimizers import Update
 from saccade.training.precision import Precision, choose_precision
+from saccade.training.twins import Convolution
 
 keras = load_keras()
 Tensor = Any  # torch has no type information here
 Data = Any  # a tensor or a NumPy array
+Forward = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 class TrainingStep:
@@ -30,7 +34,10 @@ class TrainingStep:
 
     `loss` and `optimizer` default to those that the model was compiled with. The weights and the
     optimizer's slots are the model's own, always up to date; only the optimizer's count of updates
-    waits for `write_back`. Raises Unsupported for a model that only Keras itself can train.
+    waits for `write_back`. `compile` compiles at the first batch, for batches of its shape; others
+    run as they are, and so do all where compiling fails, which `notes` then says.
+
+    Raises Unsupported for a model that only Keras itself can train.
     """
 
     def __init__(
@@ -50,17 +57,45 @@ class TrainingStep:
         if not variables:
             raise Unsupported("the model has nothing to train")
         self.device = variables[0].value.device
-        self.precision = precision or choose_precision(self.device.type)
         rank = len(model.outputs[0].shape)
         self.loss = (
             Loss.of_compiled(model) if loss is None else Loss(as_keras_loss(loss), output_rank=rank)
         )
+        self.precision = precision or self._default_precision()
         optimizer = model.optimizer if optimizer is None else optimizer
         self._update = Update(keras.optimizers.get(optimizer), variables)
-        self._penalized = [v for v in variables if v.regularizer is not None]
+        self._penalties = [Penalty(v) for v in variables if v.regularizer is not None]
         self.outputs: Tensor = None  # of the last batch trained, detached
-        self.compiled = False
         self.notes: tuple[str, ...] = ()
+        self._compiled_forward: Forward | None = None
+        self._compiled_shape: Any = None
+        if compile:
+            self.compile()
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the step is compiled, or will be at the next batch."""
+        return self._compiled_forward is not None
+
+    def compile(self) -> None:
+        """Compile the step at the next batch, where that is possible; `notes` says why not."""
+        reason = obstacle()
+        if self.graph.is_random:
+            reason = "a layer draws random numbers in Keras's own way"
+        elif not self.loss.native or not all(penalty.native for penalty in self._penalties):
+            reason = "a loss or a regularizer is one that only Keras knows"
+        if reason:
+            self.notes += (f"not compiled: {reason}",)
+            return
+        self._compiled_forward = compiled(self._forward)
+
+    def _default_precision(self) -> Precision:
+        """bf16 pays in convolutions, and classes bear its rounding; a predicted number does not."""
+        if not any(isinstance(twin, Convolution) for twin in self.graph.modules()):
+            return Precision(format="float32", reason="a network without convolutions")
+        if not self.loss.of_classes:
+            return Precision(format="float32", reason="a loss that is not a cross-entropy")
+        return choose_precision(self.device.type)
 
     @property
     def num_updates(self) -> int:
@@ -82,10 +117,25 @@ class TrainingStep:
         x, y = self.tensor(x), self.loss.labels(self.tensor(y))
         weight = None if sample_weight is None else self.tensor(sample_weight).float()
         self.graph.train()
-        loss, self.outputs = self._forward(x, y, weight)
+        loss, self.outputs = self._run_forward(x, y, weight)
         loss.backward()
         self._update.apply(learning_rate)
         return loss.detach()
+
+    def _run_forward(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        if self._compiled_forward is None:
+            return self._forward(x, y, weight)
+        shape = (x.shape, x.dtype, weight is None)
+        self._compiled_shape = self._compiled_shape or shape
+        if shape != self._compiled_shape:
+            return self._forward(x, y, weight)
+        try:
+            return self._compiled_forward(x, y, weight)
+        except Exception as error:  # noqa: BLE001  (compilers fail in many ways; not compiled
+            # is always right, and an error that is not the compiler's comes again there)
+            self._compiled_forward = None
+            self.notes += (f"not compiled: {type(error).__name__}",)
+            return self._forward(x, y, weight)
 
     def _forward(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         with self.precision.autocast(self.device.type):
@@ -95,7 +145,7 @@ class TrainingStep:
 
     def penalty(self) -> Tensor | float:
         """Return the sum of the weights' regularisation losses; 0 where there are none."""
-        return sum(variable.regularizer(variable.value) for variable in self._penalized)
+        return sum(penalty() for penalty in self._penalties)
 
     def predict(self, x: Data) -> npt.NDArray[np.float32]:
         """Return the model's outputs for one batch, in inference mode."""
@@ -105,14 +155,14 @@ class TrainingStep:
     def infer(self, x: Tensor) -> Tensor:
         """Return the model's outputs for one batch as a float32 tensor."""
         self.graph.eval()
-        with torch.inference_mode(), self.precision.autocast(self.device.type):
+        with torch.no_grad(), self.precision.autocast(self.device.type):
             return self.graph(x).float()
 
     def evaluate(self, x: Data, y: Data, sample_weight: Data | None) -> tuple[Tensor, Tensor]:
         """Return the loss and the outputs of one batch, in inference mode."""
         outputs = self.infer(self.tensor(x))
         weight = None if sample_weight is None else self.tensor(sample_weight).float()
-        with torch.inference_mode():
+        with torch.no_grad():
             loss = self.loss(self.loss.labels(self.tensor(y)), outputs, weight) + self.penalty()
         return loss, outputs
 

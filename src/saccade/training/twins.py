@@ -180,6 +180,8 @@ class MaxPooling(torch.nn.Module):  # type: ignore[misc]
         """Map (N, H, W, C) to (N, H', W', C)."""
         tiles = self.window == self.strides and not self.same
         if tiles and torch.compiler.is_compiling():
+            if self.activation is torch.relu:
+                return tile_max_pool(x, self.window, rectify=True)
             return self.activation(tile_max_pool(x, self.window))
         return self.activation(max_pool(x, self.window, self.strides, same=self.same))
 
