@@ -46,7 +46,9 @@ def test_curve_with_overflow_leaves_gap(digits) -> None:
     assert len(figure["data"]) == 1
 
 
-@pytest.mark.parametrize("history", [{}, {"loss": ()}, {"loss": (float("inf"),)}])
+@pytest.mark.parametrize(
+    "history", [{}, {"loss": ()}, {"loss": (0.5,)}, {"loss": (float("inf"),) * 3}]
+)
 def test_no_curve_without_numbers(digits, history) -> None:
     assert charts.curve(replace(digits, history=history), "loss", "Loss") is None
 

@@ -41,16 +41,17 @@ def build_charts(content: ReportContent) -> dict[str, Figure]:
 
 
 def curve(content: ReportContent, key: str, title: str) -> Figure | None:
-    """Return one measure by epoch, training and validation, the best epoch marked; None if empty.
+    """Return one measure by epoch, training and validation, the best epoch marked.
 
-    What is not a number (a loss that overflowed) leaves a gap.
+    What is not a number (a loss that overflowed) leaves a gap. None for fewer than two epochs: a
+    point is no curve, and the table beside it says as much.
     """
     traces = []
     for name, prefix, colour, dash in _SERIES:
         values = _finite(content.history.get(prefix + key, ()))
         if any(value is not None for value in values):
             traces.append(_line(name, values, colour=colour, dash=dash))
-    if not traces:
+    if not traces or len(traces[0]["x"]) < 2:
         return None
     layout = _layout(title="Epoch", vertical=title)
     layout["xaxis"] |= {"rangemode": "tozero", "tickformat": "d"}

@@ -77,7 +77,7 @@ def _rows(content: ReportContent) -> dict[str, Any]:
     return {
         "form": form,
         "pairs": confusion.confused_pairs(evaluation, limit=10 if form == "table" else 25),
-        "turned_names": longest > 3,
+        "turned_names": longest > (3 if len(evaluation.classes) > 3 else 12),
         "long_names": longest > 12,
         "epochs": epochs[:MOST_EPOCHS],
         "num_epochs": len(epochs),
