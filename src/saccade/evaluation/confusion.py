@@ -33,9 +33,10 @@ def class_figures(confusion: Counts, classes: tuple[str, ...]) -> tuple[ClassFig
     hits = np.diagonal(confusion).astype(np.int64)
     support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     union = support + predicted - hits
-    precision = _proportions(hits, predicted)
-    recall = _proportions(hits, support)
-    f1 = [overlap and _f1_of(overlap) for overlap in _proportions(hits, union)]
+    figures = _proportions(np.tile(hits, 3), np.concatenate([predicted, support, union]))
+    count = len(classes)
+    precision, recall = figures[:count], figures[count : 2 * count]
+    f1 = [overlap and _f1_of(overlap) for overlap in figures[2 * count :]]
     return tuple(
         ClassFigures(
             name=name,

@@ -48,7 +48,8 @@ def proportion_bounds(
 
     A total of 0 says nothing, so its bounds are 0 and 1.
     """
-    return _lower_bounds(successes, totals), 1 - _lower_bounds(totals - successes, totals)
+    both = _lower_bounds(np.append(successes, totals - successes), np.append(totals, totals))
+    return both[: len(totals)], 1 - both[len(totals) :]
 
 
 def _lower_bounds(successes: npt.NDArray[np.int64], totals: npt.NDArray[np.int64]) -> Floats:

@@ -42,7 +42,7 @@ def evaluate(
         raise ValueError(f"wanted a baseline class among the classes, got {baseline_class!r}")
     scores = score(probabilities, labels)
     confusion = confusion_matrix(scores.labels, scores.predicted, len(classes))
-    log_loss, brier = _losses(scores, seed)
+    log_loss, brier = losses(scores, seed=seed)
     baseline = int((scores.labels == classes.index(baseline_class)).sum())
     return Evaluation(
         classes=tuple(classes),
@@ -60,9 +60,11 @@ def evaluate(
     )
 
 
-def _losses(scores: Scores, seed: int) -> tuple[Interval, Interval]:
-    """Return log loss and Brier score; what a right and a wrong answer cost is imagined from top
-    and second probability, see `saccade.evaluation.intervals`.
+def losses(scores: Scores, *, seed: int = 0) -> tuple[Interval, Interval]:
+    """Return log loss and Brier score.
+
+    The picture that `saccade.evaluation.intervals` imagines costs what the scored ones would on
+    average, had the true class been that with the highest or with the second highest probability.
     """
     columns = [_columns(scores, probability) for probability in (scores.true, scores.top)]
     wrong = _columns(scores, scores.second).mean(axis=0)
