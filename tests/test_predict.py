@@ -175,7 +175,7 @@ def test_files_stream_in_bounded_memory(classifier: Classifier, tmp_path: Path) 
 
     def paths() -> Iterator[Path]:
         nonlocal asked
-        for _ in range(20_000):
+        for _ in range(10_000):
             asked += 1
             yield path
 
@@ -183,7 +183,7 @@ def test_files_stream_in_bounded_memory(classifier: Classifier, tmp_path: Path) 
     assert next(predictions).label == "light"
     assert asked < 2_000
     tracemalloc.start()
-    for _ in range(3_000):
+    for _ in range(1_500):
         next(predictions)
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     Picture: TypeAlias = str | os.PathLike[str] | bytes | npt.NDArray[Any] | Image.Image
 
+PixelsOrReason: TypeAlias = npt.NDArray[np.uint8] | str
 BUNDLE_NAME: Final = "model.saccade"
 
 
@@ -139,38 +140,17 @@ class Classifier:
         """
         readers = ThreadPoolExecutor(num_threads(), thread_name_prefix="saccade-read")
         try:
-            pictures = self._read_ahead(readers, iter(paths))
-            while batch := list(islice(pictures, self._runtime.batch_size)):
+            size = self._runtime.batch_size
+            pictures = _read_ahead(readers, self.preprocessing, iter(paths), limit=2 * size)
+            while batch := list(islice(pictures, size)):
                 yield from self._predictions(batch)
         finally:  # also where the caller stops listening
             readers.shutdown(cancel_futures=True)
 
-    def _read_ahead(
-        self, readers: ThreadPoolExecutor, paths: Iterator[str | os.PathLike[str]]
-    ) -> Iterator[tuple[str, npt.NDArray[np.uint8] | str]]:
-        """Yield each path with its pixels, or the reason that there are none."""
-        ahead: deque[tuple[str, Future[npt.NDArray[np.uint8] | str]]] = deque()
-        while True:
-            for path in islice(paths, 2 * self._runtime.batch_size - len(ahead)):
-                name = os.fspath(path)
-                ahead.append((name, readers.submit(self._read, name)))
-            if not ahead:
-                return
-            name, future = ahead.popleft()
-            yield name, future.result()
-
-    def _read(self, path: str) -> npt.NDArray[np.uint8] | str:
-        try:
-            return self.preprocessing.read(Path(path))
-        except PictureError as error:
-            return str(error)
-
     def _predict(self, path: str | None, pixels: npt.NDArray[np.uint8]) -> Prediction:
         return self._prediction(path, self._runtime.probabilities(pixels[None])[0])
 
-    def _predictions(
-        self, batch: list[tuple[str, npt.NDArray[np.uint8] | str]]
-    ) -> Iterator[Prediction]:
+    def _predictions(self, batch: list[tuple[str, PixelsOrReason]]) -> Iterator[Prediction]:
         pixels = [read for _, read in batch if not isinstance(read, str)]
         rows = iter(self._runtime.probabilities(np.stack(pixels)) if pixels else ())
         for path, read in batch:
@@ -189,6 +169,32 @@ class Classifier:
             unsure=shares[self.classes[best]] < self.manifest.threshold,
             probabilities=shares,
         )
+
+
+def _read_ahead(
+    readers: ThreadPoolExecutor,
+    preprocessing: Preprocessing,
+    paths: Iterator[str | os.PathLike[str]],
+    *,
+    limit: int,
+) -> Iterator[tuple[str, PixelsOrReason]]:
+    """Yield each path with its pixels, or the reason that there are none; read `limit` ahead."""
+    ahead: deque[tuple[str, Future[PixelsOrReason]]] = deque()
+    while True:
+        for path in islice(paths, limit - len(ahead)):
+            name = os.fspath(path)
+            ahead.append((name, readers.submit(_read, preprocessing, name)))
+        if not ahead:
+            return
+        name, future = ahead.popleft()
+        yield name, future.result()
+
+
+def _read(preprocessing: Preprocessing, path: str) -> PixelsOrReason:
+    try:
+        return preprocessing.read(Path(path))
+    except PictureError as error:
+        return str(error)
 
 
 def find_pictures(inputs: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
