@@ -41,9 +41,7 @@ def test_nothing_but_training_pictures_is_no_score(digits_run):
     x, y = pixels_of_digits()
     train = index.part == 0
     with pytest.raises(DataError, match="trained on it"):
-        saccade.evaluate(
-            digits_run.model, (x[train], y[train].astype(str)), progress=Silence()
-        )
+        saccade.evaluate(digits_run.model, (x[train], y[train].astype(str)), progress=Silence())
 
 
 def test_document_names_the_run_only_where_the_model_lies_in_one(digits_run, tmp_path):

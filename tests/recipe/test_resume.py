@@ -16,7 +16,9 @@ from saccade.progress import Silence
 TRAIN = """
 import sys, saccade
 from saccade.progress import Silence
-saccade.train("digits", model="t5", epochs=12, seed=3, name="stopped", out=sys.argv[1], progress=Silence())
+saccade.train(
+    "digits", model="t5", epochs=12, seed=3, name="stopped", out=sys.argv[1], progress=Silence()
+)
 """
 
 

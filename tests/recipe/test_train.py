@@ -79,7 +79,9 @@ def test_bundle_scores_the_test_rows_as_the_run_recorded(digits_run):
 def test_same_seed_gives_the_same_figures(tmp_path):
     data = shades(tmp_path / "data")
     runs = [
-        saccade.train(data, model="t3", epochs=2, seed=7, name=name, out=tmp_path, progress=Silence())
+        saccade.train(
+            data, model="t3", epochs=2, seed=7, name=name, out=tmp_path, progress=Silence()
+        )
         for name in ("first", "second")
     ]
     assert runs[0].test == runs[1].test
@@ -158,9 +160,7 @@ def test_users_function_makes_a_whole_run(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     data = shades(tmp_path / "data")
-    run = saccade.train(
-        data, model="own_network:build", epochs=2, out=tmp_path, progress=Silence()
-    )
+    run = saccade.train(data, model="own_network:build", epochs=2, out=tmp_path, progress=Silence())
     assert [layer["kind"] for layer in run.layers][-1] == "Dense"
 
 
@@ -201,7 +201,9 @@ def test_run_that_exists_is_never_written_over(tmp_path):
     data = shades(tmp_path / "data")
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     with pytest.raises(SettingsError, match="exists; choose another --name"):
-        saccade.train(data, model="t3", epochs=1, name="mine", out=tmp_path / "runs", progress=Silence())
+        saccade.train(
+            data, model="t3", epochs=1, name="mine", out=tmp_path / "runs", progress=Silence()
+        )
 
 
 def test_report_is_written_again_from_the_folder(digits_run, tmp_path):

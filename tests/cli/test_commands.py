@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import saccade
+
+COMMANDS = [
+    [],
+    ["train"],
+    ["evaluate"],
+    ["predict"],
+    ["report"],
+    ["runs"],
+    ["info"],
+    ["cache"],
+    ["cache", "list"],
+    ["cache", "clear"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(run_saccade, command):
+    done = run_saccade(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+    assert len(done.stdout.splitlines()) > 5
+
+
+def test_version_is_the_packages(run_saccade):
+    assert run_saccade("--version").stdout.strip() == saccade.__version__
+
+
+def test_unknown_option_is_refused(run_saccade):
+    done = run_saccade("train", "digits", "--learning-rate", "1")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_info_names_engine_and_precision(run_saccade):
+    facts = json.loads(run_saccade("info", "--json").stdout)
+    assert facts["engine"] == "torch"
+    assert "cores" in facts["machine"]
+    assert facts["precision"].split()[0] in ("float32", "bf16")
+
+
+def test_evaluate_scores_only_what_was_not_trained_on(run_saccade, trained, pictures):
+    done = run_saccade("evaluate", trained["model"], pictures, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["test"] == trained["test"]
+    assert document["images"]["seen"] + document["images"]["used"] == 24
+    words = run_saccade("evaluate", trained["run"], pictures).stdout
+    assert "95 % interval" in words
+    assert "trained on" in words
+
+
+def test_cache_is_listed_and_cleared(run_saccade, trained):
+    listed = run_saccade("cache", "list").stdout
+    assert "pictures" in listed
+    assert "freed" in run_saccade("cache", "clear").stdout
+    assert "0 kept" in run_saccade("cache", "list").stdout
