@@ -57,7 +57,8 @@ class Loss:
         """Return the batch's loss: the sum of weighted losses over the number of samples."""
         outputs = outputs.float()
         if self._values is None:
-            value = self._loss(y, outputs, sample_weight)
+            kept = None if sample_weight is None else sample_weight.clone()
+            value = self._loss(y, outputs, kept)  # Keras masks the weights in place
         else:
             values = self._values(y, outputs)
             if sample_weight is not None:

@@ -3,13 +3,18 @@
 bfloat16 halves what memory must carry and, on AMX, AVX512-BF16 and recent GPUs, multiplies two to
 sixteen times faster. Elsewhere PyTorch imitates it in software, slower than float32, so the machine
 is asked. Weights, optimiser and loss stay float32 in either case; only products are rounded.
+
+``SACCADE_PRECISION=float32`` (or ``bf16``) overrides what the machine says.
 """
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from saccade.errors import SettingsError
 
 Format = Literal["float32", "bf16"]
 
@@ -38,7 +43,17 @@ BF16 = Precision(format="bf16", reason="as asked")
 
 
 def choose_precision(device: str) -> Precision:
-    """Ask the machine: bf16 where `device` ("cpu" or "cuda") multiplies it in hardware."""
+    """Ask the machine: bf16 where `device` ("cpu" or "cuda") multiplies it in hardware.
+
+    Raises SettingsError where ``SACCADE_PRECISION`` is set to no format.
+    """
+    asked = os.environ.get("SACCADE_PRECISION")
+    if asked == "float32":
+        return FLOAT32
+    if asked == "bf16":
+        return BF16
+    if asked:
+        raise SettingsError(f"SACCADE_PRECISION is float32 or bf16, got {asked!r}")
     name = _bf16_unit(device)
     if name:
         return Precision(format="bf16", reason=name)

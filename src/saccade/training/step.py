@@ -68,7 +68,7 @@ class TrainingStep:
         self.outputs: Tensor = None  # of the last batch trained, detached
         self.notes: tuple[str, ...] = ()
         self._compiled_forward: Forward | None = None
-        self._compiled_shape: Any = None
+        self._first_shape: Any = None  # of a whole batch; only the last of an epoch differs
         if compile:
             self.compile()
 
@@ -123,11 +123,9 @@ class TrainingStep:
         return loss.detach()
 
     def _run_forward(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        if self._compiled_forward is None:
-            return self._forward(x, y, weight)
         shape = (x.shape, x.dtype, weight is None)
-        self._compiled_shape = self._compiled_shape or shape
-        if shape != self._compiled_shape:
+        self._first_shape = self._first_shape or shape
+        if self._compiled_forward is None or shape != self._first_shape:
             return self._forward(x, y, weight)
         try:
             return self._compiled_forward(x, y, weight)

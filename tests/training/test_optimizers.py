@@ -1,0 +1,102 @@
+"""Every optimiser against Keras's own, step by step, on the same gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from saccade.models.backend import load_keras
+from saccade.training.optimizers import Update
+
+# Rates of 0.1 and rounding to 1e-7 at each of 12 steps, in another order than Keras's.
+CLOSE = {"rtol": 2e-5, "atol": 1e-5}
+
+keras = load_keras()
+O = keras.optimizers  # noqa: E741  (as short as keras.layers is L)
+
+
+def decay() -> Any:
+    return O.schedules.ExponentialDecay(0.1, 3, 0.5)
+
+
+WRITTEN_OUT: dict[str, Callable[[], Any]] = {
+    "sgd": lambda: O.SGD(0.1),
+    "sgd-momentum": lambda: O.SGD(0.1, momentum=0.9),
+    "sgd-nesterov": lambda: O.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "sgd-schedule": lambda: O.SGD(decay(), momentum=0.9),
+    "adam": lambda: O.Adam(0.01),
+    "adam-large-epsilon": lambda: O.Adam(0.01, beta_1=0.8, beta_2=0.95, epsilon=0.1),
+    "adamw": lambda: O.AdamW(0.01, weight_decay=0.1),
+    "adam-schedule": lambda: O.Adam(decay()),
+    "rmsprop": lambda: O.RMSprop(0.01),
+    "rmsprop-momentum": lambda: O.RMSprop(0.01, momentum=0.9, rho=0.8),
+}
+BY_KERAS: dict[str, Callable[[], Any]] = {
+    "adam-amsgrad": lambda: O.Adam(0.01, amsgrad=True),
+    "adam-clipped": lambda: O.Adam(0.01, clipnorm=0.1),
+    "sgd-average": lambda: O.SGD(0.1, use_ema=True, ema_overwrite_frequency=4),
+    "sgd-accumulated": lambda: O.SGD(0.1, gradient_accumulation_steps=2),
+    "rmsprop-centered": lambda: O.RMSprop(0.01, centered=True),
+    "nadam": lambda: O.Nadam(0.01),
+    "lion": lambda: O.Lion(0.01),
+}
+
+
+def variables() -> list[Any]:
+    keras.utils.set_random_seed(1)
+    shapes = [(3, 3, 2, 4), (7,), (5, 6)]
+    return [keras.Variable(torch.randn(shape), name=f"v{i}") for i, shape in enumerate(shapes)]
+
+
+def gradients(step: int, values: list[Any]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    return [torch.randn(v.value.shape, generator=generator) for v in values]
+
+
+@pytest.mark.parametrize("name", [*WRITTEN_OUT, *BY_KERAS])
+def test_trajectory_is_that_of_keras(name: str) -> None:
+    make = (WRITTEN_OUT | BY_KERAS)[name]
+    ours, theirs = variables(), variables()
+    ours[1].constraint = theirs[1].constraint = None
+    optimizer = make()
+    update = Update(make(), ours)
+    for step in range(12):
+        for variable, gradient in zip(ours, gradients(step, ours), strict=True):
+            variable.value.grad = gradient
+        update.apply(None)
+        optimizer.apply(gradients(step, theirs), theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a.value, b.value, **CLOSE)
+    update.write_back()
+    for a, b in zip(update.optimizer.variables, optimizer.variables, strict=True):
+        torch.testing.assert_close(a.value, b.value, **CLOSE)
+
+
+def test_written_out_rules_are_used() -> None:
+    assert all(Update(make(), variables())._rule for make in WRITTEN_OUT.values())
+    assert not any(Update(make(), variables())._rule for make in BY_KERAS.values())
+
+
+def test_constraints_are_kept() -> None:
+    values = variables()
+    values[1].constraint = keras.constraints.NonNeg()
+    update = Update(O.SGD(0.1), values)
+    for variable, gradient in zip(values, gradients(0, values), strict=True):
+        variable.value.grad = gradient
+    update.apply(None)
+    assert float(values[1].value.detach().min()) >= 0
+
+
+def test_rate_given_for_one_step_replaces_the_optimizer_s() -> None:
+    values = variables()
+    before = [variable.value.detach().clone() for variable in values]
+    update = Update(O.SGD(0.1), values)
+    for variable in values:
+        variable.value.grad = torch.ones_like(variable.value)
+    update.apply(0.5)
+    for old, variable in zip(before, values, strict=True):
+        torch.testing.assert_close(variable.value.detach(), old - 0.5)
+    assert all(variable.value.grad is None for variable in values)
