@@ -28,13 +28,14 @@ def run_saccade():
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of two classes of noisy squares, dark and light, and one broken file."""
+    """A folder of two classes of noisy squares, dark or light above, and one broken file."""
     root = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
     for name, shade in (("dark", 20), ("light", 180)):
         (root / name).mkdir()
         for number in range(12):
-            pixels = (random.integers(0, 60, (16, 16, 3)) + shade).astype(np.uint8)
+            pixels = random.integers(0, 60, (16, 16, 3), dtype=np.uint8) + np.uint8(shade)
+            pixels[8:] = random.integers(0, 60, (8, 16, 3)) + 190 - shade
             Image.fromarray(pixels).save(root / name / f"{number}.png")
     (root / "dark" / "broken.jpg").write_bytes(b"\xff\xd8\xff broken")
     return root
@@ -47,7 +48,7 @@ def trained(run_saccade, pictures, tmp_path_factory) -> dict:
 
     out = tmp_path_factory.mktemp("runs")
     done = run_saccade(
-        "train", pictures, "--model", "t3", "--epochs", 60, "--out", out, "--name", "mine", "--json"
+        "train", pictures, "--model", "t3", "--epochs", 30, "--out", out, "--name", "mine", "--json"
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

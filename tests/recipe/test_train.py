@@ -16,12 +16,13 @@ from saccade.types import PARTS
 
 
 def write_pictures(folder: Path, count: int, *, shade: int, side: int = 8) -> None:
-    """Write noisy squares of one mean shade: classes that a small network tells apart."""
+    """Write noisy squares, `shade` above and its opposite below: easily told apart."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(shade)
     for number in range(count):
-        noise = random.integers(0, 60, (side, side, 3))
-        Image.fromarray((noise + shade).astype(np.uint8)).save(folder / f"{number}.png")
+        pixels = random.integers(0, 60, (side, side, 3)) + shade
+        pixels[side // 2 :] += 190 - 2 * shade
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{number}.png")
 
 
 def shades(root: Path, count: int = 12) -> Path:
