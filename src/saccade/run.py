@@ -60,7 +60,8 @@ class Run:
     reliability: tuple[Mapping[str, float], ...]  # confidence against accuracy, in bins
     gallery: tuple[Mapping[str, Any], ...]  # one entry a picture in gallery.npz
     gallery_groups: Mapping[str, Sequence[int]]  # "grid", "mistakes", "least_sure": places in it
-    notes: tuple[str, ...]
+    data_notes: tuple[str, ...]  # what a reader should know of the data
+    notes: tuple[str, ...]  # and of the training
 
     @property
     def name(self) -> str:
@@ -103,6 +104,7 @@ class Run:
             "reliability": [dict(row) for row in self.reliability],
             "gallery": [dict(entry) for entry in self.gallery],
             "gallery_groups": {name: list(rows) for name, rows in self.gallery_groups.items()},
+            "data_notes": list(self.data_notes),
             "notes": list(self.notes),
         }
 
@@ -130,6 +132,7 @@ class Run:
             reliability=tuple(document["reliability"]),
             gallery=tuple(document["gallery"]),
             gallery_groups=document["gallery_groups"],
+            data_notes=tuple(document["data_notes"]),
             notes=tuple(document["notes"]),
         )
 

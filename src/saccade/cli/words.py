@@ -20,7 +20,7 @@ def answer(run: Run) -> str:
             f"Pictures  {images.used:,} used ({images.train:,} to train, {images.validation:,} to "
             f"validate, {images.test:,} to test), {images.left_out:,} left out",
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
-            *(f"Note      {note}" for note in run.notes),
+            *(f"Note      {note}" for note in (*run.data_notes, *run.notes)),
             f"Model     {run.model}",
             f"Report    {run.report}",
             f"Use it    saccade predict {run.model} PICTURE",

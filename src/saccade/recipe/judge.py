@@ -39,7 +39,7 @@ class Calibration:
     threshold: float
 
 
-def calibrate(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.intp]) -> Calibration:
+def calibrate(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]]) -> Calibration:
     """Return the calibration for (N, C) validation logits and their labels."""
     temperature = fit_temperature(logits, labels)
     probabilities = apply_temperature(logits, temperature)
@@ -62,7 +62,7 @@ def probabilities_of(
 
 def score(
     probabilities: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.intp],
+    labels: npt.NDArray[np.integer[Any]],
     *,
     classifier: Classifier,
     baseline_class: str,
@@ -86,7 +86,7 @@ def most_frequent_class(prepared: Prepared) -> str:
 
 
 def choose_gallery(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], *, seed: int
+    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]], *, seed: int
 ) -> Mapping[str, npt.NDArray[np.intp]]:
     """Return which test pictures the report shows, by place; the grid is drawn blindly."""
     drawn = np.random.default_rng(seed).permutation(len(labels))[:_GRID]

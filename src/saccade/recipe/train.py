@@ -195,7 +195,8 @@ def _judge(
         ),
         gallery=_gallery_entries(classifier, prepared, probabilities, shown),
         gallery_groups=groups,
-        notes=(*data_notes(index), *fit.notes),
+        data_notes=data_notes(index),
+        notes=fit.notes,
     )
 
 
