@@ -8,7 +8,7 @@ from saccade.models.catalogue import (
     check_name,
     wanted_input_shape,
 )
-from saccade.models.compact import CompactDesign, build_compact, multiply_adds
+from saccade.models.compact import CompactDesign, build_compact, multiply_adds, num_weights
 from saccade.models.layers import describe_layers
 from saccade.models.networks import NETWORKS, build_network
 from saccade.models.outputs import OutputKind, output_kind, to_logits
@@ -27,6 +27,7 @@ __all__ = [
     "engine_name",
     "load_keras",
     "multiply_adds",
+    "num_weights",
     "output_kind",
     "to_logits",
     "wanted_input_shape",

@@ -64,6 +64,17 @@ def multiply_adds(design: CompactDesign, input_shape: Shape) -> int:
     return total
 
 
+def num_weights(design: CompactDesign, channels: int) -> int:
+    """Return the number of weights of the convolutions, which is nearly all there are."""
+    total = 0
+    if design.stem_stride > 1:
+        total, channels = 9 * channels * _stem_width(design), _stem_width(design)
+    for stage, maps in enumerate(design.widths):
+        total += 9 * channels * maps + 2 * _pairs(design, stage) * 9 * maps * maps
+        channels = maps
+    return total
+
+
 def build_compact(design: CompactDesign, *, input_shape: Shape, num_classes: int) -> Any:
     """Return the network as a Keras model from pixels (0 to 255) to logits, not compiled."""
     keras = load_keras()

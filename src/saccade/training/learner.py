@@ -30,10 +30,10 @@ class Learner:
         if ours:
             loss = our_loss(self.kind, self.num_outputs, plan.label_smoothing)
             optimizer = our_optimizer(plan)
-            self.step = TrainingStep(model, loss=loss, optimizer=optimizer, compile=plan.compile)
+            self.step = TrainingStep(model, loss=loss, optimizer=optimizer)
         else:
             self.one_hot = wants_one_hot(model.loss)
-            self.step = TrainingStep(model, compile=plan.compile)
+            self.step = TrainingStep(model)
             self.own_rate = float(model.optimizer.learning_rate)
         self.ours = ours
         self._average: WeightAverage | None = None

@@ -25,6 +25,7 @@ from saccade.training.checkpoint import (
     under,
     write_checkpoint,
 )
+from saccade.training.compiler import pays
 from saccade.training.mirror import decide_mirroring
 from saccade.training.plan import TrainPlan
 from saccade.training.result import (
@@ -40,6 +41,7 @@ from saccade.training.schedule import Horizon, learning_rate_at, patience_for
 from saccade.training.standing import Standing
 
 _MEASURED_STEPS: Final = 3  # after the first, which compiles
+_COMPILED_FROM_STEPS: Final = 1_000
 _LOOKED_AT_EVERY: Final = 100  # steps between looks at whether the loss is a number
 
 
@@ -156,22 +158,38 @@ class _Loop:
 
     def _warm_up(self) -> Horizon:
         """Measure a few steps, then undo them; return how far training goes."""
-        step, chosen = self.learner, np.arange(self.batch_size)
-        pixels, labels = self.train.pixels[self.train.rows[chosen]], self.train.labels[chosen]
-        before = step.state()
-        float(step.train(pixels, labels, 0.0))  # compiles
+        chosen = np.arange(self.batch_size)
+        pixels = self.train.pixels[self.train.rows[chosen]]
+        batch = Pictures(pixels, chosen, self.train.labels[chosen])
+        before = self.learner.state()
+        step_s = self._seconds_a_step(batch)
+        if self._pays_to_compile(step_s):
+            self.learner.step.compile()
+            step_s = self._seconds_a_step(batch)
+        self.learner.score(batch)
         began = time.monotonic()
-        for _ in range(_MEASURED_STEPS):
-            loss = step.train(pixels, labels, 0.0)
-        float(loss)
-        step_s = (time.monotonic() - began) / _MEASURED_STEPS
-        step.score(Pictures(pixels, chosen, labels))
-        began = time.monotonic()
-        step.score(Pictures(pixels, chosen, labels))
+        self.learner.score(batch)
         num_scored = len(self.validation.rows) + len(self.sample.rows)
         scoring_s = (time.monotonic() - began) * math.ceil(num_scored / SCORED_AT_ONCE)
-        step.load_state(before)
+        self.learner.load_state(before)
         return self._plan_horizon(step_s, scoring_s)
+
+    def _seconds_a_step(self, batch: Pictures) -> float:
+        float(self.learner.train(batch.pixels, batch.labels, 0.0))  # compiles, warms up
+        began = time.monotonic()
+        for _ in range(_MEASURED_STEPS):
+            loss = self.learner.train(batch.pixels, batch.labels, 0.0)
+        float(loss)
+        return (time.monotonic() - began) / _MEASURED_STEPS
+
+    def _pays_to_compile(self, step_s: float) -> bool:
+        """Compiled products round otherwise, so with epochs no clock may decide."""
+        number_format = self.learner.step.precision.format
+        if self.plan.budget_s is None:
+            return number_format == "bf16" and self.max_steps >= _COMPILED_FROM_STEPS
+        left_s = self.plan.budget_s * (1 - self.standing.done)
+        num_steps = min(self.max_steps, int(left_s / step_s))
+        return pays(step_s, num_steps, number_format)
 
     def _plan_horizon(self, step_s: float, scoring_s: float) -> Horizon:
         """Return the horizon, and begin to average over a share of the steps it allows."""

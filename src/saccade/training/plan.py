@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
-from saccade.models.compact import CompactDesign, multiply_adds
+from saccade.models.compact import CompactDesign, multiply_adds, num_weights
 from saccade.training.augment import Augmentation
 
 Recipe = Literal["auto", "own"]
@@ -31,9 +31,8 @@ _LADDER: Final = ((16, 0), (24, 0), (32, 0), (32, 1), (48, 1), (64, 1), (64, 2),
 _WIDEST: Final = 512
 _NOMINAL_GIGAFLOPS: Final = 100.0
 _NOMINAL_BUDGET_S: Final = 300.0
-_SUSTAINED: Final = 0.3  # of the measured rate of a matrix product, while training
-_COMPILE_S: Final = 12.0  # what compiling takes, cold, at most
-_COMPILE_FROM_S: Final = 20.0  # a shorter budget trains without
+_SUSTAINED: Final = 0.5  # of the measured rate of a matrix product, while training
+_MANY_EPOCHS: Final = 8  # from here on unchanged pictures would be learnt by heart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,6 @@ class TrainPlan:
     max_epochs: int
     patience: int  # epochs without a lower validation loss before training stops
     budget_s: float | None
-    compile: bool
     seed: int
 
     @property
@@ -136,12 +134,11 @@ def derive_plan(
         learning_rate=_learning_rate(batch_size),
         weight_decay=0.02,
         label_smoothing=0.1,
-        augmentation=_augmentation(min(height, width)),
+        augmentation=_augmentation(facts, design, (height, width)),
         averaging=0.05,
         max_epochs=max_epochs,
         patience=_patience(max_epochs),
         budget_s=facts.budget_s,
-        compile=_pays_to_compile(facts),
         seed=facts.seed,
     )
     return plan if model == "auto" else _own(plan)
@@ -199,19 +196,30 @@ def _design(facts: Facts, rung: tuple[int, int], height: int, width: int) -> Com
     return CompactDesign(stem_stride=stride, widths=widths, depth=depth, head=head)
 
 
-def _gets_its_epochs(facts: Facts, design: CompactDesign, height: int, width: int) -> bool:
-    """Return whether time allows this network the epochs that one of its cost needs."""
-    smallest = multiply_adds(
-        _design(facts, _LADDER[0], height, width), (height, width, facts.channels)
-    )
-    cost = multiply_adds(design, (height, width, facts.channels))
+def _epochs_in_time(facts: Facts, cost: int) -> float:
+    """Return the epochs that time allows a network of this cost, in multiplications a picture."""
     budget_s, gigaflops = _NOMINAL_BUDGET_S, _NOMINAL_GIGAFLOPS
     if facts.budget_s is not None:
-        compiling_s = _COMPILE_S if _pays_to_compile(facts) else 0.0
-        budget_s, gigaflops = facts.budget_s - compiling_s, facts.gigaflops
-    operations = max(budget_s, 1.0) * gigaflops * 1e9 * _SUSTAINED
-    epochs = operations / (6 * cost * facts.num_train)
-    return epochs >= _needed_epochs(facts.num_train) * math.sqrt(cost / smallest)
+        budget_s, gigaflops = facts.budget_s, facts.gigaflops
+    operations = budget_s * gigaflops * 1e9 * _SUSTAINED
+    return operations / (6 * cost * facts.num_train)
+
+
+def _gets_its_epochs(facts: Facts, design: CompactDesign, height: int, width: int) -> bool:
+    """Return whether time allows this network the epochs that one of its cost needs.
+
+    A network with more weights than the training pictures have pixels is refused: it would only
+    learn them by heart, more slowly.
+    """
+    pixels = facts.num_train * height * width
+    if num_weights(design, facts.channels) > pixels:
+        return False
+    shape = (height, width, facts.channels)
+    smallest = multiply_adds(_design(facts, _LADDER[0], height, width), shape)
+    cost = multiply_adds(design, shape)
+    return _epochs_in_time(facts, cost) >= _needed_epochs(facts.num_train) * math.sqrt(
+        cost / smallest
+    )
 
 
 def _needed_epochs(num_train: int) -> float:
@@ -239,20 +247,23 @@ def _batch_size(num_train: int) -> int:
 
 def _learning_rate(batch_size: int) -> float:
     """Return the peak rate; noise of the gradient falls with the root of the batch."""
-    return 6e-3 * math.sqrt(batch_size / 128)
+    return 1.2e-2 * math.sqrt(batch_size / 128)
 
 
-def _augmentation(side: int) -> Augmentation:
-    """Return changes that fit the size: tiny pictures move little, photographs also zoom."""
+def _augmentation(facts: Facts, design: CompactDesign, size: tuple[int, int]) -> Augmentation:
+    """Return changes that fit the size: tiny pictures move little, photographs also zoom.
+
+    Seen a few times only, pictures teach more as they are; mirrored ones are as good as new.
+    """
+    epochs = facts.epochs or _epochs_in_time(facts, multiply_adds(design, (*size, facts.channels)))
+    side = min(size)
+    if epochs < _MANY_EPOCHS:
+        return Augmentation(flip=side >= 16)
     if side < 16:
         return Augmentation(shift=0.07)
     if side < _STEM_SIDE_PX:
         return Augmentation(shift=0.08, flip=True)
     return Augmentation(shift=0.05, zoom=0.3, flip=True, light=0.2)
-
-
-def _pays_to_compile(facts: Facts) -> bool:
-    return facts.budget_s is None or facts.budget_s >= _COMPILE_FROM_S
 
 
 def _picture_size_for_own(facts: Facts) -> tuple[int, int]:

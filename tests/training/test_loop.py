@@ -1,0 +1,255 @@
+"""Training as a journey does it, on real digits: learns, repeats, resumes, ends in time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from saccade.errors import DataError
+from saccade.models import build_model, load_keras
+from saccade.progress import Silence
+from saccade.training.loop import train_network
+from saccade.training.plan import Facts, derive_plan
+from saccade.training.result import Hooks, Pictures
+
+keras = load_keras()
+
+FACTS = Facts(
+    width_px=8,
+    height_px=8,
+    same_size=True,
+    channels=1,
+    num_classes=10,
+    num_train=400,
+    budget_s=None,
+    epochs=4,
+)
+
+
+def digits():
+    """400 digits to train on and 200 to validate, rows of one array, as from the cache."""
+    data = load_digits()
+    pixels = np.rint(data.images * 255 / 16).astype(np.uint8)[..., None]
+    rows = np.random.default_rng(0).permutation(len(pixels))[:600]
+    return [Pictures(pixels, part, data.target[part]) for part in (rows[:400], rows[400:])]
+
+
+def train(plan, *, model=None, folder=None, hooks=None, parts=None):
+    keras.utils.set_random_seed(5)  # the weights at the start
+    if model is None:
+        model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
+    train_part, validation = parts or digits()
+    result = train_network(
+        model,
+        train=train_part,
+        validation=validation,
+        plan=plan,
+        checkpoint_dir=folder,
+        hooks=hooks or Hooks(),
+        progress=Silence(),
+    )
+    return model, result
+
+
+def weights_of(model):
+    return [np.array(weights) for weights in model.get_weights()]
+
+
+def equal(some, others):
+    return all(np.array_equal(a, b) for a, b in zip(some, others, strict=True))
+
+
+def accuracy_of(model, pictures):
+    """The witness: plain Keras predicts, and counts by hand."""
+    outputs = model.predict(pictures.pixels[pictures.rows].astype(np.float32), verbose=0)
+    return float((outputs.argmax(axis=1) == pictures.labels).mean())
+
+
+def test_auto_learns_digits():
+    model, result = train(derive_plan(replace(FACTS, epochs=8)))
+    _, validation = digits()
+    best = result.history["val_accuracy"][result.best_epoch - 1]
+    assert best > 0.9
+    assert accuracy_of(model, validation) == pytest.approx(best, abs=0.006)  # one picture of 200
+    assert result.num_epochs == 8
+    assert {len(values) for values in result.history.values()} == {8}
+
+
+def test_model_has_the_weights_of_the_best_epoch():
+    """At a rate far too high the loss jumps about, so the best epoch is not the last."""
+    model = build_model("t3", input_shape=(8, 8, 1), num_classes=10)
+    model.compile(optimizer=keras.optimizers.Adam(0.1), loss="sparse_categorical_crossentropy")
+    _, result = train(derive_plan(replace(FACTS, epochs=6), model="t3"), model=model)
+    _, validation = digits()
+    losses = result.history["val_loss"]
+    assert result.best_epoch == 1 + losses.index(min(losses)) < 6
+    best = result.history["val_accuracy"][result.best_epoch - 1]
+    assert accuracy_of(model, validation) == pytest.approx(best, abs=0.006)
+
+
+def test_same_seed_same_weights():
+    plan = derive_plan(FACTS)
+    one, two = train(plan)[0], train(plan)[0]
+    other, _ = train(replace(plan, seed=1))
+    assert equal(weights_of(one), weights_of(two))
+    assert not equal(weights_of(one), weights_of(other))
+
+
+@pytest.mark.parametrize("stop_in_the_middle", [False, True])
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path, stop_in_the_middle):
+    plan = derive_plan(FACTS)
+    whole, expected = train(plan)
+    steps = iter(range(10**6))
+    after = 30 if stop_in_the_middle else 25  # steps; 25 are an epoch of batches of 16
+    hooks = Hooks(should_stop=lambda: next(steps) >= after)
+    _, stopped = train(plan, folder=tmp_path, hooks=hooks)
+    assert stopped.stopped
+    assert stopped.num_epochs < 4
+    model, result = train(plan, folder=tmp_path)
+    assert not result.stopped
+    assert result.history == expected.history
+    assert equal(weights_of(model), weights_of(whole))
+
+
+def test_finished_run_is_not_trained_again(tmp_path):
+    plan = derive_plan(FACTS)
+    model, first = train(plan, folder=tmp_path)
+    again, second = train(plan, folder=tmp_path)
+    assert second.history == first.history
+    assert equal(weights_of(model), weights_of(again))
+
+
+def test_hooks_are_called_every_epoch(tmp_path):
+    epochs, folders = [], []
+    hooks = Hooks(
+        on_epoch=lambda n, figures: epochs.append((n, set(figures))), on_checkpoint=folders.append
+    )
+    _, result = train(derive_plan(FACTS), folder=tmp_path, hooks=hooks)
+    assert [number for number, _ in epochs] == [1, 2, 3, 4]
+    assert epochs[0][1] == set(result.history)
+    assert folders == [tmp_path] * 4
+
+
+def test_budget_is_kept():
+    facts = replace(FACTS, epochs=None, budget_s=4.0)
+    plan = replace(derive_plan(facts), max_epochs=10**6, patience=10**6)
+    began = time.monotonic()
+    _, result = train(plan)
+    assert 3.0 < time.monotonic() - began < 7.0  # generous: the machine may be busy
+    assert result.num_epochs >= 1
+    assert not result.stopped
+
+
+def test_training_stops_when_nothing_improves():
+    plan = replace(derive_plan(replace(FACTS, epochs=60), model="t3"), patience=3)
+    parts = digits()
+    parts[1] = replace_labels(parts[1])  # nothing can be learnt about these
+    _, result = train(
+        plan, model=build_model("t3", input_shape=(8, 8, 1), num_classes=10), parts=parts
+    )
+    assert result.num_epochs < 30
+    assert "stopped early" in result.notes[-1]
+
+
+def replace_labels(pictures):
+    labels = np.random.default_rng(0).integers(0, 10, len(pictures.labels))
+    return Pictures(pictures.pixels, pictures.rows, labels)
+
+
+def test_loss_that_is_not_a_number_is_undone():
+    """A rate of 10^8 overflows at once; halved often enough is not to be had, so it gives up."""
+    plan = replace(derive_plan(FACTS), learning_rate=1e30)
+    with pytest.raises(DataError, match="not a number in epoch 1, even at 0.125 of the learning"):
+        train(plan)
+
+
+def test_recovers_from_one_loss_that_is_not_a_number():
+    """A weight turns to NaN once, in the second epoch; the run goes on from the first."""
+    spoiled = []
+
+    def spoil():
+        steps = int(counted[0])
+        counted[0] += 1
+        if steps == 40 and not spoiled:
+            model.layers[-1].bias.assign(np.full(10, np.nan, np.float32))
+            spoiled.append(steps)
+        return False
+
+    counted = [0]
+    plan = derive_plan(FACTS)
+    model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
+    _, result = train(plan, model=model, hooks=Hooks(should_stop=spoil))
+    assert spoiled
+    assert result.num_epochs == 4
+    assert np.isfinite(result.history["loss"]).all()
+    assert any("retried at 0.5 of the learning rate" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("name", ["t3", "t6", "t6-dropout", "t6-batchnorm"])
+def test_tutorials_train_as_they_are(name):
+    model = build_model(name, input_shape=(8, 8, 1), num_classes=10)
+    _, result = train(derive_plan(FACTS, model=name), model=model)
+    assert result.history["val_loss"][-1] < np.log(10)  # better than guessing
+
+
+def test_one_sigmoid_learns_two_classes():
+    parts = [Pictures(p.pixels, p.rows, (p.labels > 4).astype(int)) for p in digits()]
+    stack = [
+        keras.Input((8, 8, 1)),
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Flatten(),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(1, activation="sigmoid"),
+    ]
+    model = keras.Sequential(stack)
+    model.compile(optimizer="rmsprop", loss="binary_crossentropy")
+    _, result = train(derive_plan(replace(FACTS, epochs=12), model="t7"), model=model, parts=parts)
+    assert result.history["val_accuracy"][-1] > 0.75
+
+
+def test_model_not_compiled_gets_our_recipe():
+    stack = [keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    model = keras.Sequential([*stack, keras.layers.Dense(10, activation="softmax")])
+    _, result = train(derive_plan(replace(FACTS, epochs=10), model="f:g"), model=model)
+    assert result.history["val_accuracy"][-1] > 0.8
+
+
+def test_fewer_pictures_than_a_batch():
+    parts = [Pictures(p.pixels, p.rows[:5], p.labels[:5]) for p in digits()]
+    _, result = train(derive_plan(replace(FACTS, num_train=5, epochs=2)), parts=parts)
+    assert result.num_epochs == 2
+
+
+def test_no_pictures_to_validate_on():
+    parts = digits()
+    parts[1] = Pictures(parts[1].pixels, parts[1].rows[:0], parts[1].labels[:0])
+    with pytest.raises(DataError, match="at least one picture"):
+        train(derive_plan(FACTS), parts=parts)
+
+
+def test_labels_that_do_not_belong_to_the_rows():
+    parts = digits()
+    parts[0] = Pictures(parts[0].pixels, parts[0].rows, parts[0].labels[:-1])
+    with pytest.raises(ValueError, match="400 rows have 399 labels"):
+        train(derive_plan(FACTS), parts=parts)
+
+
+def test_model_that_our_engine_cannot_run_is_trained_by_keras():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.flat, self.dense = keras.layers.Flatten(), keras.layers.Dense(10)
+
+        def call(self, inputs):
+            return self.dense(self.flat(inputs))
+
+    inputs = keras.Input((8, 8, 1))
+    scaled = keras.layers.Rescaling(1 / 255)(inputs)
+    model = keras.Model(inputs, Own()(scaled))
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    _, result = train(derive_plan(FACTS, model="f:g"), model=model)
+    assert result.num_epochs == 4

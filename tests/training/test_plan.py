@@ -1,0 +1,122 @@
+"""The plan: pure, explained by its rules, and sensible over all kinds of data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from saccade.models.compact import multiply_adds, num_weights
+from saccade.training.plan import Facts, TrainPlan, derive_plan
+
+CLOTHES = Facts(
+    width_px=28,
+    height_px=28,
+    same_size=True,
+    channels=1,
+    num_classes=10,
+    num_train=54_000,
+    budget_s=300.0,
+    epochs=None,
+)
+PHOTOS = replace(
+    CLOTHES,
+    width_px=192,
+    height_px=144,
+    same_size=False,
+    channels=3,
+    num_classes=2,
+    num_train=1_800,
+)
+DIGITS = replace(CLOTHES, width_px=8, height_px=8, num_train=1_437, budget_s=20.0)
+
+
+def cost_of(facts):
+    plan = derive_plan(facts)
+    return multiply_adds(plan.design, plan.input_shape)
+
+
+@pytest.mark.parametrize("facts", [CLOTHES, PHOTOS, DIGITS])
+def test_equal_facts_give_equal_plans(facts):
+    assert derive_plan(facts) == derive_plan(replace(facts))
+
+
+@pytest.mark.parametrize("facts", [CLOTHES, PHOTOS, DIGITS])
+def test_plan_survives_json(facts):
+    for model in ("auto", "t5"):
+        plan = derive_plan(facts, model=model)
+        assert TrainPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_more_time_never_buys_less():
+    for facts in (CLOTHES, PHOTOS):
+        costs = [cost_of(replace(facts, budget_s=2.0**k)) for k in range(3, 15)]
+        assert costs == sorted(costs)
+        assert costs[-1] > 4 * costs[0]
+
+
+def test_faster_machine_never_buys_less():
+    costs = [cost_of(replace(PHOTOS, gigaflops=10.0 * 4**k)) for k in range(6)]
+    assert costs == sorted(costs)
+
+
+def test_small_pictures_of_one_size_stay_as_they_are():
+    plan = derive_plan(replace(CLOTHES, width_px=40, height_px=24))
+    assert plan.input_shape == (24, 40, 1)
+
+
+def test_photographs_are_never_enlarged():
+    plan = derive_plan(replace(PHOTOS, budget_s=1e6))
+    assert plan.input_shape == (192, 192, 3)
+    tiny = derive_plan(replace(PHOTOS, width_px=20, height_px=9, budget_s=1e6))
+    assert tiny.input_shape == (20, 20, 3)
+
+
+def test_few_small_pictures_get_a_small_network():
+    plan = derive_plan(replace(DIGITS, budget_s=1e6))
+    assert num_weights(plan.design, 1) <= 1_437 * 64
+
+
+def test_epochs_make_the_plan_the_same_on_any_machine():
+    facts = replace(CLOTHES, budget_s=None, epochs=5)
+    assert derive_plan(facts) == derive_plan(replace(facts, gigaflops=5_000.0))
+    assert derive_plan(facts).max_epochs == 5
+
+
+def test_pictures_seen_a_few_times_stay_as_they_are():
+    assert derive_plan(replace(CLOTHES, budget_s=20.0)).augmentation.shift == 0
+    assert derive_plan(PHOTOS).augmentation.zoom > 0
+
+
+def test_own_model_gets_nothing_added():
+    plan = derive_plan(CLOTHES, model="t5")
+    assert (plan.recipe, plan.design, plan.batch_size) == ("own", None, 32)
+    assert plan.augmentation.is_none
+    assert plan.label_smoothing == plan.averaging == 0
+
+
+def test_file_decides_the_size_of_pictures():
+    plan = derive_plan(PHOTOS, model="own.keras", input_shape=(96, 64, 1))
+    assert plan.input_shape == (96, 64, 1)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 8, 13, 28, 64, 65, 500])
+@pytest.mark.parametrize("num_train", [3, 100, 1_000_000])
+def test_every_size_has_a_plan(side, num_train):
+    facts = replace(PHOTOS, width_px=side, height_px=side, num_train=num_train)
+    for same_size in (True, False):
+        plan = derive_plan(replace(facts, same_size=same_size))
+        assert plan.height_px <= side
+        assert plan.max_epochs >= 1
+        assert 1 <= plan.batch_size
+
+
+def test_facts_without_an_end():
+    with pytest.raises(ValueError, match="a budget or a number of epochs"):
+        replace(CLOTHES, budget_s=None)
+
+
+def test_summary_is_one_line():
+    assert derive_plan(PHOTOS).summary().count("\n") == 0
+    assert "300 s" in derive_plan(PHOTOS).summary()
