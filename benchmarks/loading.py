@@ -84,11 +84,12 @@ def main() -> None:
         files = LOADERS[given.loader](path)
         print(json.dumps({"files": files, "seconds": time.perf_counter() - started}))
         return
-    compare(path, rounds=1 if given.quick else given.rounds, warm_up=0 if given.quick else 1)
+    compare(path, rounds=given.rounds, quick=given.quick)
 
 
-def compare(path: Path, *, rounds: int, warm_up: int) -> None:
+def compare(path: Path, *, rounds: int, quick: bool) -> None:
     """Let the loaders take turns and print what came out."""
+    rounds, warm_up = (1, 0) if quick else (rounds, 1)
     measures = {name: lambda name=name: files_per_second(name, path) for name in LOADERS}
     rates = in_turn(measures, rounds=rounds, warm_up=warm_up)
     figures = {f"{name}, files a second": spread(rate, "files/s") for name, rate in rates.items()}
@@ -98,7 +99,7 @@ def compare(path: Path, *, rounds: int, warm_up: int) -> None:
     publish(
         Result(
             benchmark="loading",
-            settings={"archive": path.name, "rounds": rounds, "side_px": SIDE_PX},
+            settings={"quick": quick, "archive": path.name, "rounds": rounds, "side_px": SIDE_PX},
             figures=figures,
             targets=[at_least(f"files a second scanned and cached, {path.name}", TARGET, median)],
             peers={},

@@ -147,6 +147,8 @@ def versions() -> dict[str, str]:
 def publish(result: Result) -> None:
     """Print the figures and targets for a reader, then the whole as one line of JSON, last."""
     document = result.to_json()
+    if result.settings.get("quick"):
+        print("quick: this shows that the program runs; its figures mean nothing")
     print(f"machine: {document['machine']}; load {document['load_average']}")
     for name, figure in result.figures.items():
         print(f"{name}: {figure}")

@@ -1,7 +1,7 @@
 """Quickstart: a classifier of handwritten digits, offline, in under a minute.
 
     python examples/quickstart_digits.py            # a budget of 20 seconds
-    python examples/quickstart_digits.py --quick    # two epochs
+    python examples/quickstart_digits.py --quick    # one epoch
 
 The pictures come with scikit-learn, so nothing is downloaded. `saccade.train` finds the classes,
 keeps a fifth of the pictures sealed for the final score, chooses a network that fits the budget,
@@ -16,7 +16,7 @@ import saccade
 
 
 def main() -> None:
-    effort = {"epochs": 2} if QUICK else {"budget": "20s"}
+    effort = {"epochs": 1} if QUICK else {"budget": "20s"}
     run = saccade.train("digits", out="runs", **effort)
 
     accuracy = run.test.accuracy
