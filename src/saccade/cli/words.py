@@ -60,6 +60,8 @@ def _figures(test: Evaluation) -> list[str]:
     ]
     if sure.error_rate is None:
         return [*lines, 'Sure      of nothing: every picture is answered with "unsure"']
+    if sure.threshold == 0:
+        return [*lines, 'Sure      of every picture: it never answers "unsure"']
     return [
         *lines,
         f"Sure      of {percent(sure.answered)} of the pictures, those at "

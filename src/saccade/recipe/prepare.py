@@ -69,9 +69,15 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     with clock.stage("cache"):
         cache, index = build_cache(source, index, preprocessing_of(plan), progress=progress)
         index = split_index(index, cache.pixel_digest, seed=request.settings.seed)
-    if request.plan is None and plan.budget_s is not None:
-        plan = replace(plan, budget_s=_time_left(request.settings, clock))
     return Prepared(name=source.name, index=index, cache=cache, plan=plan, data_digest=data_digest)
+
+
+def with_time_left(prepared: Prepared, settings: TrainSettings, clock: Clock) -> Prepared:
+    """Return the same with the plan's budget as what is left now: reading and imports take time."""
+    if prepared.plan.budget_s is None:
+        return prepared
+    plan = replace(prepared.plan, budget_s=_time_left(settings, clock))
+    return replace(prepared, plan=plan)
 
 
 def preprocessing_of(plan: TrainPlan) -> Preprocessing:

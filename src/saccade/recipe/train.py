@@ -37,7 +37,15 @@ from saccade.recipe.judge import (
     write_gallery,
     write_predictions,
 )
-from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
+from saccade.recipe.prepare import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Prepared,
+    data_notes,
+    prepare,
+    with_time_left,
+)
 from saccade.recipe.request import Request, new_request, resumed_request, write_started
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
@@ -82,6 +90,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         shown.note(f"plan: {prepared.plan.summary()}")
         network = _build(request, prepared)
         if request.plan is None:
+            prepared = with_time_left(prepared, request.settings, clock)
             write_started(request, prepared.plan, prepared.data_digest)
         with clock.stage("train"):
             fit = _fit(network, prepared, folder=request.folder, progress=shown)

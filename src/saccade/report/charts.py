@@ -58,7 +58,7 @@ def curve(content: ReportContent, key: str, title: str) -> Figure | None:
     if len(traces[0]["x"]) < 8:
         layout["xaxis"] |= {"dtick": 1}
     if key == "accuracy":
-        layout["yaxis"] |= {"tickformat": ".0%"}
+        layout["yaxis"] |= {"tickformat": ".3~p"}  # 95%, 99.5%: as many digits as tell apart
         for trace in traces:
             trace["hovertemplate"] = "%{y:.1%}"
     if content.best_epoch is not None:
