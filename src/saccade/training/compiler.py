@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 from saccade.data.cachefolder import user_cache
@@ -41,9 +43,24 @@ def obstacle() -> str:
 def compiled(function: Function) -> Function:
     """Return `function` as one compiled graph, built at its first call for that call's shapes.
 
-    What was compiled stays in the user's cache folder for the next run.
+    What was compiled stays in the user's cache folder for the next run. What the compiler warns of
+    is its own affair.
     """
     import torch
 
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache() / "compiled"))
-    return cast(Function, torch.compile(function, fullgraph=True, dynamic=False))
+    graph = torch.compile(function, fullgraph=True, dynamic=False)
+    built = False
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal built
+        if built:
+            return graph(*arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = graph(*arguments)
+        built = True
+        return result
+
+    return cast(Function, call)

@@ -132,7 +132,8 @@ class TrainingStep:
         except Exception as error:  # noqa: BLE001  (compilers fail in many ways; not compiled
             # is always right, and an error that is not the compiler's comes again there)
             self._compiled_forward = None
-            self.notes += (f"not compiled: {type(error).__name__}",)
+            cause = str(error).strip().partition("\n")[0]
+            self.notes += (f"not compiled: {type(error).__name__}: {cause}",)
             return self._forward(x, y, weight)
 
     def _forward(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,342 @@
+"""`saccade.fit` beside Keras's own ``fit``: same weights, same History, same callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import saccade
+from saccade.models.backend import load_keras
+
+keras = load_keras()
+L = keras.layers
+
+# Float32 sums in another order, over some dozen updates with gradients that are not tiny.
+CLOSE = {"rtol": 2e-4, "atol": 2e-5}
+
+
+@pytest.fixture(autouse=True)
+def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SACCADE_PRECISION", "float32")
+
+
+def pictures(count: int = 70, channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, count)
+    x = rng.normal(size=(count, 12, 10, channels)).astype(np.float32) + y[:, None, None, None]
+    return x, y
+
+
+def t1() -> Any:
+    model = keras.Sequential([keras.Input((1,)), L.Dense(1)])
+    model.compile(optimizer="sgd", loss="mean_squared_error")
+    return model
+
+
+def t3(**compile_options: Any) -> Any:
+    layers = [L.Flatten(), L.Dense(16, activation="relu"), L.Dense(3)]
+    model = keras.Sequential([keras.Input((12, 10, 3)), *layers])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        **({"optimizer": "adam", "loss": loss, "metrics": ["accuracy"]} | compile_options)
+    )
+    return model
+
+
+def t6(*before_last: Any) -> Any:
+    model = keras.Sequential(
+        [
+            keras.Input((12, 10, 3)),
+            L.Conv2D(6, 3, padding="same", activation="relu"),
+            L.MaxPooling2D(),
+            L.Conv2D(8, 3, activation="relu"),
+            L.MaxPooling2D(),
+            L.Flatten(),
+            L.Dense(20, activation="relu"),
+            *before_last,
+            L.Dense(3, activation="softmax"),
+        ]
+    )
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def t7() -> Any:
+    model = keras.Sequential(
+        [L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D(), L.Flatten(), L.Dense(1, "sigmoid")]
+    )  # built by the first batch
+    model.compile("rmsprop", "binary_crossentropy", metrics=["acc"])
+    return model
+
+
+def branches() -> Any:
+    inputs = keras.Input((12, 10, 3))
+    inner = keras.Sequential([keras.Input((12, 10, 3)), L.Conv2D(4, 3, padding="same")])
+    shared = L.Conv2D(4, 1, kernel_regularizer="l2")
+    x = inner(inputs) / 2.0
+    x = L.Concatenate()([shared(x), L.Add()([x, shared(x)]), L.LeakyReLU()(x)])
+    outputs = L.Dense(3)(L.LayerNormalization()(L.GlobalAveragePooling2D()(x)))
+    model = keras.Model(inputs, outputs)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, metrics=["accuracy"], loss_weights=0.5)
+    return model
+
+
+def values(model: Any) -> list[np.ndarray]:
+    return [v.value.detach().numpy().copy() for v in model.variables if v.dtype == "float32"]
+
+
+def fit_both(make: Callable[[], Any], x: Any, y: Any, **options: Any) -> tuple[Any, Any]:
+    """Train two equal models, one by us and one by Keras; compare; return both."""
+    keras.utils.set_random_seed(5)
+    ours = make()
+    keras.utils.set_random_seed(5)
+    theirs = make()
+    options = {"epochs": 3, "verbose": 0, "shuffle": False, "batch_size": 16} | options
+    history, wanted = saccade.fit(ours, x, y, **options), theirs.fit(x, y, **options)
+    assert list(history.history) == list(wanted.history)
+    assert history.epoch == wanted.epoch
+    for name, row in wanted.history.items():
+        np.testing.assert_allclose(history.history[name], row, err_msg=name, **CLOSE)
+    for a, b in zip(values(ours), values(theirs), strict=True):
+        np.testing.assert_allclose(a, b, **CLOSE)
+    assert int(ours.optimizer.iterations.value) == int(theirs.optimizer.iterations.value)
+    return ours, theirs
+
+
+def says_why(capsys: pytest.CaptureFixture[str], model: Any, *args: Any, **options: Any) -> str:
+    saccade.fit(model, *args, verbose=2, **options)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("saccade: trained by Keras's own fit, because ")
+    return first
+
+
+def test_line_through_six_points() -> None:
+    x = np.arange(-1.0, 5.0)
+    ours, _ = fit_both(t1, x, 2 * x - 1, epochs=500)
+    answer = float(ours.predict(np.array([[10.0]]), verbose=0)[0, 0])
+    assert 18.9 < answer < 19.0  # close to 19, and, as the tutorial says, not exactly
+
+
+@pytest.mark.parametrize("make", [t3, t6, branches, lambda: t6(L.BatchNormalization())])
+def test_classifier_trains_as_keras_does(make: Callable[[], Any]) -> None:
+    x, y = pictures()
+    fit_both(make, x, y, validation_data=(x[:20], y[:20]))
+
+
+def test_binary_classifier_that_its_first_batch_builds() -> None:
+    x, y = pictures()
+    fit_both(t7, x, (y > 0).astype(np.float32), validation_split=0.25, epochs=2)
+
+
+def test_grey_pictures_without_a_channel_axis_and_whole_numbers() -> None:
+    x, y = pictures(channels=1)
+    pixels = (x[..., 0] * 20 + 100).clip(0, 255).astype(np.uint8)
+
+    def make() -> Any:
+        model = keras.Sequential(
+            [
+                keras.Input((12, 10, 1)),
+                L.Rescaling(1 / 255),
+                L.Conv2D(4, 3),
+                L.Flatten(),
+                L.Dense(3),
+            ]
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("sgd", loss, metrics=["accuracy"])
+        return model
+
+    fit_both(make, pixels, y.reshape(-1, 1).astype(np.int8))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"class_weight": {0: 2.0, 2: 0.5}},
+        {"sample_weight": np.linspace(0.0, 2.0, 70), "validation_split": 0.2},
+        {"validation_data": (*pictures(30), np.linspace(1.0, 3.0, 30))},
+        {"validation_data": pictures(40), "validation_freq": 2, "validation_batch_size": 7},
+        {"initial_epoch": 1, "batch_size": None},
+        {"validation_data": pictures(40), "validation_freq": [1, 3]},
+    ],
+)
+def test_options_mean_what_they_mean_to_keras(options: dict[str, Any]) -> None:
+    fit_both(t3, *pictures(), **options)
+
+
+def test_one_hot_labels_smoothing_and_other_metrics() -> None:
+    x, y = pictures()
+    fit_both(
+        lambda: t3(
+            loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+            metrics=["accuracy", "mae", keras.metrics.AUC(from_logits=True, name="area")],
+        ),
+        x,
+        np.eye(3, dtype=np.float32)[y],
+        validation_split=0.2,
+    )
+
+
+def test_rate_follows_a_schedule_and_callbacks() -> None:
+    def make() -> Any:
+        rate = keras.optimizers.schedules.CosineDecay(0.1, 12)
+        return t3(optimizer=keras.optimizers.SGD(rate))
+
+    fit_both(make, *pictures())
+    halved = lambda: [keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)]  # noqa: E731
+    ours, _ = fit_both(lambda: t3(optimizer="sgd"), *pictures(), callbacks=halved())
+    assert float(ours.optimizer.learning_rate) == pytest.approx(0.01 / 8)
+
+
+def test_callbacks_see_what_keras_would_show_them(tmp_path: Path) -> None:
+    class Seen(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.batches: list[Any] = []
+            self.weights: list[float] = []
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.batches.append((batch, int(self.model.optimizer.iterations.value), dict(logs)))
+
+        def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.batches.append((batch, "test", dict(logs)))
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.weights.append(float(self.model.variables[0].value.detach().sum()))
+            assert self.params["steps"] == 5
+
+    seen: list[Seen] = []
+
+    def train(fit: Callable[..., Any]) -> Any:
+        keras.utils.set_random_seed(5)
+        model, callback = t3(), Seen()
+        seen.append(callback)
+        saved = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", save_best_only=True)
+        stop = keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True, min_delta=9.0)
+        x, y = pictures()
+        options = {"validation_split": 0.01, "shuffle": False, "verbose": 0, "batch_size": 14}
+        return fit(model, x, y, epochs=6, callbacks=[callback, saved, stop], **options)
+
+    ours, theirs = train(saccade.fit), train(lambda model, *a, **o: model.fit(*a, **o))
+    assert ours.epoch == theirs.epoch == [0, 1]
+    for a, b in zip(seen[0].batches, seen[1].batches, strict=True):
+        assert a[:2] == b[:2]
+        assert a[2] == pytest.approx(b[2], rel=1e-4)
+    assert seen[0].weights == pytest.approx(seen[1].weights, rel=1e-4)
+    assert keras.saving.load_model(tmp_path / "best.keras").count_params() == 5827
+
+
+def test_keras_goes_on_where_we_stopped() -> None:
+    x, y = pictures()
+    ours, theirs = fit_both(lambda: t3(optimizer="adamw"), x, y)
+    for model in (ours, theirs):
+        model.fit(x, y, epochs=2, verbose=0, shuffle=False, batch_size=16)
+    for a, b in zip(values(ours), values(theirs), strict=True):
+        np.testing.assert_allclose(a, b, **CLOSE)
+
+
+def test_saved_model_holds_standard_layers_alone(tmp_path: Path) -> None:
+    x, y = pictures()
+    model = t6(L.Dropout(0.25), L.BatchNormalization())
+    saccade.fit(model, x, y, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert [type(layer) for layer in loaded.layers] == [type(layer) for layer in model.layers]
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_shuffling_is_seeded_and_learns() -> None:
+    x, y = pictures(300)
+    losses = []
+    for _ in range(2):
+        keras.utils.set_random_seed(5)
+        losses.append(saccade.fit(t6(L.Dropout(0.1)), x, y, epochs=3, verbose=0).history["loss"])
+    assert losses[0] == losses[1]
+    assert losses[0][-1] < 0.5 * losses[0][0]
+
+
+def test_interrupt_leaves_a_model_that_keras_goes_on_with() -> None:
+    def interrupt(batch: int, logs: Any) -> None:
+        if batch == 2:
+            raise KeyboardInterrupt
+
+    model, (x, y) = t3(), pictures()
+    before = values(model)
+    stop = keras.callbacks.LambdaCallback(on_train_batch_end=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        saccade.fit(model, x, y, callbacks=[stop], verbose=0)
+    assert int(model.optimizer.iterations.value) == 3
+    assert not np.array_equal(before[0], values(model)[0])
+    model.fit(x, y, verbose=0)
+
+
+def test_one_line_an_epoch_and_the_precision_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    saccade.fit(t3(), *pictures(), epochs=2, verbose=2)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "saccade: trains in float32 (a network without convolutions)"
+    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/2", "Epoch 2/2"]
+    assert sum("loss:" in line for line in lines) == 2
+
+
+class OwnStep(keras.Model):
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(data)
+
+
+class OwnCall(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = L.Dense(3)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(keras.ops.mean(x, axis=(1, 2)))
+
+
+def compiled(model: Any, **options: Any) -> Any:
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(**({"optimizer": "sgd", "loss": loss} | options))
+    return model
+
+
+def own_step() -> Any:
+    inputs = keras.Input((12, 10, 3))
+    return compiled(OwnStep(inputs, L.Dense(3)(L.Flatten()(inputs))))
+
+
+def rounded() -> Any:
+    layers = [L.Flatten(), L.Dense(3, dtype="mixed_bfloat16")]
+    return compiled(keras.Sequential([keras.Input((12, 10, 3)), *layers]))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (own_step, "OwnStep has a train_step of its own"),
+        (lambda: compiled(OwnCall()), "OwnCall has a call of its own"),
+        (rounded, "Dense computes in mixed_bfloat16"),
+        (lambda: t3(weighted_metrics=["accuracy"]), "weighted_metrics are given"),
+    ],
+)
+def test_model_that_only_keras_can_train(make, reason: str, capsys) -> None:
+    assert reason in says_why(capsys, make(), *pictures())
+
+
+def test_data_that_only_keras_can_feed(capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = pictures()
+    rows = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    loader = torch.utils.data.DataLoader(rows, batch_size=16)
+    assert "x is a DataLoader, not an array" in says_why(capsys, t3(), loader, shuffle=False)
+    assert "steps_per_epoch is given" in says_why(capsys, t3(), x, y, steps_per_epoch=2)
+    assert "validation_data is a DataLoader" in says_why(capsys, t3(), x, y, validation_data=loader)
+
+
+def test_model_that_is_not_compiled_gets_keras_s_own_error() -> None:
+    with pytest.raises(ValueError, match="compile"):
+        saccade.fit(keras.Sequential([keras.Input((1,)), L.Dense(1)]), np.ones((2, 1)), np.ones(2))
