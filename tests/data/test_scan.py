@@ -80,7 +80,7 @@ def test_labels_bind_by_name_across_parts(tmp_path):
     assert named["test:zebra/1.png"] == "zebra"
 
 
-def test_helpers_change_nothing(tmp_path, monkeypatch):
+def test_workers_change_nothing(tmp_path, monkeypatch):
     folder = tmp_path / "photos"
     for label in ("a", "b"):
         (folder / label).mkdir(parents=True)
@@ -89,9 +89,8 @@ def test_helpers_change_nothing(tmp_path, monkeypatch):
     with tarfile.open(tmp_path / "photos.tar", "w") as archive:
         archive.add(folder, "photos")
     here = index_of(folder)
-    monkeypatch.setattr(scan, "_BATCH_FILES", 50)
     monkeypatch.setattr(scan, "_FIRST_LOOK_S", 0.0)
-    monkeypatch.setattr(scan, "_WORTH_HELPERS_S", 0.0)
+    monkeypatch.setattr(scan, "_WORTH_WORKERS_S", 0.0)
     assert same(index_of(folder), here)
     packed = index_of(tmp_path / "photos.tar")
     assert packed.sha256.tolist() == here.sha256.tolist()

@@ -23,9 +23,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,9 +48,9 @@ from saccade.data.cachefolder import (
 )
 from saccade.data.index import Index
 from saccade.data.picture import Preprocessing, digest_of
-from saccade.data.rowwriter import Result, RowWriter, Target
+from saccade.data.rowwriter import RowWriter, Target
 from saccade.data.source import Source
-from saccade.data.workers import Task, Workers
+from saccade.data.workers import Done, Task, Workers, chunks
 from saccade.errors import DataError
 from saccade.files import cannot_write, sha256_of
 from saccade.progress import Progress, Stage
@@ -185,7 +186,7 @@ class _Build:
         """Take pixels that have the right size already."""
         rows = np.fromiter(self._reasons, dtype=np.intp)
         block = max(1, _BLOCK_BYTES // int(np.prod(self._preprocessing.shape)))
-        with RowWriter(target) as writer:
+        with closing(RowWriter(target.to_json())) as writer:
             for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
                 for start in range(0, len(run), block):
                     some = run[start : start + block]
@@ -196,32 +197,31 @@ class _Build:
         self._reasons.clear()
 
     def _decode(self, target: Target, stage: Stage) -> None:
-        with Workers(target) as workers:
-            for result in workers.run(self._tasks(tuple(self._reasons))):
-                self._note(result)
-                stage.advance()
+        with Workers(RowWriter, target.to_json()) as workers:
+            for some in workers.run(chunks(self._tasks(tuple(self._reasons)))):
+                self._note(some)
+                stage.advance(len(some))
             rows = self._doubtful()
             if len(rows):
                 stage.describe(f"comparing {len(rows):,} JPEGs with other formats")
                 tasks = self._tasks(rows.tolist(), full_scale=True)
-                self._join_copies(workers.run(tasks))
+                self._join_copies(workers.run(chunks(tasks)))
 
     def _tasks(self, rows: Iterable[int], *, full_scale: bool = False) -> Iterator[Task]:
-        width, height = self._index.width_px, self._index.height_px
+        num_pixels = (self._index.width_px.astype(np.int64) * self._index.height_px).tolist()
         try:
             for row, payload in self._source.payloads(rows):
-                num_pixels = int(width[row]) * int(height[row])
-                yield Task(row=row, payload=payload, num_pixels=num_pixels, full_scale=full_scale)
+                yield Task(row, payload, None if full_scale else row, num_pixels[row])
         except OSError as error:
             raise DataError(f"cannot read {self._source.name}: {error}") from error
 
-    def _note(self, result: Result) -> None:
-        self._digests[result.row] = result.digest
-        self._reduced[result.row] = result.reduced
-        if result.reason:
-            self._reasons[result.row] = result.reason
-        else:
-            del self._reasons[result.row]
+    def _note(self, some: list[Done]) -> None:
+        for row, values, reason in some:
+            if reason:
+                self._reasons[row] = reason
+            else:
+                self._digests[row], self._reduced[row] = values
+                del self._reasons[row]
 
     def _doubtful(self) -> npt.NDArray[np.intp]:
         """Return the reduced-scale JPEGs that may equal a picture decoded at full scale."""
@@ -249,11 +249,11 @@ class _Build:
         """Return each row's size as one number."""
         return self._index.width_px.astype(np.int64) << 32 | self._index.height_px
 
-    def _join_copies(self, results: Iterator[Result]) -> None:
+    def _join_copies(self, results: Iterator[list[Done]]) -> None:
         exact = set(self._digests[~self._reduced].tolist()) - {0}
-        for result in results:
-            if result.digest in exact:
-                self._digests[result.row] = result.digest
+        for row, values, _ in chain.from_iterable(results):
+            if values and values[0] in exact:
+                self._digests[row] = values[0]
 
     def _describe(self) -> None:
         np.save(self._folder / "digests.npy", self._digests, allow_pickle=False)

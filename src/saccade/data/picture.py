@@ -32,6 +32,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from os.path import splitext
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -234,17 +235,17 @@ def _facts(image: Image.Image, digest: str, name: str) -> Facts:
     orientation, (width, height) = orientation_of(image), image.size
     if orientation >= 5 and image.format != "TIFF":  # Pillow has turned a TIFF's size already
         width, height = height, width
-    mode, suffix = image.mode, Path(name).suffix.lower()
-    flags = {
-        "rotated": orientation >= 2,
+    mode, suffix = image.mode, splitext(name)[1].lower()
+    flags = {  # in alphabetical order
+        "16-bit": mode.startswith("I;16"),
+        "alpha": image.has_transparency_data,
         # An MPO's other frames are a phone's depth map or second eye.
         "animated": image.format != "MPO" and bool(getattr(image, "is_animated", False)),
-        "alpha": image.has_transparency_data,
-        "palette": mode in ("P", "PA"),
-        "grey": mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16"),
-        "16-bit": mode.startswith("I;16"),
-        "deep": mode in ("I", "F"),
         "cmyk": mode == "CMYK",
+        "deep": mode in ("I", "F"),
+        "grey": mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16"),
+        "palette": mode in ("P", "PA"),
+        "rotated": orientation >= 2,
         "wrong-extension": suffix in PICTURE_SUFFIXES
         and suffix not in SUFFIXES_OF_FORMAT.get(image.format or "", PICTURE_SUFFIXES),
     }
@@ -254,5 +255,5 @@ def _facts(image: Image.Image, digest: str, name: str) -> Facts:
         height_px=height,
         mode=mode,
         format=image.format or "array",
-        flags=tuple(sorted(flag for flag, holds in flags.items() if holds)),
+        flags=tuple([flag for flag, holds in flags.items() if holds]),
     )

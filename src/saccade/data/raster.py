@@ -142,7 +142,7 @@ def check_size(width: int, height: int) -> None:
 def read_safely(work: Callable[[], _Result]) -> _Result:
     """Do work that Pillow may fail at; what it raises becomes PictureError with the reason."""
     try:
-        with _QUIET:
+        with QUIET:
             return work()
     except PictureError:
         raise
@@ -285,4 +285,4 @@ class _Quiet:
                 self._catcher = None
 
 
-_QUIET: Final = _Quiet()
+QUIET: Final = _Quiet()

@@ -1,4 +1,4 @@
-"""Decoding pictures straight into their rows of one file; what runs in a worker process.
+"""Decoding pictures straight into their rows of one file: the cache's work in each worker.
 
 Rows are written with `write`, not through a memory map: on a full disk `write` raises OSError,
 where a memory map would kill the process.
@@ -6,29 +6,14 @@ where a memory map would kill the process.
 
 from __future__ import annotations
 
-import io
-import json
-import os
-import signal
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from saccade.data.picture import Payload, Preprocessing, digest_of
-from saccade.errors import PictureError
-
-
-class Result(NamedTuple):
-    """What became of one picture."""
-
-    row: int
-    digest: int  # of the pixels, 64 bits; 0 where there are none
-    reduced: bool  # a JPEG's reduced scale served
-    reason: str  # why it cannot be used; "" where it can
+from saccade.data.workers import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +25,7 @@ class Target:
     offset: int
 
     def to_json(self) -> dict[str, Any]:
-        """Return the target as a JSON document."""
+        """Return the target as a JSON document, the settings of a RowWriter."""
         return {
             "preprocessing": self.preprocessing.to_json(),
             "path": str(self.path),
@@ -57,29 +42,23 @@ class Target:
         )
 
 
-class RowWriter:
-    """Writes rows of one target; use as a context manager."""
+class RowWriter(Work):
+    """Writes rows of one target; close it when done."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self._row_bytes = int(np.prod(target.preprocessing.shape))
-        self._file = target.path.open("r+b", buffering=0)
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._target = Target.from_json(settings)
+        self._row_bytes = prod(self._target.preprocessing.shape)
+        self._file = self._target.path.open("r+b", buffering=0)
 
-    def __enter__(self) -> RowWriter:
-        return self
+    def do(self, payload: Payload, argument: int | None) -> tuple[int, bool]:
+        """Decode into row `argument`; where it is None, into none and at full scale.
 
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-
-    def write(self, row: int, payload: Payload, *, full_scale: bool = False) -> Result:
-        """Decode a picture into its row; with `full_scale`, only digest its full-scale pixels."""
-        try:
-            decoded = self._target.preprocessing.decode(payload, full_scale=full_scale)
-        except PictureError as error:
-            return Result(row=row, digest=0, reduced=False, reason=str(error))
-        if not full_scale:
-            self.write_bytes(row, decoded.pixels.tobytes())
-        return Result(row, digest_of(decoded.pixels), decoded.reduced, "")
+        Returns the pixels' digest, and whether a JPEG's reduced scale served.
+        """
+        decoded = self._target.preprocessing.decode(payload, full_scale=argument is None)
+        if argument is not None:
+            self.write_bytes(argument, decoded.pixels.tobytes())
+        return digest_of(decoded.pixels), decoded.reduced
 
     def write_bytes(self, row: int, content: bytes) -> None:
         """Write the pixels of one or more rows, from `row` on."""
@@ -88,47 +67,6 @@ class RowWriter:
         while rest:  # a nearly full disk takes a part, and then raises OSError
             rest = rest[self._file.write(rest) :]
 
-
-def encoded(payload: Payload) -> tuple[str, bytes]:
-    """Return a payload as its kind and bytes, for a pipe."""
-    if isinstance(payload, bytes):
-        return "bytes", payload
-    if isinstance(payload, Path):
-        return "path", os.fsencode(payload)
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, payload, allow_pickle=False)
-    return "array", buffer.getvalue()
-
-
-def decoded(kind: str, content: bytes) -> Payload:
-    """Return the payload that `encoded` gave."""
-    if kind == "bytes":
-        return content
-    if kind == "path":
-        return Path(os.fsdecode(content))
-    array: Payload = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    return array
-
-
-def serve(settings: str) -> None:
-    """Do what arrives on standard input until it closes; see `workers` for the protocol."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; our input closes
-    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a library that prints must not garble the replies
-    with replies, RowWriter(Target.from_json(json.loads(settings))) as writer:
-        while line := requests.readline():
-            header = json.loads(line)
-            tasks = [
-                (row, decoded(kind, requests.read(length)), full_scale)
-                for row, kind, length, full_scale in header
-            ]
-            reply: dict[str, Any]
-            try:
-                reply = {"rows": [writer.write(r, p, full_scale=f) for r, p, f in tasks]}
-            except OSError as error:
-                reply = {"errno": error.errno, "text": error.strerror}
-            try:
-                replies.write(json.dumps(reply).encode() + b"\n")
-                replies.flush()
-            except BrokenPipeError:
-                os._exit(0)  # the parent is gone; nobody is left to tell
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

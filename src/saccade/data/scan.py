@@ -1,7 +1,7 @@
 """From a source to an index: the digest and the header of every picture, nothing decoded.
 
 The first pictures are looked at in this process. When they show that the rest will take longer
-than helpers take to start, the rest is shared among helpers (`helpers.Helpers`), one for each
+than workers take to start, the rest is shared among workers (`workers.Workers`), one for each
 processor that this process may use. Small sets so never pay for a start.
 
 A picture that cannot be used stays as a row with its reason; rows come in the source's order, with
@@ -13,24 +13,43 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from saccade.data.helpers import Batch, Finding, Helpers, look_at
 from saccade.data.index import UNASSIGNED, Index
-from saccade.data.raster import Pixels
+from saccade.data.picture import inspect
+from saccade.data.raster import Payload, Pixels
 from saccade.data.source import Source
+from saccade.data.workers import Done, Task, Work, Workers, chunks, do_here
 from saccade.progress import Progress, Stage
 from saccade.types import PARTS
 
-_BATCH_FILES: Final = 256
-_BATCH_BYTES: Final = 4 << 20
 _FIRST_LOOK_S: Final = 0.25
-_WORTH_HELPERS_S: Final = 1.5  # of work left; helpers take about half a second to start
+_WORTH_WORKERS_S: Final = 1.5  # of work left; workers take about half a second to start
 _MODE_OF_CHANNELS: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 _FLAGS_OF_CHANNELS: Final = {1: "grey", 3: "", 4: "alpha"}
+
+
+class Finding(NamedTuple):
+    """What the scan says of one picture; `reason` is "" where it can be used."""
+
+    sha256: str
+    width_px: int
+    height_px: int
+    mode: str
+    flags: str  # words with ";" between
+    reason: str = ""
+
+
+class Inspector(Work):
+    """The scan's work in each worker: digests and headers."""
+
+    def do(self, payload: Payload, argument: str) -> tuple[str, int, int, str, str]:
+        """Return a Finding's fields; `argument` is the picture's path."""
+        facts = inspect(payload, name=argument)
+        return facts.sha256, facts.width_px, facts.height_px, facts.mode, ";".join(facts.flags)
 
 
 def build_index(source: Source, *, progress: Progress) -> Index:
@@ -50,38 +69,36 @@ def build_index(source: Source, *, progress: Progress) -> Index:
 
 def _findings_of_files(source: Source, stage: Stage) -> list[Finding]:
     findings: list[Finding | None] = [None] * len(source.entries)
-    batches = _batches(source)
+    work = chunks(_tasks(source))
 
-    def keep(batch: Batch, found: list[Finding]) -> None:
-        for (row, _, _), finding in zip(batch, found, strict=True):
-            findings[row] = finding
-        stage.advance(len(batch))
+    def keep(some: list[Done]) -> None:
+        for row, values, reason in some:
+            findings[row] = _unusable(reason) if reason else Finding(*values)
+        stage.advance(len(some))
 
-    started, done = time.monotonic(), 0
-    for batch in batches:
-        keep(batch, look_at(batch))
-        done += len(batch)
+    inspector, started, done = Inspector(), time.monotonic(), 0
+    for chunk in work:
+        keep(do_here(inspector, chunk))
+        done += len(chunk)
         spent = time.monotonic() - started
         left = (len(findings) - done) * spent / done
-        if spent > _FIRST_LOOK_S and left > _WORTH_HELPERS_S:
+        if spent > _FIRST_LOOK_S and left > _WORTH_WORKERS_S:
             break
-    with Helpers() as helpers:  # none is started where no batch is left
-        helpers.share(batches, keep)
+    with Workers(Inspector) as workers:  # none is started where nothing is left
+        for some in workers.run(work):
+            keep(some)
     return [finding for finding in findings if finding is not None]
 
 
-def _batches(source: Source) -> Iterator[Batch]:
-    """Yield the pictures in the source's cheapest order, in batches of bounded size."""
-    batch: Batch = []
-    size = 0
-    for row, payload in source.payloads(range(len(source.entries))):
-        batch.append((row, payload, source.entries[row].path))
-        size += len(payload) if isinstance(payload, bytes) else 0
-        if len(batch) == _BATCH_FILES or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _tasks(source: Source) -> Iterator[Task]:
+    """Yield the pictures in the source's cheapest order."""
+    entries = source.entries
+    for row, payload in source.payloads(range(len(entries))):
+        yield Task(row, payload, entries[row].path)
+
+
+def _unusable(reason: str) -> Finding:
+    return Finding("", 0, 0, "", "", reason)
 
 
 def _findings_of_arrays(pixels: Pixels) -> list[Finding]:
@@ -93,7 +110,7 @@ def _findings_of_arrays(pixels: Pixels) -> list[Finding]:
     for picture in pixels:
         digest = start.copy()
         digest.update(np.ascontiguousarray(picture).data)
-        findings.append(Finding(digest.hexdigest(), width, height, mode, flags, ""))
+        findings.append(Finding(digest.hexdigest(), width, height, mode, flags))
     return findings
 
 
@@ -102,7 +119,7 @@ def _assemble(source: Source, findings: list[Finding]) -> Index:
     classes = tuple(sorted({entry.label for entry in entries if entry.label is not None}))
     code = {name: number for number, name in enumerate(classes)}
     part_code = {part: number for number, part in enumerate(PARTS)}
-    rows = [*findings, *(Finding("", 0, 0, "", "", reason) for _, reason in left_out)]
+    rows = [*findings, *(_unusable(reason) for _, reason in left_out)]
     unplaced = [UNASSIGNED] * len(left_out)
     return Index(
         classes=classes,
