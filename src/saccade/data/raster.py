@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 import stat
 import struct
-import threading
-import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from saccade.data.quiet import QUIET
 from saccade.errors import PictureError
 
 try:  # Pillow 11.3 and later
@@ -255,34 +254,3 @@ def _range(values: npt.NDArray[Any]) -> tuple[float, float]:
         if low >= 0 and high <= top:
             return 0.0, top
     return low, high
-
-
-class _Quiet:
-    """Silences Pillow's warnings while any thread decodes: what they say is in the flags.
-
-    `warnings.catch_warnings` alone would leave the filters mixed up when two threads overlap, so
-    the first one in sets them and the last one out restores them.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._catcher: warnings.catch_warnings[None] | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._depth += 1
-            if self._catcher is None:
-                self._catcher = warnings.catch_warnings()
-                self._catcher.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\.")
-
-    def __exit__(self, *exception: object) -> None:
-        with self._lock:
-            self._depth -= 1
-            if self._depth == 0 and self._catcher is not None:
-                self._catcher.__exit__(None, None, None)
-                self._catcher = None
-
-
-QUIET: Final = _Quiet()

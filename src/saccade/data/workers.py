@@ -36,7 +36,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from saccade.data.raster import QUIET, Payload
+from saccade.data.quiet import QUIET
+from saccade.data.raster import Payload
 from saccade.errors import PictureError
 from saccade.machine import usable_cores
 
