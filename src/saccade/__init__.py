@@ -8,8 +8,9 @@
 Nothing heavy is imported until a name is used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from saccade.lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
     from saccade.types import Interval
 
 _HOME = {
-    "Classifier": "saccade.predict",
-    "Interval": "saccade.types",
-    "Prediction": "saccade.predict",
-    "Run": "saccade.run",
-    "SaccadeError": "saccade.errors",
-    "evaluate": "saccade.recipe",
-    "fit": "saccade.training",
-    "load": "saccade.predict",
-    "train": "saccade.recipe",
+    "Classifier": "predict",
+    "Interval": "types",
+    "Prediction": "predict",
+    "Run": "run",
+    "SaccadeError": "errors",
+    "evaluate": "recipe",
+    "fit": "training",
+    "load": "predict",
+    "train": "recipe",
 }
 
 __all__ = [
@@ -45,12 +46,4 @@ __all__ = [
     "train",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'saccade' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

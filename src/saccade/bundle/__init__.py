@@ -3,8 +3,9 @@
 See ``docs/bundle.md``. Reading imports neither keras nor torch; only `write_bundle` does.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from saccade.lazy import lazy_names
 
 if TYPE_CHECKING:
     from saccade.bundle.manifest import Manifest
@@ -14,22 +15,14 @@ if TYPE_CHECKING:
     from saccade.bundle.write import write_bundle
 
 _HOME = {
-    "Bundle": "saccade.bundle.read",
-    "Manifest": "saccade.bundle.manifest",
-    "Runtime": "saccade.bundle.runtime",
-    "read_bundle": "saccade.bundle.read",
-    "record_evaluation": "saccade.bundle.record",
-    "write_bundle": "saccade.bundle.write",
+    "Bundle": "read",
+    "Manifest": "manifest",
+    "Runtime": "runtime",
+    "read_bundle": "read",
+    "record_evaluation": "record",
+    "write_bundle": "write",
 }
 
 __all__ = ["Bundle", "Manifest", "Runtime", "read_bundle", "record_evaluation", "write_bundle"]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'saccade.bundle' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -3,8 +3,9 @@
 Each name is imported when it is first used, so that prediction loads the decoder alone.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from saccade.lazy import lazy_names
 
 if TYPE_CHECKING:
     from saccade.data.cache import Cache, build_cache
@@ -68,13 +69,4 @@ __all__ = [
     "write_index",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        module, _, attribute = _HOME[name].partition(":")
-        return getattr(import_module(f"saccade.data.{module}"), attribute or name)
-    raise AttributeError(f"module 'saccade.data' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

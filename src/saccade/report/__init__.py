@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from saccade.lazy import lazy_names
 
 if TYPE_CHECKING:
     from saccade.report.content import LayerRow, Picture, ReliabilityBin, ReportContent
@@ -19,7 +20,7 @@ __all__ = [
     "write_run_report",
 ]
 
-_PLACES = {
+_HOME = {
     "LayerRow": "content",
     "Picture": "content",
     "ReliabilityBin": "content",
@@ -28,9 +29,4 @@ _PLACES = {
     "write_run_report": "from_run",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -3,8 +3,9 @@
 Names load on first use, since they bring Keras and PyTorch with them.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from saccade.lazy import lazy_names
 
 if TYPE_CHECKING:
     from saccade.training.fitting import fit
@@ -40,12 +41,4 @@ __all__ = [
     "train_network",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"saccade.training.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'saccade.training' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_names(__name__, _HOME)
