@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import saccade
+from saccade.run import open_run
 
 T5 = """
 import saccade, sys, json, keras
@@ -58,7 +59,7 @@ def test_t5_goes_from_pictures_to_report(python, datasets, tmp_path):
     assert document["provenance"]["engine"] == "tensorflow"
     assert Path(document["report"]).stat().st_size > 10_000
     # The bundle is the same kind of file: it is scored here, without TensorFlow.
-    run = saccade.run.open_run(tmp_path / "t5")
+    run = open_run(tmp_path / "t5")
     classifier = saccade.load(run.model)
     assert classifier.manifest.evaluation == run.test
     assert classifier.predict_batch(_gallery(run)).shape[1] == 10

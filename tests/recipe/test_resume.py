@@ -12,6 +12,7 @@ import pytest
 import saccade
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
+from saccade.run import open_run
 
 TRAIN = """
 import sys, saccade
@@ -42,7 +43,7 @@ def test_stopped_run_goes_on_and_ends_as_if_never_stopped(tmp_path, sign):
     assert not (run / "run.json").exists()
     assert not (run / "model.saccade").exists()
     with pytest.raises(SettingsError, match="not finished; go on with .*--resume"):
-        saccade.run.open_run(run)
+        open_run(run)
     resumed = saccade.train(resume=run, progress=Silence())
     whole = saccade.train(
         "digits", model="t5", epochs=12, seed=3, name="whole", out=tmp_path, progress=Silence()

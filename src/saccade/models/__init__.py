@@ -1,6 +1,6 @@
 """Models: the tutorials' networks, our compact family, the user's own; nothing heavy on import."""
 
-from saccade.models.backend import engine_name, load_keras
+from saccade.models.backend import engine_name, load_keras, set_seed
 from saccade.models.catalogue import (
     AUTO,
     MODEL_NAMES,
@@ -29,6 +29,7 @@ __all__ = [
     "multiply_adds",
     "num_weights",
     "output_kind",
+    "set_seed",
     "to_logits",
     "wanted_input_shape",
 ]

@@ -35,3 +35,8 @@ def engine_name() -> str:
     """Return what Keras runs on: ``"torch"``, ``"tensorflow"``, ``"jax"`` or another backend."""
     name: str = load_keras().backend.backend()
     return name
+
+
+def set_seed(seed: int) -> None:
+    """Begin all random numbers anew (Python's, NumPy's, the backend's), so that a run repeats."""
+    load_keras().utils.set_random_seed(seed)

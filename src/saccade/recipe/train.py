@@ -24,7 +24,7 @@ from saccade.config import choose_settings
 from saccade.data import write_index
 from saccade.evaluation import TARGET_ERROR_RATE, reliability
 from saccade.files import write_json
-from saccade.models import build_model, describe_layers, engine_name
+from saccade.models import build_model, describe_layers, engine_name, set_seed
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
 from saccade.recipe.clock import Clock
@@ -103,6 +103,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
 
 def _build(request: Request, prepared: Prepared) -> Any:
     plan = prepared.plan
+    set_seed(plan.seed)  # the first weights are drawn while the network is built
     return build_model(
         request.settings.model,
         input_shape=plan.input_shape,
