@@ -162,7 +162,9 @@ class Preprocessing:
             image = _resized(image, target[::-1] if sideways else target, box)
         image = _resized(turned(image, orientation), target)
         image = opaque(image, "L" if self.channels == 1 else "RGB")
-        pixels = np.asarray(image).reshape(target[1], target[0], self.channels)
+        # Not np.asarray, which asks the image more questions than it takes to copy a small one.
+        pixels = np.frombuffer(image.tobytes(), np.uint8)
+        pixels = pixels.reshape(target[1], target[0], self.channels)
         return Decoded(pixels=self._padded(pixels), reduced=reduced)
 
     def _reduce_scale(self, image: Image.Image) -> _Box | None:

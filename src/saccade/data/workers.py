@@ -177,6 +177,8 @@ class Workers:
             for worker in self._workers:
                 worker.stop_if_late(self._patience_s)
             return []
+        if worker not in self._workers:  # no Python, and given up: the rest of what it said
+            return []
         if line and (worker.greeted or line == _GREETING):
             return worker.receive(line)
         self._workers.remove(worker)
