@@ -163,7 +163,10 @@ def _choose_network(facts: Facts) -> tuple[CompactDesign, int, int]:
     """Return the design and the picture's height and width; see the module's docstring."""
     sizes = _sizes(facts)
     for height, width in reversed(sizes[1:]):
-        if _gets_its_epochs(facts, _design(facts, _LADDER[2], height, width), height, width):
+        cost = multiply_adds(
+            _design(facts, _LADDER[1], height, width), (height, width, facts.channels)
+        )
+        if _epochs_in_time(facts, cost) >= _needed_epochs(facts.num_train):
             break
     else:
         height, width = sizes[0]
@@ -236,7 +239,7 @@ def _most_epochs(num_train: int, batch_size: int) -> int:
 
 def _patience(max_epochs: int) -> int:
     """A rate still high can hide progress, so wait a good part of the plan."""
-    return max(8, max_epochs // 3)
+    return max(8, max_epochs // 2)
 
 
 def _batch_size(num_train: int) -> int:
@@ -247,7 +250,7 @@ def _batch_size(num_train: int) -> int:
 
 def _learning_rate(batch_size: int) -> float:
     """Return the peak rate; noise of the gradient falls with the root of the batch."""
-    return 1.2e-2 * math.sqrt(batch_size / 128)
+    return 1.4e-2 * math.sqrt(batch_size / 128)
 
 
 def _augmentation(facts: Facts, design: CompactDesign, size: tuple[int, int]) -> Augmentation:
@@ -256,12 +259,11 @@ def _augmentation(facts: Facts, design: CompactDesign, size: tuple[int, int]) ->
     Seen a few times only, pictures teach more as they are; mirrored ones are as good as new.
     """
     epochs = facts.epochs or _epochs_in_time(facts, multiply_adds(design, (*size, facts.channels)))
-    side = min(size)
     if epochs < _MANY_EPOCHS:
-        return Augmentation(flip=side >= 16)
-    if side < 16:
+        return Augmentation(flip=min(size) >= 16)
+    if min(size) < 16:
         return Augmentation(shift=0.07)
-    if side < _STEM_SIDE_PX:
+    if max(facts.height_px, facts.width_px) <= _KEPT_SIDE_PX:
         return Augmentation(shift=0.08, flip=True)
     return Augmentation(shift=0.05, zoom=0.3, flip=True, light=0.2)
 

@@ -62,5 +62,5 @@ def has_stalled(losses: tuple[float, ...], *, patience: int) -> bool:
 
 
 def patience_for(plan: TrainPlan, num_epochs: float) -> int:
-    """Return the plan's patience, or a third of the epochs that the time allows if that is less."""
-    return min(plan.patience, max(8, math.ceil(num_epochs / 3)))
+    """Return the plan's patience, or half of the epochs that the time allows if that is less."""
+    return min(plan.patience, max(8, math.ceil(num_epochs / 2)))
