@@ -61,7 +61,8 @@ class FitResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON document."""
-        return asdict(self)
+        history = {key: list(values) for key, values in self.history.items()}
+        return asdict(self) | {"history": history, "notes": list(self.notes)}
 
 
 def figures(
