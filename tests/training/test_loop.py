@@ -97,6 +97,13 @@ def test_model_has_the_weights_of_the_best_epoch():
     assert accuracy_of(model, validation) == pytest.approx(best, abs=0.006)
 
 
+def test_measuring_leaves_no_trace():
+    """The optimizer has counted the 4 epochs of 25 batches, and not the steps of the warm-up."""
+    model = build_model("t6-batchnorm", input_shape=(8, 8, 1), num_classes=10)
+    train(derive_plan(FACTS, model="t6-batchnorm"), model=model)
+    assert int(model.optimizer.iterations) == 4 * 25
+
+
 def test_same_seed_same_weights():
     plan = derive_plan(FACTS)
     one, two = train(plan)[0], train(plan)[0]

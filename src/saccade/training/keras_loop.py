@@ -82,15 +82,15 @@ class KerasLoop:
         stored = None if checkpoint_dir is None else read_checkpoint(checkpoint_dir)
         if stored is not None:
             self.standing = Standing.from_checkpoint(stored)
-            self._load_state(under("state/", stored.arrays))
+            _load_state(self.model, under("state/", stored.arrays))
         self._plan_horizon()
         patience = patience_for(self.plan, self.plan.max_epochs)
         stopped = False
         while not stopped and not self.standing.is_finished(patience):
-            before = self._state(), self.standing.copy()
+            before = _state(self.model), self.standing.copy()
             self._run_epoch()
             if self.diverged:
-                self._load_state(before[0])
+                _load_state(self.model, before[0])
                 self.standing = before[1].after_failure(self.standing, plan=self.plan)
                 continue
             if self.interrupted:
@@ -98,7 +98,7 @@ class KerasLoop:
                 break
             self._score()
             if checkpoint_dir is not None:
-                write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(self._state()))
+                write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(_state(self.model)))
                 self.hooks.on_checkpoint(checkpoint_dir)
             stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
         return self._finish(stopped=stopped)
@@ -164,11 +164,9 @@ class KerasLoop:
         if self.standing.record(latest):
             self.standing.best = _arrays(self.model.variables)
         epoch = self.standing.epoch
-        self.stage.describe(describe(epoch, self._epochs_in_all(), latest))
+        in_all = epoch / max(self.standing.done, 1e-9)
+        self.stage.describe(describe(epoch, in_all, latest))
         self.hooks.on_epoch(epoch, latest)
-
-    def _epochs_in_all(self) -> float:
-        return self.standing.epoch / max(self.standing.done, 1e-9)
 
     def _outputs(self, pictures: Pictures) -> npt.NDArray[np.float32]:
         batches = [
@@ -177,15 +175,6 @@ class KerasLoop:
         ]
         outputs = [keras.ops.convert_to_numpy(self.model.predict_on_batch(x)) for x in batches]
         return np.concatenate(outputs)
-
-    def _state(self) -> Arrays:
-        arrays = {f"weight/{name}": v for name, v in _arrays(self.model.variables).items()}
-        slots = _arrays(self.model.optimizer.variables)
-        return arrays | {f"slot/{name}": value for name, value in slots.items()}
-
-    def _load_state(self, arrays: Arrays) -> None:
-        _assign(self.model.variables, under("weight/", arrays))
-        _assign(self.model.optimizer.variables, under("slot/", arrays))
 
     def _finish(self, *, stopped: bool) -> FitResult:
         if self.standing.best:
@@ -229,6 +218,18 @@ class _Steps(keras.callbacks.Callback):  # type: ignore[misc,name-defined]
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the step and look at its loss."""
         self.loop.after_step(float(logs["loss"]))
+
+
+def _state(model: Any) -> Arrays:
+    """Return the model's weights and its optimizer's variables, as arrays by name."""
+    arrays = {f"weight/{name}": value for name, value in _arrays(model.variables).items()}
+    slots = _arrays(model.optimizer.variables)
+    return arrays | {f"slot/{name}": value for name, value in slots.items()}
+
+
+def _load_state(model: Any, arrays: Arrays) -> None:
+    _assign(model.variables, under("weight/", arrays))
+    _assign(model.optimizer.variables, under("slot/", arrays))
 
 
 def _arrays(variables: list[Any]) -> Arrays:

@@ -8,9 +8,7 @@ draw their own random numbers from (seed, epoch), so a resumed run repeats an un
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +23,10 @@ from saccade.training.checkpoint import (
     under,
     write_checkpoint,
 )
-from saccade.training.compiler import pays
 from saccade.training.mirror import decide_mirroring
 from saccade.training.plan import TrainPlan
 from saccade.training.result import (
     KEYS,
-    SCORED_AT_ONCE,
     FitResult,
     Hooks,
     Pictures,
@@ -39,9 +35,8 @@ from saccade.training.result import (
 )
 from saccade.training.schedule import Horizon, learning_rate_at, patience_for
 from saccade.training.standing import Standing
+from saccade.training.warmup import plan_horizon
 
-_MEASURED_STEPS: Final = 3  # after the first, which compiles
-_COMPILED_FROM_STEPS: Final = 1_000
 _LOOKED_AT_EVERY: Final = 100  # steps between looks at whether the loss is a number
 
 
@@ -121,7 +116,6 @@ class _Loop:
         self.hooks, self.stage = hooks, stage
         self.batch_size = min(plan.batch_size, len(train.rows))
         self.steps_per_epoch = len(train.rows) // self.batch_size
-        self.max_steps = plan.max_epochs * self.steps_per_epoch
         self.standing = Standing()
         self.plan, note = decide_mirroring(plan, train)
         if note:
@@ -157,54 +151,18 @@ class _Loop:
         return self._finish(stopped=stopped)
 
     def _warm_up(self) -> Horizon:
-        """Measure a few steps, then undo them; return how far training goes."""
-        chosen = np.arange(self.batch_size)
-        pixels = self.train.pixels[self.train.rows[chosen]]
-        batch = Pictures(pixels, chosen, self.train.labels[chosen])
-        before = self.learner.state()
-        step_s = self._seconds_a_step(batch)
-        if self._pays_to_compile(step_s):
-            self.learner.step.compile()
-            step_s = self._seconds_a_step(batch)
-        self.learner.score(batch)
-        began = time.monotonic()
-        self.learner.score(batch)
-        num_scored = len(self.validation.rows) + len(self.sample.rows)
-        scoring_s = (time.monotonic() - began) * math.ceil(num_scored / SCORED_AT_ONCE)
-        self.learner.load_state(before)
-        return self._plan_horizon(step_s, scoring_s)
-
-    def _seconds_a_step(self, batch: Pictures) -> float:
-        float(self.learner.train(batch.pixels, batch.labels, 0.0))  # compiles, warms up
-        began = time.monotonic()
-        for _ in range(_MEASURED_STEPS):
-            loss = self.learner.train(batch.pixels, batch.labels, 0.0)
-        float(loss)
-        return (time.monotonic() - began) / _MEASURED_STEPS
-
-    def _pays_to_compile(self, step_s: float) -> bool:
-        """Compiled products round otherwise, so with epochs no clock may decide."""
-        number_format = self.learner.step.precision.format
-        if self.plan.budget_s is None:
-            return number_format == "bf16" and self.max_steps >= _COMPILED_FROM_STEPS
-        left_s = self.plan.budget_s * (1 - self.standing.done)
-        num_steps = min(self.max_steps, int(left_s / step_s))
-        return pays(step_s, num_steps, number_format)
-
-    def _plan_horizon(self, step_s: float, scoring_s: float) -> Horizon:
-        """Return the horizon, and begin to average over a share of the steps it allows."""
-        plan, done = self.plan, self.standing.done
-        horizon, num_steps = Horizon(max_steps=self.max_steps), float(self.max_steps)
-        if plan.budget_s is not None:
-            now = time.monotonic()
-            deadline_s = self.started + plan.budget_s * (1 - done) - scoring_s
-            horizon = replace(horizon, start_s=now, deadline_s=deadline_s, done_before=done)
-            epoch_s = step_s * self.steps_per_epoch + scoring_s
-            epochs = max(deadline_s - now, step_s) / epoch_s / max(1 - done, 1e-9)
-            num_steps = min(num_steps, epochs * self.steps_per_epoch)
+        """Measure, plan how far training goes, and begin to average over a share of it."""
+        horizon, num_steps = plan_horizon(
+            self.learner,
+            self.plan,
+            train=self.train,
+            num_scored=len(self.validation.rows) + len(self.sample.rows),
+            started=self.started,
+            done=self.standing.done,
+        )
         self.num_epochs = num_steps / self.steps_per_epoch
-        if plan.averaging:
-            self.learner.start_average(plan.averaging * num_steps)
+        if self.plan.averaging:
+            self.learner.start_average(self.plan.averaging * num_steps)
         return horizon
 
     def _run_epoch(self, horizon: Horizon) -> None:

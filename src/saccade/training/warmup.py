@@ -1,0 +1,89 @@
+"""A short measured warm-up, undone afterwards, from which the end of training is planned."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from saccade.training.compiler import pays
+from saccade.training.result import SCORED_AT_ONCE, Pictures
+from saccade.training.schedule import Horizon
+
+if TYPE_CHECKING:
+    from saccade.training.learner import Learner
+    from saccade.training.plan import TrainPlan
+
+_MEASURED_STEPS: Final = 3  # after the first, which compiles
+_COMPILED_FROM_STEPS: Final = 1_000  # where no clock may decide
+
+
+def plan_horizon(
+    learner: Learner,
+    plan: TrainPlan,
+    *,
+    train: Pictures,
+    num_scored: int,
+    started: float,
+    done: float,
+) -> tuple[Horizon, float]:
+    """Return how far training goes, and about how many steps that is from the very beginning.
+
+    Compiles the step where that is earned back. `num_scored` pictures are scored after each epoch;
+    the budget began at `started`, and a fraction `done` was done by a run before.
+    """
+    batch_size = min(plan.batch_size, len(train.rows))
+    steps_per_epoch = len(train.rows) // batch_size
+    max_steps = plan.max_epochs * steps_per_epoch
+    step_s, scoring_s = _measure(learner, plan, train=train, batch_size=batch_size, done=done)
+    scoring_s *= math.ceil(num_scored / SCORED_AT_ONCE)
+    if plan.budget_s is None:
+        return Horizon(max_steps=max_steps), float(max_steps)
+    now = time.monotonic()
+    deadline_s = started + plan.budget_s * (1 - done) - scoring_s
+    horizon = Horizon(max_steps=max_steps, start_s=now, deadline_s=deadline_s, done_before=done)
+    epoch_s = step_s * steps_per_epoch + scoring_s
+    epochs = max(deadline_s - now, step_s) / epoch_s / max(1 - done, 1e-9)
+    return horizon, min(float(max_steps), epochs * steps_per_epoch)
+
+
+def _measure(
+    learner: Learner, plan: TrainPlan, *, train: Pictures, batch_size: int, done: float
+) -> tuple[float, float]:
+    """Return the seconds of a training step, and of scoring one batch; leaves no trace."""
+    chosen = np.arange(batch_size)
+    batch = Pictures(train.pixels[train.rows[chosen]], chosen, train.labels[chosen])
+    before = learner.state()
+    step_s = _seconds_a_step(learner, batch)
+    max_steps = plan.max_epochs * (len(train.rows) // batch_size)
+    if _pays_to_compile(learner, plan, step_s=step_s, max_steps=max_steps, done=done):
+        learner.step.compile()
+        step_s = _seconds_a_step(learner, batch)
+    learner.score(batch)
+    began = time.monotonic()
+    learner.score(batch)
+    scoring_s = time.monotonic() - began
+    learner.load_state(before)
+    return step_s, scoring_s
+
+
+def _seconds_a_step(learner: Learner, batch: Pictures) -> float:
+    float(learner.train(batch.pixels, batch.labels, 0.0))  # compiles, warms up
+    began = time.monotonic()
+    for _ in range(_MEASURED_STEPS):
+        loss = learner.train(batch.pixels, batch.labels, 0.0)
+    float(loss)
+    return (time.monotonic() - began) / _MEASURED_STEPS
+
+
+def _pays_to_compile(
+    learner: Learner, plan: TrainPlan, *, step_s: float, max_steps: int, done: float
+) -> bool:
+    """Compiled products round otherwise, so where epochs are given the clock may not decide."""
+    number_format = learner.step.precision.format
+    if plan.budget_s is None:
+        return number_format == "bf16" and max_steps >= _COMPILED_FROM_STEPS
+    left_s = plan.budget_s * (1 - done)
+    return pays(step_s, min(max_steps, int(left_s / step_s)), number_format)
