@@ -157,12 +157,12 @@ def test_no_process_is_left_after_an_error(tmp_path, error):
     assert children_of_this_process() == []
 
 
-def kill_the_workers() -> None:
+def kill_the_workers(sent: signal.Signals = signal.SIGKILL) -> None:
     deadline = time.monotonic() + 30
     while not (children := children_of_this_process()) and time.monotonic() < deadline:
         time.sleep(0.01)
     for child in children:
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, sent)
 
 
 def test_a_picture_that_kills_its_worker_costs_that_picture_alone(tmp_path):
@@ -178,6 +178,19 @@ def test_a_picture_that_kills_its_worker_costs_that_picture_alone(tmp_path):
         results = {row: reason for row, _, reason in run(workers, tasks())}
     assert results.pop(0) == "damaged: it crashes the decoder (exit code -9)"
     assert results == dict.fromkeys(range(1, 130), "")
+
+
+def test_ctrl_c_is_left_to_the_parent(tmp_path):
+    """A terminal sends it to every process, and a parent may choose to go on."""
+
+    def tasks():
+        yield from (task(row, png(row)) for row in range(64))
+        yield task(64, LARGE, LARGE_PIXELS)  # taken by the one worker, which has started
+        kill_the_workers(signal.SIGINT)
+
+    with decoders(tmp_path) as workers:
+        results = run(workers, tasks())
+    assert [reason for _, _, reason in results] == [""] * 65
 
 
 def test_what_a_killed_worker_had_beside_it_is_done_again(tmp_path):
