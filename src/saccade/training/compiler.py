@@ -12,8 +12,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from saccade.data.cachefolder import user_cache
 from saccade.training.precision import Format
@@ -23,7 +22,7 @@ _GAIN: dict[Format, float] = {"float32": 0.07, "bf16": 0.45}  # share of a step'
 _MARGIN = 1.5  # gains vary; a loss would be noticed
 _CXX = ("c++", "g++", "clang++", "cl")
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Forward = Callable[[Any, Any, Any], Any]  # (inputs, labels, weights or None), all tensors
 
 
 def pays(seconds_a_step: float, num_steps: int, number_format: Format) -> bool:
@@ -40,27 +39,53 @@ def obstacle() -> str:
     return ""
 
 
-def compiled(function: Function) -> Function:
-    """Return `function` as one compiled graph, built at its first call for that call's shapes.
+class Compilable:
+    """A function of a batch that can be compiled: for batches of the first one's shape.
 
-    What was compiled stays in the user's cache folder for the next run. What the compiler warns of
-    is its own affair.
+    Other batches, such as the last of an epoch, run as they are, and so do all where compiling
+    fails, which `notes` then says. What was compiled stays in the user's cache for the next run.
     """
-    import torch
 
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache() / "compiled"))
-    graph = torch.compile(function, fullgraph=True, dynamic=False)
-    built = False
+    def __init__(self, function: Forward) -> None:
+        self._function = function
+        self._graph: Forward | None = None
+        self._built = False
+        self._shape: Any = None
+        self.notes: tuple[str, ...] = ()
 
-    @wraps(function)
-    def call(*arguments: Any) -> Any:
-        nonlocal built
-        if built:
-            return graph(*arguments)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            result = graph(*arguments)
-        built = True
-        return result
+    @property
+    def compiled(self) -> bool:
+        """Whether the function is compiled, or will be at the next batch."""
+        return self._graph is not None
 
-    return cast(Function, call)
+    def compile(self, refused: str) -> None:
+        """Compile at the next batch, unless there is a reason, `refused` or another, not to."""
+        reason = refused or obstacle()
+        if reason:
+            self.notes += (f"not compiled: {reason}",)
+            return
+        import torch
+
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache() / "compiled"))
+        self._graph = torch.compile(self._function, fullgraph=True, dynamic=False)
+
+    def __call__(self, x: Any, y: Any, weight: Any) -> Any:
+        """Return the function's result."""
+        shape = (x.shape, x.dtype, weight is None)
+        self._shape = self._shape or shape
+        if self._graph is None or shape != self._shape:
+            return self._function(x, y, weight)
+        try:
+            if self._built:
+                return self._graph(x, y, weight)
+            with warnings.catch_warnings():  # what the compiler warns of is its own affair
+                warnings.simplefilter("ignore")
+                result = self._graph(x, y, weight)
+            self._built = True
+            return result
+        except Exception as error:  # noqa: BLE001  (compilers fail in many ways; not compiled
+            # is always right, and an error that is not the compiler's comes again there)
+            self._graph = None
+            cause = str(error).strip().partition("\n")[0]
+            self.notes += (f"not compiled: {type(error).__name__}: {cause}",)
+            return self._function(x, y, weight)

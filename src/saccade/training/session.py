@@ -11,7 +11,7 @@ from saccade.training.compiler import pays
 from saccade.training.examples import Batch, Examples
 from saccade.training.graph import Unsupported
 from saccade.training.meters import Meters
-from saccade.training.step import TrainingStep
+from saccade.training.step import TrainingStep, on_device
 
 keras = load_keras()
 _EVALUATION_BATCH = 128  # a larger batch of the validation data changes nothing but the time
@@ -130,7 +130,7 @@ class Session:
 
     def _train_batch(self, batch: Batch) -> None:
         loss = self._step.train(batch.x, batch.y, sample_weight=batch.weight)
-        self._meters.update(loss, self._step.tensor(batch.y), self._step.outputs)
+        self._meters.update(loss, on_device(batch.y, self._step.device), self._step.outputs)
 
     def _weigh_compiling(self) -> None:
         """After some steps, compile the rest if they are enough to earn the time back."""
@@ -160,7 +160,7 @@ class Session:
             if self._test_hooks:
                 self._callbacks.on_test_batch_begin(index)
             loss, outputs = self._step.evaluate(batch.x, batch.y, batch.weight)
-            self._meters.update(loss, self._step.tensor(batch.y), outputs)
+            self._meters.update(loss, on_device(batch.y, self._step.device), outputs)
             if self._test_hooks:
                 self._callbacks.on_test_batch_end(index, self._meters.result())
         logs = self._meters.result()

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from saccade.models.backend import engine_name, load_keras
-from saccade.training.compiler import compiled, obstacle
+from saccade.training.compiler import Compilable
 from saccade.training.graph import Graph, Unsupported, graph_of
 from saccade.training.losses import Loss, Penalty, as_keras_loss
 from saccade.training.optimizers import Update
@@ -26,7 +25,6 @@ from saccade.training.twins import Convolution
 keras = load_keras()
 Tensor = Any  # torch has no type information here
 Data = Any  # a tensor or a NumPy array
-Forward = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 class TrainingStep:
@@ -61,46 +59,33 @@ class TrainingStep:
         self.loss = (
             Loss.of_compiled(model) if loss is None else Loss(as_keras_loss(loss), output_rank=rank)
         )
-        self.precision = precision or self._default_precision()
+        self.precision = precision or _precision_for(self.graph, self.loss, self.device.type)
         optimizer = model.optimizer if optimizer is None else optimizer
         self._update = Update(keras.optimizers.get(optimizer), variables)
         self._penalties = [Penalty(v) for v in variables if v.regularizer is not None]
         self.outputs: Tensor = None  # of the last batch trained, detached
-        self.notes: tuple[str, ...] = ()
-        self._compiled_forward: Forward | None = None
-        self._first_shape: Any = None  # of a whole batch; only the last of an epoch differs
+        self._forward = Compilable(self._loss_and_outputs)
         if compile:
             self.compile()
 
     @property
     def compiled(self) -> bool:
         """Whether the step is compiled, or will be at the next batch."""
-        return self._compiled_forward is not None
+        return self._forward.compiled
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why the step is not compiled, where it was asked to be."""
+        return self._forward.notes
 
     def compile(self) -> None:
         """Compile the step at the next batch, where that is possible; `notes` says why not."""
-        reason = obstacle()
+        refused = ""
         if self.graph.is_random:
-            reason = "a layer draws random numbers in Keras's own way"
+            refused = "a layer draws random numbers in Keras's own way"
         elif not self.loss.native or not all(penalty.native for penalty in self._penalties):
-            reason = "a loss or a regularizer is one that only Keras knows"
-        if reason:
-            self.notes += (f"not compiled: {reason}",)
-            return
-        self._compiled_forward = compiled(self._forward)
-
-    def _default_precision(self) -> Precision:
-        """bf16 pays in convolutions, and classes bear its rounding; a predicted number does not."""
-        if not any(isinstance(twin, Convolution) for twin in self.graph.modules()):
-            return Precision(format="float32", reason="a network without convolutions")
-        if not self.loss.of_classes:
-            return Precision(format="float32", reason="a loss that is not a cross-entropy")
-        return choose_precision(self.device.type)
-
-    @property
-    def num_updates(self) -> int:
-        """How many updates the optimizer has made, this step's and earlier ones."""
-        return self._update.num_updates
+            refused = "a loss or a regularizer is one that only Keras knows"
+        self._forward.compile(refused)
 
     def train(
         self,
@@ -114,41 +99,25 @@ class TrainingStep:
 
         `learning_rate` overrides the optimizer's own for this update.
         """
-        x, y = self.tensor(x), self.loss.labels(self.tensor(y))
-        weight = None if sample_weight is None else self.tensor(sample_weight).float()
+        x, y = on_device(x, self.device), self.loss.labels(on_device(y, self.device))
+        weight = None if sample_weight is None else on_device(sample_weight, self.device).float()
         self.graph.train()
-        loss, self.outputs = self._run_forward(x, y, weight)
+        loss, self.outputs = self._forward(x, y, weight)
         loss.backward()
         self._update.apply(learning_rate)
         return loss.detach()
 
-    def _run_forward(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-        shape = (x.shape, x.dtype, weight is None)
-        self._first_shape = self._first_shape or shape
-        if self._compiled_forward is None or shape != self._first_shape:
-            return self._forward(x, y, weight)
-        try:
-            return self._compiled_forward(x, y, weight)
-        except Exception as error:  # noqa: BLE001  (compilers fail in many ways; not compiled
-            # is always right, and an error that is not the compiler's comes again there)
-            self._compiled_forward = None
-            cause = str(error).strip().partition("\n")[0]
-            self.notes += (f"not compiled: {type(error).__name__}: {cause}",)
-            return self._forward(x, y, weight)
-
-    def _forward(self, x: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _loss_and_outputs(
+        self, x: Tensor, y: Tensor, weight: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         with self.precision.autocast(self.device.type):
             outputs = self.graph(x)
-        loss = self.loss(y, outputs, weight) + self.penalty()
+        loss = self.loss(y, outputs, weight) + sum(penalty() for penalty in self._penalties)
         return loss, outputs.detach().float()
-
-    def penalty(self) -> Tensor | float:
-        """Return the sum of the weights' regularisation losses; 0 where there are none."""
-        return sum(penalty() for penalty in self._penalties)
 
     def predict(self, x: Data) -> npt.NDArray[np.float32]:
         """Return the model's outputs for one batch, in inference mode."""
-        values: npt.NDArray[np.float32] = self.infer(self.tensor(x)).cpu().numpy()
+        values: npt.NDArray[np.float32] = self.infer(on_device(x, self.device)).cpu().numpy()
         return values
 
     def infer(self, x: Tensor) -> Tensor:
@@ -159,17 +128,13 @@ class TrainingStep:
 
     def evaluate(self, x: Data, y: Data, sample_weight: Data | None) -> tuple[Tensor, Tensor]:
         """Return the loss and the outputs of one batch, in inference mode."""
-        outputs = self.infer(self.tensor(x))
-        weight = None if sample_weight is None else self.tensor(sample_weight).float()
+        outputs = self.infer(on_device(x, self.device))
+        weight = None if sample_weight is None else on_device(sample_weight, self.device).float()
         with torch.no_grad():
-            loss = self.loss(self.loss.labels(self.tensor(y)), outputs, weight) + self.penalty()
+            loss = self.loss(self.loss.labels(on_device(y, self.device)), outputs, weight) + sum(
+                penalty() for penalty in self._penalties
+            )
         return loss, outputs
-
-    def tensor(self, data: Data) -> Tensor:
-        """Return a tensor or an array as a tensor where the model is."""
-        if isinstance(data, np.ndarray):
-            data = torch.from_numpy(data)
-        return data.to(self.device)
 
     def write_back(self) -> None:
         """Bring the Keras model up to date, so that plain Keras can go on from here."""
@@ -187,12 +152,28 @@ class TrainingStep:
         """Go on from where `state` was taken, on a model of the same shape."""
         with torch.no_grad():
             for index, variable in enumerate(self.model.variables):
-                variable.value.copy_(self.tensor(arrays[f"weight/{index}"]))
+                variable.value.copy_(on_device(arrays[f"weight/{index}"], self.device))
             for index, slot in enumerate(self._update.slots()):
-                slot.copy_(self.tensor(arrays[f"slot/{index}"]))
+                slot.copy_(on_device(arrays[f"slot/{index}"], self.device))
         self._update.num_updates = int(arrays["num_updates"])
         torch.set_rng_state(torch.from_numpy(arrays["random"]))
         self.write_back()
+
+
+def on_device(data: Data, device: Any) -> Tensor:
+    """Return a tensor or an array as a tensor where the model is."""
+    if isinstance(data, np.ndarray):
+        data = torch.from_numpy(data)
+    return data.to(device)
+
+
+def _precision_for(graph: Graph, loss: Loss, device: str) -> Precision:
+    """bf16 pays in convolutions, and classes bear its rounding; a predicted number does not."""
+    if not any(isinstance(twin, Convolution) for twin in graph.modules()):
+        return Precision(format="float32", reason="a network without convolutions")
+    if not loss.of_classes:
+        return Precision(format="float32", reason="a loss that is not a cross-entropy")
+    return choose_precision(device)
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
