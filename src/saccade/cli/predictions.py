@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
+from saccade.cli.text import one_line
+
 if TYPE_CHECKING:
     from saccade.predict import Prediction
 
@@ -63,10 +65,11 @@ def _write_table(stream: TextIO, predictions: Iterable[Prediction]) -> int:
     failed = 0
     for prediction in predictions:
         failed += prediction.error is not None
+        path = one_line(prediction.path or "")
         if prediction.error is not None:
-            stream.write(f"{prediction.path}  cannot be used: {prediction.error}\n")
+            stream.write(f"{path}  cannot be used: {one_line(prediction.error)}\n")
             continue
         doubt = "  unsure" if prediction.unsure else ""
         share = f"{100 * (prediction.probability or 0):5.1f} %"
-        stream.write(f"{prediction.path}  {share}  {prediction.label}{doubt}\n")
+        stream.write(f"{path}  {share}  {one_line(prediction.label or '')}{doubt}\n")
     return failed

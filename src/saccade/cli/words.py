@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from saccade.cli.text import one_line
+
 if TYPE_CHECKING:
     from saccade.evaluation import Evaluation
     from saccade.recipe import Scored
@@ -20,10 +22,10 @@ def answer(run: Run) -> str:
             f"Pictures  {images.used:,} used ({images.train:,} to train, {images.validation:,} to "
             f"validate, {images.test:,} to test), {images.left_out:,} left out",
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
-            *(f"Note      {note}" for note in (*run.data_notes, *run.notes)),
-            f"Model     {run.model}",
-            f"Report    {run.report}",
-            f"Use it    saccade predict {run.model} PICTURE",
+            *(f"Note      {one_line(note)}" for note in (*run.data_notes, *run.notes)),
+            f"Model     {one_line(str(run.model))}",
+            f"Report    {one_line(str(run.report))}",
+            f"Use it    saccade predict {one_line(str(run.model))} PICTURE",
         ]
     )
 
@@ -53,7 +55,7 @@ def _figures(test: Evaluation) -> list[str]:
     baseline, sure = test.baseline_accuracy, test.sureness
     lines = [
         f"Right     {percent(test.accuracy)} of {test.num_images:,} test pictures; "
-        f'always "{test.baseline_class}" would get {100 * baseline.value:.1f} %',
+        f'always "{one_line(test.baseline_class)}" would get {100 * baseline.value:.1f} %',
         f"Macro F1  {percent(test.macro_f1)}",
         f"Log loss  {test.log_loss.value:.3f} "
         f"(95 % interval {test.log_loss.low:.3f} to {test.log_loss.high:.3f})",
