@@ -33,7 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~umask())
         temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -50,7 +50,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document atomically, indented, NaN refused (ValueError)."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode())
+    # A path's byte that is no UTF-8 becomes \udc80 to \udcff, which JSON reads back as it was.
+    write_bytes(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def sha256_of(path: Path) -> str:
@@ -65,7 +66,8 @@ def cannot_write(path: Path, error: OSError) -> SettingsError:
     return SettingsError(f"cannot write {path}: {reason}; free space or choose another place")
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the bits that this process takes from the rights of what it makes."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -83,7 +83,8 @@ def _keras_file(model: Any) -> bytes:
 def manifest_file(manifest: Manifest) -> bytes:
     """Return the manifest as the content of ``manifest.json``."""
     text = json.dumps(manifest.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
-    return (text + "\n").encode()
+    # A path's byte that is no UTF-8 becomes an escape that JSON reads back as it was.
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def _npy_file(array: npt.NDArray[np.uint64]) -> bytes:

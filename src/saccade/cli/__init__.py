@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
+from typing import Final
 
 import typer
 
 from saccade import __version__
 from saccade.cli import cache, evaluate, info, predict, report, runs, train
+from saccade.cli.text import one_line
 from saccade.errors import SaccadeError
+
+# A path that the user gave, or one below it, which this user's rights or its length forbid.
+_PLACE_ERRORS: Final = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 
 app = typer.Typer(
     name="saccade",
@@ -46,22 +52,29 @@ def options(
 
 def main() -> None:
     """Run the command line; the user's mistakes become one line and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show
     try:
         app()
     except SaccadeError as error:
         _end(str(error), 2)
-    except KeyboardInterrupt:
-        _end("interrupted; nothing half-written is left", 130)
+    except SystemExit as ending:
+        if ending.code == 130:  # typer's answer to Ctrl-C, which says nothing
+            _end("interrupted; nothing half-written is left", 130)
+        raise
     except BrokenPipeError:
         # The reader of our output, such as `head`, has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        _end(f"cannot write {error.filename or 'a file'}: {error.strerror}; free some space", 2)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            place = error.filename or "the output"
+            _end(f"cannot write {place}: {error.strerror}; free space or choose another place", 2)
+        if error.errno in _PLACE_ERRORS and error.filename:
+            _end(f"cannot use {error.filename}: {error.strerror}", 2)
+        raise
 
 
 def _end(message: str, code: int) -> None:
-    print(f"saccade: {' '.join(message.split())}", file=sys.stderr)
+    print(f"saccade: {one_line(' '.join(message.split()))}", file=sys.stderr)
     sys.exit(code)

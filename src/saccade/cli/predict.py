@@ -37,7 +37,10 @@ def command(
     if output is None:
         failed = predictions.write(sys.stdout, found, form, classifier.classes)
     else:
-        with files.atomic_path(output) as temporary, temporary.open("w", newline="") as stream:
+        with (
+            files.atomic_path(output) as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+        ):
             failed = predictions.write(stream, found, form, classifier.classes)
     if failed:
         raise typer.Exit(2)

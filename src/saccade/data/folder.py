@@ -52,7 +52,9 @@ def _walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:
             with os.scandir(os.path.join(root, folder)) as listing:
                 found = [entry for entry in listing if not is_clutter(entry.name)]
         except OSError as error:
-            left_out.append((printable(folder), f"cannot be listed: {error.strerror}"))
+            left_out.append(
+                (printable(folder) or "the folder", f"cannot be listed: {error.strerror}")
+            )
             continue
         for entry in found:
             path = folder + entry.name

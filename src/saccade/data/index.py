@@ -81,15 +81,17 @@ def write_index(path: Path, index: Index) -> None:
     }
     document = json.dumps({"version": _FORMAT_VERSION, "classes": index.classes})
     table = arrow.table(columns).replace_schema_metadata({_METADATA_KEY: document.encode()})
-    with atomic_path(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd")
+    # A stream, since Arrow opens no path that is not UTF-8.
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        parquet.write_table(table, stream, compression="zstd")
 
 
 def read_index(path: Path) -> Index:
     """Read what `write_index` wrote; raise DataError where `path` does not hold that."""
     arrow, parquet = _load_arrow()
     try:
-        table = parquet.read_table(path)
+        with path.open("rb") as stream:
+            table = parquet.read_table(stream)
         document = json.loads((table.schema.metadata or {})[_METADATA_KEY])
         if document["version"] != _FORMAT_VERSION:
             raise DataError(

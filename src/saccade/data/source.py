@@ -61,7 +61,7 @@ class Source(ABC):
     def __init__(
         self, name: str, entries: Sequence[Entry], left_out: Sequence[tuple[str, str]] = ()
     ) -> None:
-        self.name = name
+        self.name = printable(name)
         self.entries = tuple(entries)
         self.left_out = tuple(left_out)  # (path, reason): what is no picture, or has no place
 

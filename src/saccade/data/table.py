@@ -124,7 +124,7 @@ def _parquet_rows(table: Path) -> Iterator[_Row]:
     except ImportError as error:
         raise MissingExtraError(needed_for="a Parquet table", extra="train") from error
     try:
-        with parquet.ParquetFile(table) as file:
+        with table.open("rb") as stream, parquet.ParquetFile(stream) as file:
             header = file.schema_arrow.names
             columns = [header[at] if at >= 0 else "" for at in _columns(table, header)]
             number = 1

@@ -124,5 +124,6 @@ def write_predictions(
             "probability": pa.array(probabilities[np.arange(len(best)), best], pa.float32()),
         }
     )
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)
+    # A stream, since Arrow opens no path that is not UTF-8.
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        pq.write_table(table, stream)

@@ -43,7 +43,7 @@ def write_report(path: Path, content: ReportContent) -> None:
 
     Raises MissingExtraError without Jinja2 or Plotly, SettingsError where `path` cannot be written.
     """
-    write_bytes(path, render_report(content).encode("utf-8"))
+    write_bytes(path, render_report(content).encode("utf-8", "backslashreplace"))
 
 
 def render_report(content: ReportContent) -> str:
