@@ -101,6 +101,8 @@ def data_notes(index: Index) -> tuple[str, ...]:
 def _plan(index: Index, settings: TrainSettings, clock: Clock) -> TrainPlan:
     """Derive the plan from headers; pictures of a test part that the user gave have no say."""
     rows = index.usable & (index.part != TEST)
+    if not rows.any():
+        raise DataError("every picture is in the test part; add pictures to train on")
     counts = Counter(
         zip(index.width_px[rows].tolist(), index.height_px[rows].tolist(), strict=True)
     )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +14,7 @@ from typing import Any
 
 from saccade.config import TrainSettings
 from saccade.errors import DataError, SettingsError
-from saccade.files import cannot_write, write_json
+from saccade.files import cannot_write, umask, write_json
 from saccade.models import check_name
 from saccade.run import FINISHED, STARTED, VERSION, read_document
 from saccade.training import TrainPlan
@@ -81,24 +85,40 @@ def resumed_request(folder: Path | str, data: Any, test: Any) -> Request:
 
 def write_started(request: Request, plan: TrainPlan, data_digest: str) -> None:
     """Make the run's folder and write into it what is needed to go on."""
+    document = {
+        "version": VERSION,
+        "created": request.created,
+        "data": _kept(request.data),
+        "test": _kept(request.test),
+        "settings": request.settings.to_json() | {"model": _kept_model(request.settings.model)},
+        "plan": plan.to_json(),
+        "data_digest": data_digest,
+    }
+    with _new_folder(request.folder) as temporary:
+        write_json(temporary / STARTED, document)
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `folder` in one step; after an error nothing is left.
+
+    Raises SettingsError where there is such a folder already, or the place cannot be written.
+    """
     try:
-        request.folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise SettingsError(f"{request.folder} exists; choose another --name") from error
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-"))
     except OSError as error:
-        raise cannot_write(request.folder, error) from error
-    write_json(
-        request.folder / STARTED,
-        {
-            "version": VERSION,
-            "created": request.created,
-            "data": _kept(request.data),
-            "test": _kept(request.test),
-            "settings": request.settings.to_json(),
-            "plan": plan.to_json(),
-            "data_digest": data_digest,
-        },
-    )
+        raise cannot_write(folder, error) from error
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~umask())
+        temporary.rename(folder)
+    except OSError as error:
+        if folder.exists():
+            raise SettingsError(f"{folder} exists; choose another --name") from error
+        raise cannot_write(folder, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _kept(data: Any) -> str | None:
@@ -107,6 +127,11 @@ def _kept(data: Any) -> str | None:
         return None
     path = Path(data).expanduser()
     return str(path.absolute()) if path.exists() else str(data)
+
+
+def _kept_model(model: str) -> str:
+    """Return a model's name as it serves from any folder."""
+    return str(Path(model).absolute()) if model.lower().endswith(".keras") else model
 
 
 def _checked(name: str) -> str:
@@ -123,4 +148,5 @@ def _own_name(data: Any, now: datetime) -> str:
     name = "arrays"
     if isinstance(data, str | os.PathLike):
         name = Path(data).expanduser().absolute().name.partition(".")[0] or "pictures"
-    return f"{name[:60]}-{now:%Y%m%d-%H%M%S}"
+    name = "".join(letter if letter.isprintable() else "_" for letter in name[:60])
+    return f"{name}-{now:%Y%m%d-%H%M%S}"

@@ -10,7 +10,8 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -92,13 +93,24 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         if request.plan is None:
             prepared = with_time_left(prepared, request.settings, clock)
             write_started(request, prepared.plan, prepared.data_digest)
-        with clock.stage("train"):
-            fit = _fit(network, prepared, folder=request.folder, progress=shown)
-        with clock.stage("bundle"):
-            classifier = _bundle(network, prepared, fit, request=request, progress=shown)
-        with clock.stage("test"):
-            run = _judge(classifier, network, prepared, fit, request=request, progress=shown)
-        return _finish(run, clock)
+        with _resumable(request.folder, shown):
+            with clock.stage("train"):
+                fit = _fit(network, prepared, folder=request.folder, progress=shown)
+            with clock.stage("bundle"):
+                classifier = _bundle(network, prepared, fit, request=request, progress=shown)
+            with clock.stage("test"):
+                run = _judge(classifier, network, prepared, fit, request=request, progress=shown)
+            return _finish(run, clock)
+
+
+@contextmanager
+def _resumable(folder: Path, progress: Progress) -> Iterator[None]:
+    """Tell who stops the run how to go on with it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.note(f"stopped; `saccade train --resume {folder}` goes on")
+        raise
 
 
 def _build(request: Request, prepared: Prepared) -> Any:
@@ -113,19 +125,15 @@ def _build(request: Request, prepared: Prepared) -> Any:
 
 
 def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) -> FitResult:
-    try:
-        return train_network(
-            network,
-            train=prepared.pictures(TRAIN),
-            validation=prepared.pictures(VALIDATION),
-            plan=prepared.plan,
-            checkpoint_dir=folder / "checkpoint",
-            hooks=Hooks(),
-            progress=progress,
-        )
-    except KeyboardInterrupt:
-        progress.note(f"stopped; `saccade train --resume {folder}` goes on")
-        raise
+    return train_network(
+        network,
+        train=prepared.pictures(TRAIN),
+        validation=prepared.pictures(VALIDATION),
+        plan=prepared.plan,
+        checkpoint_dir=folder / "checkpoint",
+        hooks=Hooks(),
+        progress=progress,
+    )
 
 
 def _bundle(
