@@ -30,7 +30,7 @@ from saccade.bundle.read import Bundle, read_bundle
 from saccade.bundle.runtime import Runtime, num_threads
 from saccade.data.picture import Preprocessing
 from saccade.data.raster import PICTURE_SUFFIXES
-from saccade.errors import DataError, PictureError
+from saccade.errors import BundleError, DataError, PictureError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,7 +71,12 @@ def load(path: str | os.PathLike[str]) -> Classifier:
     Raises BundleError for a file that is missing, damaged, hostile or too new.
     """
     file = Path(path)
-    return Classifier(read_bundle(file / BUNDLE_NAME if file.is_dir() else file))
+    file = file / BUNDLE_NAME if file.is_dir() else file
+    bundle = read_bundle(file)
+    try:
+        return Classifier(bundle)
+    except BundleError as error:
+        raise BundleError(f"{file}: {error}") from error
 
 
 @final
@@ -194,7 +199,18 @@ def _read(preprocessing: Preprocessing, path: str) -> PixelsOrReason:
     try:
         return preprocessing.read(Path(path))
     except PictureError as error:
-        return str(error)
+        return _why_not_listed(path) or str(error)
+
+
+def _why_not_listed(path: str) -> str:
+    """Return why a folder gave no pictures; nothing for a file."""
+    if not os.path.isdir(path):
+        return ""
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        return f"this folder cannot be listed: {error.strerror}"
+    return ""
 
 
 def find_pictures(inputs: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
@@ -224,7 +240,11 @@ def _some(found: Iterator[Path], otherwise: str) -> Iterator[Path]:
 
 
 def _in_pattern(pattern: str) -> Iterator[Path]:
-    for name in sorted(glob.iglob(pattern, recursive=True), key=_natural):
+    try:
+        names = sorted(glob.iglob(pattern, recursive=True), key=_natural)
+    except RecursionError:
+        raise DataError(f"{pattern}: folders nest too deep for **; give the folder") from None
+    for name in names:
         path = Path(name)
         if not path.is_dir():
             yield path

@@ -192,15 +192,29 @@ def list_runs(out: Path) -> tuple[RunEntry, ...]:
     """Return the runs under a folder, oldest first; damaged ones with their error."""
     if not out.is_dir():
         return ()
-    folders = [path for path in out.iterdir() if (path / STARTED).is_file()]
-    folders.sort(key=lambda path: ((path / STARTED).stat().st_mtime, path.name))
-    return tuple(_entry(folder) for folder in folders)
+    entries = [
+        (started, path.name, _entry(path))
+        for path in out.iterdir()
+        if not path.name.startswith(".tmp-") and (started := _time_started(path)) is not None
+    ]
+    return tuple(entry for _, _, entry in sorted(entries, key=lambda found: found[:2]))
+
+
+def _time_started(folder: Path) -> float | None:
+    """Return when a run began, 0 where it cannot be looked at, None where it is no run."""
+    try:
+        return (folder / STARTED).stat().st_mtime
+    except PermissionError:
+        return 0.0
+    except OSError:
+        return None
 
 
 def _entry(folder: Path) -> RunEntry:
-    if not (folder / FINISHED).is_file():
-        return RunEntry(folder=folder, run=None)
     try:
-        return RunEntry(folder=folder, run=open_run(folder))
+        finished = (folder / FINISHED).is_file()
+        return RunEntry(folder=folder, run=open_run(folder) if finished else None)
+    except PermissionError as error:
+        return RunEntry(folder=folder, run=None, error=f"cannot be read: {error.strerror}")
     except DataError as error:
         return RunEntry(folder=folder, run=None, error=str(error))

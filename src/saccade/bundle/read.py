@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -44,11 +45,13 @@ def read_bundle(path: Path) -> Bundle:
     Raises BundleError, one line with the path, for a file that is missing, damaged, hostile or
     written by a newer version.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # false as well where it cannot be looked at
         raise BundleError(f"{path}: there is no such file; give a model.saccade")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return _read(archive)
+    except PermissionError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from error
     except _ZIP_ERRORS as error:
