@@ -50,7 +50,7 @@ def load_with_a_loop(path: Path) -> int:
     with tarfile.open(path) as tar:
         for member in tar:
             content = tar.extractfile(member)
-            if content is not None:
+            if content is not None and member.name.endswith(".jpg"):
                 picture = Image.open(io.BytesIO(content.read())).convert("RGB")
                 pixels.append(np.asarray(picture.resize((SIDE_PX, SIDE_PX))))
     np.save(Path(os.environ["SACCADE_CACHE"], "pixels.npy"), np.stack(pixels))
