@@ -25,6 +25,10 @@ def pixels(input_shape, num_classes):
 
 def nothing(input_shape, num_classes):
     return None
+
+
+def failing(input_shape, num_classes):
+    return {}["size"]
 """
 
 
@@ -148,6 +152,20 @@ def test_function_that_gives_no_model(own, function, message):
         build_model(f"{own}:{function}", input_shape=SHAPE, num_classes=3)
 
 
+def test_function_that_fails_names_the_place(own):
+    with pytest.raises(
+        SettingsError, match=r"own_networks:failing fails at .*own_networks.py, line \d+: KeyError"
+    ):
+        build_model(f"{own}:failing", input_shape=SHAPE, num_classes=3)
+
+
 def test_module_that_is_not_there():
     with pytest.raises(SettingsError, match="cannot import 'no_such_module'"):
         build_model("no_such_module:f", input_shape=SHAPE, num_classes=3)
+
+
+def test_module_with_a_mistake_names_it(tmp_path, monkeypatch):
+    (tmp_path / "unfinished_networks.py").write_text("def f(\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="SyntaxError.*unfinished_networks.py, line 1"):
+        build_model("unfinished_networks:f", input_shape=SHAPE, num_classes=3)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -88,7 +90,10 @@ def _load_file(path: Path) -> Any:
     _check_file(path)
     keras = load_keras()
     try:
-        return keras.models.load_model(path, safe_mode=True)
+        with warnings.catch_warnings():
+            # Of a model that was compiled and not trained; training starts its own optimiser.
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+            return keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # any content may fail in any way: the file is at fault
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise SettingsError(f"cannot load the model {path}: {reason[:300]}") from error
@@ -96,10 +101,23 @@ def _load_file(path: Path) -> Any:
 
 def _call_function(name: str, input_shape: Shape, num_classes: int) -> Any:
     function = _find_function(name)
-    model = function(input_shape, num_classes)
+    try:
+        model = function(input_shape, num_classes)
+    except Exception as error:  # the user's own code: it may fail in any way
+        raise SettingsError(f"{name} fails{_place(error)}: {_said(error)}") from error
     if not isinstance(model, load_keras().Model):
         raise SettingsError(f"{name} returned {type(model).__name__}; it must return a keras.Model")
     return model
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _place(error: Exception) -> str:
+    """Return where in the function an error arose; nothing where it could not be called."""
+    frames = traceback.extract_tb(error.__traceback__)[1:2]
+    return f" at {frames[0].filename}, line {frames[0].lineno}" if frames else ""
 
 
 def _find_function(name: str) -> Callable[[Shape, int], Any]:
@@ -112,8 +130,8 @@ def _find_function(name: str) -> Callable[[Shape, int], Any]:
         sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, ValueError, TypeError) as error:
-        raise SettingsError(f"cannot import {module_name!r} of {name!r}: {error}") from error
+    except Exception as error:  # the user's own code: it may fail in any way
+        raise SettingsError(f"cannot import {module_name!r} of {name!r}: {_said(error)}") from error
     finally:
         if added:
             sys.path.remove(folder)
