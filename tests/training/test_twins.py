@@ -25,6 +25,7 @@ LAYERS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "batch": (lambda: L.BatchNormalization(), (6, 5, 3)),
     "batch-bare": (lambda: L.BatchNormalization(center=False, scale=False), (6,)),
     "batch-axis": (lambda: L.BatchNormalization(axis=3, momentum=0.5), (6, 5, 3)),
+    "batch-flat": (lambda: L.BatchNormalization(), (6,)),
     "batch-frozen": (lambda: L.BatchNormalization(trainable=False), (6,)),
     "conv": (lambda: L.Conv2D(5, 3), (9, 8, 3)),
     "conv-same": (lambda: L.Conv2D(5, (3, 5), padding="same", activation="relu"), (9, 8, 3)),
@@ -93,6 +94,17 @@ def test_twin_equals_its_layer(name: str, training: bool) -> None:
     assert twin is not None
     got = outcome(twin.train(training), x, layer)
     for ours, keras_s in zip(got, wanted, strict=True):
+        torch.testing.assert_close(ours, keras_s, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["batch-flat", "batch-bare"])
+def test_batch_of_one_picture_equals_its_layer(name: str) -> None:
+    layer, x = built(name)
+    wanted = outcome(lambda x: layer(x, training=True), x[:1], layer)
+    layer, x = built(name)
+    twin = twin_of(layer)
+    assert twin is not None
+    for ours, keras_s in zip(outcome(twin.train(True), x[:1], layer), wanted, strict=True):
         torch.testing.assert_close(ours, keras_s, **CLOSE)
 
 
