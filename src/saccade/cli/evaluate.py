@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from saccade.cli.arguments import MODEL
+
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A model.saccade file, or a run's folder.")],
+    model: Annotated[Path, MODEL],
     data: Annotated[str, typer.Argument(help="Labelled pictures, as for train.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

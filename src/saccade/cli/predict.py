@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from saccade.cli.arguments import MODEL
+
 
 class Format(StrEnum):
     """How predictions are written."""
@@ -18,11 +20,12 @@ class Format(StrEnum):
 
 
 def command(
-    model: Annotated[Path, typer.Argument(help="A model.saccade file, or a run's folder.")],
+    model: Annotated[Path, MODEL],
     pictures: Annotated[list[str], typer.Argument(help="Pictures, folders or patterns.")],
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TABLE,
     output: Annotated[
-        Path | None, typer.Option(help="Write here instead of standard output.")
+        Path | None,
+        typer.Option(help="Write here instead of standard output.", readable=False),
     ] = None,
 ) -> None:
     """Name the class of each picture; say "unsure" where the model does not know."""

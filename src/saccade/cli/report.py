@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from saccade.cli.arguments import RUN
 
-def command(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+
+def command(run: Annotated[Path, RUN]) -> None:
     """Write the report of RUN again and print where it is."""
     from saccade.report import write_run_report
     from saccade.run import open_run

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from saccade.cli.arguments import OUT
+
 
 def command(
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    out: Annotated[Path, OUT] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the runs under --out, newest last."""

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from saccade.cli.arguments import OUT
+
 
 def command(
     data: Annotated[
@@ -27,10 +29,11 @@ def command(
         str, typer.Option(help="auto, a tutorial's network (t5), FILE.keras or module:function.")
     ] = "auto",
     name: Annotated[str | None, typer.Option(help="The run's name under --out.")] = None,
-    out: Annotated[Path, typer.Option(help="Where runs are kept.")] = Path("runs"),
+    out: Annotated[Path, OUT] = Path("runs"),
     seed: Annotated[int, typer.Option(help="The same seed splits and trains the same.")] = 0,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with a run that was stopped.")
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run that was stopped.", readable=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
