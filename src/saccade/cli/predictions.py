@@ -29,21 +29,9 @@ def _write_json(stream: TextIO, predictions: Iterable[Prediction]) -> int:
     stream.write("[")
     for number, prediction in enumerate(predictions):
         failed += prediction.error is not None
-        stream.write((",\n " if number else "\n ") + json.dumps(_entry(prediction)))
+        stream.write((",\n " if number else "\n ") + json.dumps(prediction.to_json()))
     stream.write("\n]\n")
     return failed
-
-
-def _entry(prediction: Prediction) -> dict[str, object]:
-    if prediction.error is not None:
-        return {"path": prediction.path, "error": prediction.error}
-    return {
-        "path": prediction.path,
-        "label": prediction.label,
-        "probability": prediction.probability,
-        "unsure": prediction.unsure,
-        "probabilities": dict(prediction.probabilities),
-    }
 
 
 def _write_csv(stream: TextIO, predictions: Iterable[Prediction], classes: tuple[str, ...]) -> int:
