@@ -4,10 +4,10 @@
 
 For each seed the tutorial's own code trains on TensorFlow, 5 epochs, batch 32; then `saccade train
 fashion-mnist` runs as a user types it. Its budget, which covers the whole run, is a quarter of
-those very seconds and what a first run, not counted, spent outside training (imports, scan, scoring,
-report). So the time is settled beforehand, and the question is the accuracy on the 10,000 test
-pictures. Saccade's time is `seconds.train`, which holds compiling; `seconds.total` is shown beside
-it. `--quick` trains each for one epoch: that shows that the program runs, and nothing else.
+those very seconds and what a first run, not counted, spent outside training (imports, scan,
+scoring, report). So the time is settled beforehand, and the question is the accuracy on the 10,000
+test pictures. Saccade's time is `seconds.train`, which holds compiling; `seconds.total` is shown
+beside it. `--quick` trains each for one epoch: that shows that the program runs, and nothing else.
 """
 
 from __future__ import annotations
