@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade import files
-from saccade.bundle.graph import to_onnx
 from saccade.bundle.manifest import KERAS, MANIFEST, ONNX, SEEN, Manifest
 from saccade.bundle.read import read_bundle
 from saccade.bundle.runtime import Runtime
@@ -51,6 +50,8 @@ def write_bundle(
     them. Raises BundleError, and leaves `path` as it was, where the model cannot be converted, or
     the bundle disagrees with it.
     """
+    from saccade.bundle.graph import to_onnx  # brings onnx, which no reader of bundles needs
+
     contents = {
         ONNX: to_onnx(
             model,

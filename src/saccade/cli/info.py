@@ -36,14 +36,18 @@ def collect() -> dict[str, str | None]:
     facts |= {name: _version_of(name) for name in PACKAGES}
     facts["machine"] = describe_machine()
     facts["cache"] = str(cache_folder())
-    facts |= _training_facts() if facts["torch"] or facts["tensorflow"] else {}
-    return facts
+    return facts | _training_facts()
 
 
 def _training_facts() -> dict[str, str | None]:
-    from saccade.models import engine_name
+    from saccade.errors import MissingExtraError
+    from saccade.models import check_installed, engine_name
     from saccade.training import choose_precision
 
+    try:
+        check_installed()
+    except MissingExtraError as error:
+        return {"engine": f"none: {error}"}
     engine = engine_name()
     if engine != "torch":
         return {"engine": f"{engine} (Keras's own fit)"}

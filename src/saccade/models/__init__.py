@@ -1,6 +1,6 @@
 """Models: the tutorials' networks, our compact family, the user's own; nothing heavy on import."""
 
-from saccade.models.backend import engine_name, load_keras, set_seed
+from saccade.models.backend import check_installed, engine_name, load_keras, set_seed
 from saccade.models.catalogue import (
     AUTO,
     MODEL_NAMES,
@@ -22,6 +22,7 @@ __all__ = [
     "build_compact",
     "build_model",
     "build_network",
+    "check_installed",
     "check_name",
     "describe_layers",
     "engine_name",

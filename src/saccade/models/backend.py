@@ -7,6 +7,7 @@ before, keeps that choice; everyone else gets PyTorch, on which our engine works
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 from saccade.errors import MissingExtraError
@@ -29,6 +30,15 @@ def load_keras() -> Any:
         extra = _EXTRA_OF_BACKEND.get(backend, "train")
         raise MissingExtraError(needed_for=f"Keras on {backend}", extra=extra) from error
     return keras
+
+
+def check_installed() -> None:
+    """Raise MissingExtraError unless all that training needs is installed; imports none of it."""
+    backend = os.environ.get("KERAS_BACKEND", "torch")
+    for package in ("keras", backend, "onnx", "pyarrow", "filelock", "jinja2", "plotly"):
+        if find_spec(package) is None:
+            extra = _EXTRA_OF_BACKEND.get(backend, "train")
+            raise MissingExtraError(needed_for=f"training ({package} is missing)", extra=extra)
 
 
 def engine_name() -> str:

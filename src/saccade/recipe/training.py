@@ -25,7 +25,7 @@ from saccade.config import choose_settings
 from saccade.data import write_index
 from saccade.evaluation import TARGET_ERROR_RATE, reliability
 from saccade.files import write_json
-from saccade.models import build_model, describe_layers, engine_name, set_seed
+from saccade.models import build_model, check_installed, describe_layers, engine_name, set_seed
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
 from saccade.recipe.clock import Clock
@@ -81,6 +81,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
+    check_installed()
     if resume is not None:
         request = resumed_request(Path(resume), data, test)
     else:
