@@ -102,3 +102,8 @@ def test_two_test_parts_are_refused(tmp_path):
     data = folder_of(tmp_path / "a", "train/cat/1.jpg", "test/dog/1.jpg")
     with pytest.raises(DataError, match="a has a test part of its own; leave out"):
         open_it(data, data)
+
+
+def test_empty_path_is_not_the_current_folder():
+    with pytest.raises(DataError, match="path is empty"):
+        open_source("", progress=Silence())

@@ -65,6 +65,8 @@ def _open(data: Any, progress: Progress) -> Source:
         raise DataError(
             f"data is a path, the name of a set or arrays (x, y); got {type(data).__name__}"
         )
+    if not os.fspath(data):
+        raise DataError("the data's path is empty; give a folder, an archive, a table or a set")
     path = Path(data).expanduser()
     if not _exists(path):
         raise DataError(f"there is no {_short(data)}; the named sets are {', '.join(named_sets())}")
