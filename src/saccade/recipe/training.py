@@ -179,9 +179,12 @@ def _judge(
     """Score the test pictures, once, with the bundle; keep what the report needs."""
     test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
     probabilities = probabilities_of(classifier, test, progress=progress, name="test")
-    baseline_class = most_frequent_class(prepared)
+    provenance = classifier.manifest.provenance
     evaluation = score(
-        probabilities, test.labels, classifier=classifier, baseline_class=baseline_class
+        probabilities,
+        test.labels,
+        classifier=classifier,
+        baseline_class=provenance["baseline_class"],
     )
     record_evaluation(folder / "model.saccade", evaluation)
     gallery = choose_gallery(probabilities, test.labels, seed=request.settings.seed)
@@ -207,7 +210,7 @@ def _judge(
         settings=request.settings.to_json(),
         plan=prepared.plan.to_json(),
         fit=fit.to_json(),
-        provenance=_provenance(request, prepared, fit),
+        provenance=provenance,
         layers=describe_layers(network),
         reliability=tuple(
             asdict(row) for row in reliability(probabilities, test.labels) if row.num_images
