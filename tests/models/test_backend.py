@@ -1,6 +1,9 @@
 import os
+import platform
 import subprocess
 import sys
+
+import pytest
 
 PROGRAM = """
 import sys
@@ -27,3 +30,36 @@ def test_backend_is_torch_where_the_user_chose_none() -> None:
 def test_backend_that_is_missing_names_its_extra() -> None:
     assert "pip install 'saccade[train]'" in run("keras", None).stderr
     assert "pip install 'saccade[tensorflow]'" in run("tensorflow", "tensorflow").stderr
+
+
+FAULTS = """
+import resource
+import numpy as np
+from saccade.models.backend import load_keras
+keras = load_keras()
+from saccade.training.step import TrainingStep
+layers = [keras.layers.Conv2D(32, 3), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
+model = keras.Sequential([keras.Input((32, 32, 3)), *layers])
+model.compile("sgd", "mse")
+step = TrainingStep(model)
+x, y = np.zeros((128, 32, 32, 3), np.float32), np.zeros((128, 2), np.float32)
+for _ in range(20):
+    step.train(x, y)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    step.train(x, y)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 10)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another memory allocator")
+def test_training_steps_reuse_the_memory_of_the_step_before() -> None:
+    def faults_a_step(**environment: str) -> float:
+        command = [sys.executable, "-c", FAULTS]
+        result = subprocess.run(
+            command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+        )
+        return float(result.stdout)
+
+    assert faults_a_step() < 200
+    assert faults_a_step(MALLOC_MMAP_THRESHOLD_="131072") > 2_000  # what it would be without

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from saccade.errors import MissingExtraError
+from saccade.models.process import tune_process
 
 _EXTRA_OF_BACKEND = {"torch": "train", "tensorflow": "tensorflow"}
 
@@ -21,9 +22,8 @@ def load_keras() -> Any:
     Raises MissingExtraError where keras, or the backend that it shall run on, is not installed.
     """
     backend = os.environ.setdefault("KERAS_BACKEND", "torch")
-    # PyTorch's threads else spin while they wait: on a machine with other work to do, a training
-    # step was measured 3 to 10 times slower for it. OpenMP reads this once, when it is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if backend == "torch":
+        tune_process()
     try:
         import keras
     except ImportError as error:
