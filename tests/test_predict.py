@@ -59,7 +59,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         model=network,
         seen=np.array([4], dtype=np.uint64),
-        parity_pixels=np.tile(levels.astype(np.uint8).reshape(-1, 1, 1, 1), (1, 8, 6, 3)),
+        parity_pixels=[np.tile(levels.astype(np.uint8).reshape(-1, 1, 1, 1), (1, 8, 6, 3))],
         parity_logits=np.stack([-z, z], axis=1),
     )
     return path

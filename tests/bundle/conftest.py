@@ -80,7 +80,7 @@ def bundle_path(
         manifest,
         model=brightness,
         seen=seen,
-        parity_pixels=pictures,
+        parity_pixels=[pictures],
         parity_logits=logits,
     )
     return path

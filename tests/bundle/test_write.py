@@ -28,7 +28,7 @@ def parts(
         "manifest": manifest,
         "model": brightness,
         "seen": SEEN,
-        "parity_pixels": pictures,
+        "parity_pixels": [pictures[:7], pictures[7:]],
         "parity_logits": logits,
     }
 
@@ -56,7 +56,7 @@ def test_written_manifest_is_returned(tmp_path: Path, parts: dict[str, Any]) -> 
         ({"parity_logits": "one wrong"}, "1 change their label"),
         ({"parity_logits": "one short"}, "no pictures to compare"),
         ({"parity_logits": "not a number"}, "differ from the model's by up to nan"),
-        ({"parity_pixels": np.empty((0, 6, 5, 3), dtype=np.uint8)}, "no pictures to compare"),
+        ({"parity_pixels": []}, "no pictures to compare"),
     ],
 )
 def test_bundle_that_disagrees_is_not_written(
@@ -139,7 +139,8 @@ def write(model):
         Manifest(name="tf", created="2026-01-02T03:04:05Z", classes=("a", "b", "c"),
                  preprocessing=Preprocessing(height_px=13, width_px=16, channels=3),
                  temperature=1.5, threshold=0.5, target_error_rate=0.01),
-        model=model, seen=np.empty(0, dtype=np.uint64), parity_pixels=pixels, parity_logits=logits)
+        model=model, seen=np.empty(0, dtype=np.uint64), parity_pixels=[pixels],
+        parity_logits=logits)
 write(model)
 assert "torch" not in sys.modules
 try:
@@ -185,7 +186,7 @@ def test_model_opens_in_plain_keras_on_tensorflow(tmp_path: Path, parts: dict[st
             kl.Dense(2),
         ]
     )
-    pixels = parts["parity_pixels"]
+    pixels = np.concatenate(parts["parity_pixels"])
     logits = keras.ops.convert_to_numpy(model(pixels.astype(np.float32), training=False))
     changed = {"model": model, "parity_logits": logits}
     write_bundle(tmp_path / "m.saccade", **(parts | changed))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from saccade.models.backend import load_keras
+from saccade.training.muon import Muon, orthogonal
 from saccade.training.optimizers import Update
 
 # Rates of 0.1 and rounding to 1e-7 at each of 12 steps, in another order than Keras's.
@@ -31,6 +32,7 @@ WRITTEN_OUT: dict[str, Callable[[], Any]] = {
     "adam-large-epsilon": lambda: O.Adam(0.01, beta_1=0.8, beta_2=0.95, epsilon=0.1),
     "adamw": lambda: O.AdamW(0.01, weight_decay=0.1),
     "adam-schedule": lambda: O.Adam(decay()),
+    "muon": lambda: Muon(kernel_rate=7.0, momentum=0.6, learning_rate=0.01, weight_decay=0.1),
     "rmsprop": lambda: O.RMSprop(0.01),
     "rmsprop-momentum": lambda: O.RMSprop(0.01, momentum=0.9, rho=0.8),
 }
@@ -100,3 +102,16 @@ def test_rate_given_for_one_step_replaces_the_optimizer_s() -> None:
     for old, variable in zip(before, values, strict=True):
         torch.testing.assert_close(variable.value.detach(), old - 0.5)
     assert all(variable.value.grad is None for variable in values)
+
+
+@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12)])
+def test_orthogonal_keeps_directions_and_evens_out_lengths(shape: tuple[int, int]) -> None:
+    """Against the singular values themselves: U·V of a matrix whose values differ tenfold."""
+    u, s, v = torch.linalg.svd(torch.randn(shape, generator=torch.Generator().manual_seed(0)))
+    rank = len(s)
+    u, v = u[:, :rank], v[:rank]
+    spread = torch.logspace(0, 1, rank)
+    turned = u.T @ orthogonal(u @ torch.diag(spread) @ v) @ v.T
+    off_diagonal = turned - torch.diag(torch.diagonal(turned))
+    assert float(off_diagonal.abs().max()) < 1e-5
+    assert 0.4 < float(torch.diagonal(turned).min()) <= float(torch.diagonal(turned).max()) < 1.3

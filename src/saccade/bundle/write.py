@@ -16,6 +16,7 @@ import io
 import json
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -40,15 +41,15 @@ def write_bundle(
     *,
     model: Any,
     seen: npt.NDArray[np.uint64],
-    parity_pixels: npt.NDArray[np.uint8],
+    parity_pixels: Iterable[npt.NDArray[np.uint8]],
     parity_logits: npt.NDArray[np.floating[Any]],
 ) -> Manifest:
     """Write ``model.saccade`` and return its manifest, with the digests filled in.
 
     `model` is a Keras model of (N, H, W, C) pixels; `seen` the digests of its training pictures'
-    pixels; `parity_pixels` (N, H, W, C) are pictures, `parity_logits` (N, C) what `model` says of
-    them. Raises BundleError, and leaves `path` as it was, where the model cannot be converted, or
-    the bundle disagrees with it.
+    pixels; `parity_pixels` are batches (n, H, W, C) of pictures, `parity_logits` (N, C) what
+    `model` says of them all. Raises BundleError, and leaves `path` as it was, where the model
+    cannot be converted, or the bundle disagrees with it.
     """
     from saccade.bundle.graph import to_onnx  # brings onnx, which no reader of bundles needs
 
@@ -105,18 +106,20 @@ def write_members(path: Path, contents: dict[str, bytes]) -> None:
 def _check_parity(
     path: Path,
     manifest: Manifest,
-    pixels: npt.NDArray[np.uint8],
+    batches: Iterable[npt.NDArray[np.uint8]],
     logits: npt.NDArray[np.floating[Any]],
 ) -> None:
-    if len(pixels) == 0 or logits.shape != (len(pixels), len(manifest.classes)):
-        raise BundleError(f"no pictures to compare: {len(pixels)} with logits of {logits.shape}")
     bundle = read_bundle(path)
     runtime = Runtime(
         bundle.onnx,
         input_shape=bundle.manifest.preprocessing.shape,
         num_classes=len(bundle.manifest.classes),
     )
-    given = runtime.probabilities(pixels)
+    parts = [runtime.probabilities(pixels) for pixels in batches]
+    num_pictures = sum(len(part) for part in parts)
+    if num_pictures == 0 or logits.shape != (num_pictures, len(manifest.classes)):
+        raise BundleError(f"no pictures to compare: {num_pictures} with logits of {logits.shape}")
+    given = np.concatenate(parts)
     wanted = apply_temperature(logits, manifest.temperature)
     difference = np.abs(given - wanted).max(axis=1)
     # A NaN compares as false, so the condition is what must hold.
@@ -124,7 +127,7 @@ def _check_parity(
         return
     relabelled = int(np.sum(given.argmax(axis=1) != wanted.argmax(axis=1)))
     raise BundleError(
-        f"not written: over {len(pixels):,} pictures the bundle's probabilities differ from the "
+        f"not written: over {num_pictures:,} pictures the bundle's probabilities differ from the "
         f"model's by up to {difference.max():.2g} (allowed {MAX_DIFFERENCE:g}), on average by "
         f"{difference.mean():.2g} (allowed {MEAN_DIFFERENCE:g}); {relabelled:,} change their label"
     )

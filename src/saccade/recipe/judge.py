@@ -26,7 +26,6 @@ from saccade.progress import Progress
 from saccade.recipe.prepare import Prepared
 from saccade.training import Pictures
 
-_AT_ONCE: Final = 256
 _GRID: Final = 25
 _SHOWN: Final = 24  # mistakes, and least sure pictures
 
@@ -53,10 +52,9 @@ def probabilities_of(
     """Return (N, C) probabilities of cached pictures, from the one inference path."""
     parts = []
     with progress.stage(name, total=len(pictures.rows)) as stage:
-        for start in range(0, len(pictures.rows), _AT_ONCE):
-            rows = pictures.rows[start : start + _AT_ONCE]
-            parts.append(classifier.predict_batch(np.ascontiguousarray(pictures.pixels[rows])))
-            stage.advance(len(rows))
+        for pixels in pictures.batches():
+            parts.append(classifier.predict_batch(pixels))
+            stage.advance(len(pixels))
     return np.concatenate(parts)
 
 

@@ -161,7 +161,7 @@ def _bundle(
         manifest,
         model=network,
         seen=np.unique(prepared.cache.pixel_digest[used]),
-        parity_pixels=validation.pixels[validation.rows],
+        parity_pixels=validation.batches(),
         parity_logits=logits,
     )
     return load(path)

@@ -169,14 +169,15 @@ class KerasLoop:
         self.hooks.on_epoch(epoch, latest)
 
     def _outputs(self, pictures: Pictures) -> npt.NDArray[np.float32]:
-        batches = [
-            pictures.pixels[pictures.rows[start : start + SCORED_AT_ONCE]].astype(np.float32)
-            for start in range(0, len(pictures.rows), SCORED_AT_ONCE)
+        outputs = [
+            keras.ops.convert_to_numpy(self.model.predict_on_batch(pixels.astype(np.float32)))
+            for pixels in pictures.batches()
         ]
-        outputs = [keras.ops.convert_to_numpy(self.model.predict_on_batch(x)) for x in batches]
         return np.concatenate(outputs)
 
     def _finish(self, *, stopped: bool) -> FitResult:
+        if not stopped:  # after an early stop there is nothing left to do
+            self.stage.advance(100 * (1 - self.standing.done))
         if self.standing.best:
             _assign(self.model.variables, self.standing.best)
         return self.standing.result(

@@ -61,10 +61,7 @@ class Learner:
 
     def score(self, pictures: Pictures) -> tuple[float, float]:
         """Return the cross-entropy in nats and the accuracy over some pictures."""
-        outputs = [
-            self._outputs(pictures.pixels[pictures.rows[start : start + SCORED_AT_ONCE]])
-            for start in range(0, len(pictures.rows), SCORED_AT_ONCE)
-        ]
+        outputs = [self._outputs(pixels) for pixels in pictures.batches()]
         return figures(np.concatenate(outputs), pictures.labels, self.kind)
 
     def _outputs(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -72,7 +72,7 @@ def train_network(
         from saccade.training.graph import Unsupported
 
         try:
-            loop = _Loop(model, **parts, stage=stage)
+            loop = _Loop(model, **parts, stage=stage, progress=progress)
         except Unsupported as reason:
             note = f"trained by Keras's own fit: {reason}"
             return _train_by_keras(model, parts, stage, checkpoint_dir, note)
@@ -107,13 +107,14 @@ class _Loop:
         plan: TrainPlan,
         hooks: Hooks,
         stage: Stage,
+        progress: Progress,
     ) -> None:
         from saccade.training.learner import Learner
 
         self.started = time.monotonic()
         self.train, self.validation = train, validation
         self.sample = sample_like(train, validation, seed=plan.seed)
-        self.hooks, self.stage = hooks, stage
+        self.hooks, self.stage, self.progress = hooks, stage, progress
         self.batch_size = min(plan.batch_size, len(train.rows))
         self.steps_per_epoch = len(train.rows) // self.batch_size
         self.standing = Standing()
@@ -159,6 +160,7 @@ class _Loop:
             num_scored=len(self.validation.rows) + len(self.sample.rows),
             started=self.started,
             done=self.standing.done,
+            progress=self.progress,
         )
         self.num_epochs = num_steps / self.steps_per_epoch
         if self.plan.averaging:
@@ -219,6 +221,8 @@ class _Loop:
 
     def _finish(self, *, stopped: bool) -> FitResult:
         """Give the model its best weights and return how it went."""
+        if not stopped:  # after an early stop there is nothing left to do
+            self.stage.advance(100 * (1 - self.standing.done))
         if self.standing.best:
             self.learner.set_weights(self.standing.best)
         step = self.learner.step

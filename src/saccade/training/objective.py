@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from saccade.models.backend import load_keras
 from saccade.models.outputs import OutputKind
 from saccade.training.plan import TrainPlan
+
+_KERNEL_RATE: Final = 7.0  # a kernel turns by up to a tenth of its length a step
+_MOMENTUM: Final = 0.6
 
 
 def our_loss(kind: OutputKind, num_outputs: int, label_smoothing: float) -> Any:
@@ -19,10 +22,17 @@ def our_loss(kind: OutputKind, num_outputs: int, label_smoothing: float) -> Any:
 
 
 def our_optimizer(plan: TrainPlan) -> Any:
-    """AdamW; decay pulls kernels alone, since a scale or a bias near 0 means nothing simpler."""
-    optimizer = load_keras().optimizers.AdamW(
-        learning_rate=plan.learning_rate, weight_decay=plan.weight_decay
-    )
+    """Muon for our own family, AdamW for other networks, whose kernels' length may mean something.
+
+    Decay pulls kernels alone, since a scale or a bias near 0 means nothing simpler.
+    """
+    options = {"learning_rate": plan.learning_rate, "weight_decay": plan.weight_decay}
+    if plan.design is None:
+        optimizer = load_keras().optimizers.AdamW(**options)
+    else:
+        from saccade.training.muon import Muon
+
+        optimizer = Muon(kernel_rate=_KERNEL_RATE, momentum=_MOMENTUM, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from saccade.models.backend import load_keras
+from saccade.training.muon import EPSILON, QUINTIC, ROUNDS, Muon, stretch, turns
 
 keras = load_keras()
 Tensor = Any  # torch has no type information here
@@ -95,8 +96,11 @@ def _rule_of(optimizer: Any, variables: list[Any]) -> Rule | None:
     constrained = any(variable.constraint is not None for variable in variables)
     if special or constrained or any(variable.dtype != "float32" for variable in variables):
         return None
+    if isinstance(optimizer, Muon):
+        return _muon(optimizer, variables)
     if isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad:
-        return _adam(optimizer) if _name(optimizer) in ("Adam", "AdamW") else None
+        everything = range(len(variables))
+        return _adam(optimizer, everything) if _name(optimizer) in ("Adam", "AdamW") else None
     if _name(optimizer) == "SGD":
         return _sgd(optimizer)
     if _name(optimizer) == "RMSprop" and not optimizer.centered:
@@ -110,13 +114,15 @@ def _name(optimizer: Any) -> str:
     return kind.__name__ if kind.__module__.startswith("keras.") else ""
 
 
-def _adam(optimizer: Any) -> Rule:
-    """Keras adds ε to the uncorrected √v, PyTorch's kernel to the corrected one: hence the scale.
+def _adam(optimizer: Any, chosen: Sequence[int]) -> Rule:
+    """The rule for the variables chosen by their place.
+
+    Keras adds ε to the uncorrected √v, PyTorch's kernel to the corrected one: hence the scale.
 
     Kingma & Ba 2015, in the form before their section 2.1.
     """
-    means = [slot.value for slot in optimizer._momentums]
-    squares = [slot.value for slot in optimizer._velocities]
+    means = [optimizer._momentums[i].value for i in chosen]
+    squares = [optimizer._velocities[i].value for i in chosen]
     beta_1, beta_2, epsilon = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
     count = torch.zeros((), dtype=torch.float32, device=means[0].device)
     counts = [count] * len(means)
@@ -124,8 +130,8 @@ def _adam(optimizer: Any) -> Rule:
     def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
         count.fill_(step)
         torch._fused_adam_(
-            weights,
-            gradients,
+            [weights[i] for i in chosen],
+            [gradients[i] for i in chosen],
             means,
             squares,
             [],
@@ -140,6 +146,38 @@ def _adam(optimizer: Any) -> Rule:
         )
 
     return rule
+
+
+def _muon(optimizer: Muon, variables: list[Any]) -> Rule:
+    """`Muon.update_step` for all kernels, Adam for the rest."""
+    kernels = [i for i, variable in enumerate(variables) if turns(variable)]
+    rest = _adam(optimizer, [i for i in range(len(variables)) if i not in kernels])
+    means = [optimizer._momentums[i].value for i in range(len(variables))]
+    momentum = optimizer.momentum
+
+    def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
+        rest(weights, gradients, rate, step)
+        for i in kernels:
+            means[i].mul_(momentum).add_(gradients[i])
+            kernel = weights[i].flatten(0, 2)  # a view: one filter a column
+            ahead = torch.add(gradients[i], means[i], alpha=momentum).flatten(0, 2).t()
+            kernel.mul_(kernel.shape[1] ** 0.5 / (kernel.norm() + EPSILON))
+            moved = rate * optimizer.kernel_rate * stretch(kernel.t())
+            kernel.sub_(_orthogonal(ahead).t(), alpha=moved)
+
+    return rule
+
+
+def _orthogonal(matrix: Tensor) -> Tensor:
+    """`muon.orthogonal`, without what Keras does around every operation."""
+    a, b, c = QUINTIC
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix if wide else matrix.t()
+    x = x / (x.norm() + EPSILON)
+    for _ in range(ROUNDS):
+        square = x @ x.t()
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x if wide else x.t()
 
 
 def _sgd(optimizer: Any) -> Rule:

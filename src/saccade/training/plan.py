@@ -133,7 +133,7 @@ def derive_plan(
         batch_size=batch_size,
         learning_rate=_learning_rate(batch_size),
         weight_decay=0.02,
-        label_smoothing=0.1,
+        label_smoothing=0.05,
         augmentation=_augmentation(facts, design, (height, width)),
         averaging=0.05,
         max_epochs=max_epochs,

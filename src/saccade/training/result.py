@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,6 +22,11 @@ class Pictures(NamedTuple):
     pixels: npt.NDArray[np.uint8]  # (N, H, W, C), may be a memory map larger than memory
     rows: npt.NDArray[np.intp]
     labels: npt.NDArray[np.integer[Any]]
+
+    def batches(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Give the pictures in order, (up to `SCORED_AT_ONCE`, H, W, C) at a time, as copies."""
+        for start in range(0, len(self.rows), SCORED_AT_ONCE):
+            yield np.ascontiguousarray(self.pixels[self.rows[start : start + SCORED_AT_ONCE]])
 
 
 def _nothing(*_: Any) -> None:

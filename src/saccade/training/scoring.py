@@ -10,7 +10,7 @@ import numpy.typing as npt
 from saccade.models.backend import engine_name
 from saccade.models.outputs import output_kind, to_logits
 from saccade.progress import Progress
-from saccade.training.result import SCORED_AT_ONCE, Pictures
+from saccade.training.result import Pictures
 
 
 def logits_of(model: Any, pictures: Pictures, *, progress: Progress) -> npt.NDArray[np.float32]:
@@ -18,10 +18,9 @@ def logits_of(model: Any, pictures: Pictures, *, progress: Progress) -> npt.NDAr
     predict = _predictor(model)
     outputs = []
     with progress.stage("calibrate", total=len(pictures.rows)) as stage:
-        for start in range(0, len(pictures.rows), SCORED_AT_ONCE):
-            rows = pictures.rows[start : start + SCORED_AT_ONCE]
-            outputs.append(predict(np.ascontiguousarray(pictures.pixels[rows])))
-            stage.advance(len(rows))
+        for pixels in pictures.batches():
+            outputs.append(predict(pixels))
+            stage.advance(len(pixels))
     return to_logits(np.concatenate(outputs), output_kind(model))
 
 

@@ -233,11 +233,11 @@ class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
         x = x.float()
         if self.training and not self.frozen:
             return self._normalise_by_batch(x)
-        scale = torch.rsqrt(self.moving_variance + self.epsilon)
-        if self.gamma is not None:
-            scale = scale * self.gamma
-        y = (x - self.moving_mean) * scale
-        return y if self.beta is None else y + self.beta
+        mean, variance = self.moving_mean, self.moving_variance
+        y = F.batch_norm(
+            x.movedim(-1, 1), mean, variance, self.gamma, self.beta, False, 0.0, self.epsilon
+        )
+        return y.movedim(1, -1)
 
     def _normalise_by_batch(self, x: Tensor) -> Tensor:
         """Return `x` by its own statistics, in one kernel each way instead of a dozen."""

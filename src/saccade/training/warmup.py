@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from saccade.progress import Progress
 from saccade.training.compiler import pays
 from saccade.training.result import SCORED_AT_ONCE, Pictures
 from saccade.training.schedule import Horizon
@@ -28,6 +29,7 @@ def plan_horizon(
     num_scored: int,
     started: float,
     done: float,
+    progress: Progress,
 ) -> tuple[Horizon, float]:
     """Return how far training goes, and about how many steps that is from the very beginning.
 
@@ -37,7 +39,9 @@ def plan_horizon(
     batch_size = min(plan.batch_size, len(train.rows))
     steps_per_epoch = len(train.rows) // batch_size
     max_steps = plan.max_epochs * steps_per_epoch
-    step_s, scoring_s = _measure(learner, plan, train=train, batch_size=batch_size, done=done)
+    step_s, scoring_s = _measure(
+        learner, plan, train=train, batch_size=batch_size, done=done, progress=progress
+    )
     scoring_s *= math.ceil(num_scored / SCORED_AT_ONCE)
     if plan.budget_s is None:
         return Horizon(max_steps=max_steps), float(max_steps)
@@ -50,7 +54,13 @@ def plan_horizon(
 
 
 def _measure(
-    learner: Learner, plan: TrainPlan, *, train: Pictures, batch_size: int, done: float
+    learner: Learner,
+    plan: TrainPlan,
+    *,
+    train: Pictures,
+    batch_size: int,
+    done: float,
+    progress: Progress,
 ) -> tuple[float, float]:
     """Return the seconds of a training step, and of scoring one batch; leaves no trace."""
     chosen = np.arange(batch_size)
@@ -59,8 +69,9 @@ def _measure(
     step_s = _seconds_a_step(learner, batch)
     max_steps = plan.max_epochs * (len(train.rows) // batch_size)
     if _pays_to_compile(learner, plan, step_s=step_s, max_steps=max_steps, done=done):
-        learner.step.compile()
-        step_s = _seconds_a_step(learner, batch)
+        with progress.stage("compile"):
+            learner.step.compile()
+            step_s = _seconds_a_step(learner, batch)
     learner.score(batch)
     began = time.monotonic()
     learner.score(batch)
