@@ -2,8 +2,9 @@
 
 Compiling costs 5 seconds where an earlier run left its result on disk and 5 to 15 where not, so it
 must be earned back. What it gains depends on what bounds a step. In float32 the products do, and
-those are PyTorch's own kernels either way: 5 to 10 %, measured. Where the processor multiplies
-bf16, products are so quick that the rest weighs as much: about half.
+those are PyTorch's own kernels either way: nothing, measured, once freed memory is kept for the
+next step (`models.process`). Where the processor multiplies bf16, products are so quick that the
+rest weighs as much: about half.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from saccade.data.cachefolder import user_cache
 from saccade.training.precision import Format
 
 _COST_S = 15.0
-_GAIN: dict[Format, float] = {"float32": 0.07, "bf16": 0.45}  # share of a step's time
+_GAIN: dict[Format, float] = {"float32": 0.0, "bf16": 0.45}  # share of a step's time
 _MARGIN = 1.5  # gains vary; a loss would be noticed
 _CXX = ("c++", "g++", "clang++", "cl")
 
