@@ -13,6 +13,7 @@ COMMANDS = [
     ["predict"],
     ["report"],
     ["runs"],
+    ["check"],
     ["info"],
     ["cache"],
     ["cache", "list"],

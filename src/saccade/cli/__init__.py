@@ -11,7 +11,7 @@ from typing import Final
 import typer
 
 from saccade import __version__
-from saccade.cli import cache, evaluate, info, predict, report, runs, train
+from saccade.cli import cache, check, evaluate, info, predict, report, runs, train
 from saccade.cli.text import one_line
 from saccade.errors import SaccadeError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
+app.command("check")(check.command)
 app.command("report")(report.command)
 app.command("runs")(runs.command)
 app.command("info")(info.command)

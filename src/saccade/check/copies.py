@@ -1,0 +1,214 @@
+"""Pairs of pictures that show the same: equal ones, and copies that somebody changed a little.
+
+    pairs = near_copies(thumbs)
+    pairs.first, pairs.second, pairs.score  # rows, and how well they agree, up to 1
+
+Found are copies that were resized, recompressed, made lighter or darker, mirrored, or cropped by up
+to about a tenth a side. Nothing is compared with everything: each picture, mirrored and cropped in
+a few ways, becomes 27 low frequencies of its thumbnail, and random planes through these cut the
+pictures into buckets, many times over (locality-sensitive hashing: Charikar, "Similarity estimation
+techniques from rounding algorithms", 2002). Only neighbours in a bucket are compared, first by
+these frequencies, then by aligning one thumbnail with the other (Gauss-Newton on scale and shift,
+as Lucas and Kanade, 1981) and correlating both the pictures and their fine detail, since smooth
+pictures of different things agree in the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.check.thumbnails import THUMB_PX
+from saccade.data import Pixels
+
+_NUM_BANDS: Final = 48
+_WINDOW: Final = 8  # neighbours within a bucket that are compared: linear, however large it is
+_SIMILAR: Final = 0.9  # of low frequencies; what is worth aligning
+_AGREES: Final = 0.97  # of aligned thumbnails
+_DETAIL_AGREES: Final = 0.85  # of their fine detail
+_FLAT: Final = 4.0  # standard deviation, of 255; what is flatter shows nothing to compare
+_BLOCK: Final = 1024
+_STEPS: Final = 5  # of alignment
+_INSET: Final = 0.08  # what a cropped variant leaves out of width and height
+# (mirrored, left, top) as shares of the width and height that are left out.
+_VARIANTS: Final = (
+    *((False, 0.0, 0.0, 0.0), (True, 0.0, 0.0, 0.0)),
+    *((False, _INSET, x, y) for x, y in ((0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1))),
+)
+
+_Floats = npt.NDArray[np.float32]
+_Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pairs:
+    """Pairs of rows, each once, with first < second; score is their correlation, up to 1."""
+
+    first: _Rows
+    second: _Rows
+    score: _Floats
+
+
+def near_copies(thumbs: Pixels) -> Pairs:
+    """Return the pairs among (N, 32, 32) thumbnails; time grows as N log N."""
+    rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= _FLAT)
+    first, second, variant = _candidates(_descriptors(thumbs[rows]))
+    score = _verified(thumbs[rows], first, second, variant)
+    kept = score > 0
+    ends = np.sort(np.stack([rows[first[kept]], rows[second[kept]]]), axis=0)
+    order = np.lexsort((-score[kept], ends[1], ends[0]))
+    ends, best = ends[:, order], score[kept][order]
+    new = np.append(True, np.diff(ends, axis=1).any(axis=0))[: len(best)]
+    return Pairs(first=ends[0, new], second=ends[1, new], score=best[new])
+
+
+def _descriptors(thumbs: Pixels) -> _Floats:
+    """Return unit vectors of low frequencies, (variants, N, 27)."""
+    vectors = np.empty((len(_VARIANTS), len(thumbs), len(_low_frequencies()[0])), np.float32)
+    for start in range(0, len(thumbs), _BLOCK):
+        some = thumbs[start : start + _BLOCK].astype(np.float32)
+        for number, variant in enumerate(_VARIANTS):
+            across, down = _sampling(variant)
+            waves = _cosines() @ down @ some @ across.T @ _cosines().T
+            vectors[number, start : start + _BLOCK] = waves[:, *_low_frequencies()]
+    length = np.linalg.norm(vectors, axis=2, keepdims=True)
+    unit: _Floats = vectors / np.maximum(length, 1e-6)
+    return unit
+
+
+def _candidates(vectors: _Floats) -> tuple[_Rows, _Rows, _Rows]:
+    """Return (first, second, variant of second) that share a bucket and have like frequencies."""
+    num_variants, num_rows, size = vectors.shape
+    flat = vectors.reshape(-1, size)
+    scale = 1 / np.maximum(vectors[0].std(axis=0), 1e-3) if num_rows else np.ones(size)
+    num_bits = min(30, int(np.log2(max(2, num_rows))) + 3)
+    random, found = np.random.default_rng(0), []
+    for _ in range(_NUM_BANDS):
+        planes = random.standard_normal((size, num_bits)) * scale[:, None]
+        offset = vectors[0].mean(axis=0) @ planes if num_rows else 0
+        bits = flat @ planes.astype(np.float32) > offset
+        bucket = bits @ (1 << np.arange(num_bits))
+        found.append(_neighbours(flat, bucket, random.permutation(len(flat)), num_rows))
+    pair, best = _best_variant(np.concatenate(found), num_rows, num_variants)
+    return pair // num_rows, pair % num_rows, best
+
+
+def _neighbours(
+    flat: _Floats, bucket: npt.NDArray[np.int64], shuffled: _Rows, num_rows: int
+) -> npt.NDArray[np.int64]:
+    """Return codes of like pairs in one band's buckets, of which one at least is not a variant."""
+    order = shuffled[np.argsort(bucket[shuffled], kind="stable")]
+    codes = [np.empty(0, np.int64)]
+    for step in range(1, _WINDOW + 1):
+        one, other = order[:-step], order[step:]
+        near = bucket[one] == bucket[other]
+        low, high = np.minimum(one, other)[near], np.maximum(one, other)[near]
+        wanted = (low < num_rows) & (low != high % num_rows)
+        low, high = low[wanted], high[wanted]
+        like = np.einsum("ij,ij->i", flat[low], flat[high]) >= _SIMILAR
+        codes.append(low[like].astype(np.int64) * len(flat) + high[like])
+    return np.unique(np.concatenate(codes))
+
+
+def _best_variant(
+    codes: npt.NDArray[np.int64], num_rows: int, num_variants: int
+) -> tuple[_Rows, _Rows]:
+    """Return pairs as first * num_rows + second, with the variants that were alike, each once."""
+    low, high = np.divmod(np.unique(codes), max(1, num_rows * num_variants))
+    return low * num_rows + high % max(1, num_rows), high // max(1, num_rows)
+
+
+def _verified(thumbs: Pixels, first: _Rows, second: _Rows, variant: _Rows) -> _Floats:
+    """Return each pair's correlation after alignment; 0 where they are not copies."""
+    score = np.zeros(len(first), np.float32)
+    starts = np.array([_start(v) for v in _VARIANTS], np.float32)
+    for start in range(0, len(first), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        still = _standard(thumbs[first[block]].astype(np.float32))
+        moving = thumbs[second[block]].astype(np.float32)
+        aligned = _aligned(still, moving, starts[variant[block]])
+        agreed = (still * aligned).mean(axis=(1, 2))
+        detail = (_detail(still) * _detail(aligned)).mean(axis=(1, 2))
+        score[block] = np.where((agreed >= _AGREES) & (detail >= _DETAIL_AGREES), agreed, 0)
+    return np.minimum(score, 1)
+
+
+def _aligned(still: _Floats, moving: _Floats, place: _Floats) -> _Floats:
+    """Return `moving` scaled and shifted to lie best on `still`; (P, 32, 32), standardised.
+
+    `place` is (P, 4): scale and shift across, then down, in units of half a side.
+    """
+    at = _centres()
+    for step in range(_STEPS + 1):
+        shown = _standard(_hat(place[:, 2:]) @ moving @ _hat(place[:, :2]).transpose(0, 2, 1))
+        if step == _STEPS:
+            break
+        down, across = np.gradient(shown, at[1] - at[0], axis=(1, 2))
+        slopes = np.stack([across * at, across, down * at[:, None], down], axis=1)
+        slopes = slopes.reshape(len(shown), 4, -1)
+        gap = (still - shown).reshape(len(shown), -1, 1)
+        normal = slopes @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)
+        change = np.linalg.solve(normal, slopes @ gap)[..., 0]
+        place = place + np.clip(change, -0.1, 0.1) * np.sign(place[:, [0, 0, 2, 2]])
+    return shown
+
+
+def _detail(pictures: _Floats) -> _Floats:
+    """Return what a 3 by 3 average of 16 by 16 px pictures takes away, standardised."""
+    small = pictures.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4))
+    wide = np.pad(small, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
+    smooth = (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9
+    return _standard(small - smooth)
+
+
+def _standard(pictures: _Floats) -> _Floats:
+    centred = pictures - pictures.mean(axis=(1, 2), keepdims=True)
+    scaled: _Floats = centred / np.maximum(centred.std(axis=(1, 2), keepdims=True), 1e-6)
+    return scaled
+
+
+def _hat(place: _Floats) -> _Floats:
+    """Return (P, 32, 32) matrices that interpolate linearly at scale * x + shift."""
+    wanted = place[:, :1] * _centres() + place[:, 1:]
+    position = np.clip((wanted + 1) * THUMB_PX / 2 - 0.5, 0, THUMB_PX - 1)
+    away = np.abs(position[:, :, None] - np.arange(THUMB_PX, dtype=np.float32))
+    return np.maximum(0, 1 - away).astype(np.float32)
+
+
+def _start(variant: tuple[bool, float, float, float]) -> tuple[float, float, float, float]:
+    """Return a variant as scale and shift, across and down; a mirrored one has a scale below 0."""
+    mirrored, inset, left, top = variant
+    scale = 1 - inset
+    return (-scale if mirrored else scale), inset * (2 * left - 1), scale, inset * (2 * top - 1)
+
+
+def _sampling(variant: tuple[bool, float, float, float]) -> tuple[_Floats, _Floats]:
+    place = np.array([_start(variant)], np.float32)
+    return _hat(place[:, :2])[0], _hat(place[:, 2:])[0]
+
+
+@cache
+def _centres() -> _Floats:
+    """Return where the pixels' centres are, -1 to 1."""
+    return ((np.arange(THUMB_PX) + 0.5) * 2 / THUMB_PX - 1).astype(np.float32)
+
+
+@cache
+def _cosines() -> _Floats:
+    """Return the first seven waves of a cosine transform (DCT-II), orthonormal but for the mean."""
+    waves = np.arange(7)[:, None]
+    angles = np.pi * waves * (np.arange(THUMB_PX) + 0.5) / THUMB_PX
+    return (np.cos(angles) * np.sqrt(2 / THUMB_PX)).astype(np.float32)
+
+
+@cache
+def _low_frequencies() -> tuple[_Rows, _Rows]:
+    """Return the 27 coefficients of degree 1 to 6: (down, across)."""
+    down, across = np.indices((7, 7)).reshape(2, -1)
+    low = (down + across > 0) & (down + across <= 6)
+    return down[low], across[low]

@@ -1,0 +1,51 @@
+"""What a check leaves behind for other programs: a table of issues, and what to leave out."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+from saccade.check.data import to_exclude
+from saccade.check.finding import Finding, Row
+from saccade.errors import MissingExtraError
+from saccade.files import atomic_path
+
+ISSUES, EXCLUDE = "issues.parquet", "exclude.csv"
+
+
+def write_findings(folder: Path, findings: Iterable[Finding]) -> None:
+    """Write issues.parquet, one row a picture and problem, and exclude.csv, one row a picture.
+
+    Raises SettingsError where the folder cannot be written.
+    """
+    findings = tuple(findings)
+    _write_issues(folder / ISSUES, findings)
+    with (
+        atomic_path(folder / EXCLUDE) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        table = csv.writer(stream)
+        table.writerow(["path", "other", "detail"])
+        table.writerows([row.path, row.other, row.detail] for row in to_exclude(findings))
+
+
+def _write_issues(path: Path, findings: tuple[Finding, ...]) -> None:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError(needed_for="the table of issues", extra="train") from error
+    text, number = pyarrow.string(), pyarrow.float64()
+    names = ("name", "severity", "path", "score", "other", "detail")
+    schema = pyarrow.schema([(name, number if name == "score" else text) for name in names])
+    issues = [
+        {"name": finding.name, "severity": finding.severity}
+        | {name: getattr(row, name) for name in names[2:]}
+        for finding in findings
+        # A finding on a class or a layer has no picture; its place stands instead.
+        for row in finding.rows or (Row(path=finding.where, score=1.0, detail=finding.message),)
+    ]
+    table = pyarrow.Table.from_pylist(issues, schema=schema)
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        pyarrow.parquet.write_table(table, stream, compression="zstd")

@@ -1,0 +1,126 @@
+"""Findings on copies: equal pictures and near ones, within a part, across parts, and mislabelled.
+
+Of two copies the one in the test part is kept, then the one in validation, then the first; a
+finding's row names the other one as `path`, and the kept one as `other`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.check.copies import near_copies
+from saccade.check.finding import Finding, Row
+from saccade.check.thumbnails import Looks
+from saccade.data import UNASSIGNED, Index
+from saccade.types import PARTS
+
+_TRAIN: Final = PARTS.index("train")
+_Rows = npt.NDArray[np.intp]
+
+
+_LEAVE_OUT: Final = "Leave out the listed pictures (exclude.csv lists them)."
+_HURTS: Final = {
+    "conflicting-labels": "the labels contradict each other, and at least one of them is wrong.",
+    "across-splits": "the network is scored on what it has learned by heart, and the score is too "
+    "good.",
+    "": "they count twice in training, and a random split scores what was trained on.",
+}
+
+
+def copies(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Return up to six findings: (conflicting labels, across parts, within one) x (equal, near)."""
+    rank = _rank(index)
+    equal = _equal_pairs(looks, rank)
+    near = _near_pairs(looks, rank)
+    found = []
+    for trouble in _HURTS:
+        for closeness, pairs in (("equal", equal), ("near", near)):
+            kept, copy, score = pairs
+            some = _troubles(index, kept, copy) == trouble
+            if some.any():
+                rows = _rows(index, kept[some], copy[some], score[some])
+                found.append(_finding(closeness, trouble, rows))
+    return tuple(found)
+
+
+def _finding(closeness: str, trouble: str, rows: tuple[Row, ...]) -> Finding:
+    count = f"{len(rows):,} {'pair' if len(rows) == 1 else 'pairs'}"
+    what = "equal pictures" if closeness == "equal" else "pictures that are nearly the same"
+    place = {"across-splits": " in different parts", "conflicting-labels": " of two classes"}
+    name = f"{closeness}-copies" + (f"-{trouble}" if trouble else "")
+    label = "Look at both and correct the label. " if trouble == "conflicting-labels" else ""
+    return Finding(
+        name=name,
+        severity="serious" if trouble else "warning",
+        where="across parts" if trouble == "across-splits" else "all parts",
+        message=f"{count} of {what}{place.get(trouble, '')}: {_HURTS[trouble]}",
+        cure=label + _LEAVE_OUT,
+        rows=rows,
+    )
+
+
+def _rank(index: Index) -> _Rows:
+    """Return each row's place in the order of who is kept."""
+    part = np.where(index.part == UNASSIGNED, _TRAIN, index.part)
+    rank = np.empty(len(index), np.intp)
+    rank[np.argsort(-part.astype(int), kind="stable")] = np.arange(len(index))
+    return rank
+
+
+def _equal_pairs(looks: Looks, rank: _Rows) -> tuple[_Rows, _Rows, npt.NDArray[np.float32]]:
+    """Return (kept, copy, score): every equal picture with the one that is kept of them."""
+    rows = np.flatnonzero(looks.seen)
+    rows = rows[np.argsort(rank[rows])]
+    _, first, group = np.unique(
+        looks.digest[rows].astype(str), return_index=True, return_inverse=True
+    )
+    kept = rows[first[group]]
+    again = kept != rows
+    return kept[again], rows[again], np.ones(int(again.sum()), np.float32)
+
+
+def _near_pairs(looks: Looks, rank: _Rows) -> tuple[_Rows, _Rows, npt.NDArray[np.float32]]:
+    """Return (kept, copy, score) among pictures that are not equal to an earlier one."""
+    _, equal, _ = _equal_pairs(looks, rank)
+    single = looks.seen.copy()
+    single[equal] = False
+    rows = np.flatnonzero(single)
+    pairs = near_copies(looks.thumbs[rows])
+    ends = np.stack([rows[pairs.first], rows[pairs.second]])
+    swap = rank[ends[0]] > rank[ends[1]]
+    kept, copy = np.where(swap, ends[::-1], ends)
+    order = np.lexsort((rank[kept], rank[copy]))
+    return kept[order], copy[order], pairs.score[order]
+
+
+def _troubles(index: Index, kept: _Rows, copy: _Rows) -> npt.NDArray[np.str_]:
+    """Return for each pair what is worst about it, as a key of `_HURTS`."""
+    labelled = (index.label[kept] >= 0) & (index.label[copy] >= 0)
+    conflict = labelled & (index.label[kept] != index.label[copy])
+    part = np.where(index.part == UNASSIGNED, _TRAIN, index.part)
+    across = part[kept] != part[copy]
+    return np.where(conflict, "conflicting-labels", np.where(across, "across-splits", ""))
+
+
+def _rows(
+    index: Index, kept: _Rows, copy: _Rows, score: npt.NDArray[np.float32]
+) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            path=index.path[second],
+            other=index.path[first],
+            score=float(sure),
+            detail=f"{_place(index, second)}; kept: {_place(index, first)}",
+        )
+        for first, second, sure in zip(kept, copy, score, strict=True)
+    )
+
+
+def _place(index: Index, row: int) -> str:
+    """Return such as ``cats in test``."""
+    label, part = index.label[row], index.part[row]
+    name = index.classes[label] if label >= 0 else "no label"
+    return name if part == UNASSIGNED else f"{name} in {PARTS[part]}"

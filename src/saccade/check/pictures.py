@@ -1,0 +1,145 @@
+"""Problems of single pictures: unreadable, misnamed, oddly shaped, blank, dark or blurred."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.check.finding import Finding, Row, Severity
+from saccade.check.thumbnails import Looks
+from saccade.data import Index
+
+_LONG: Final = 3.0  # longer to shorter side; a square network input leaves a third of it at best
+_BLANK: Final = 2.0  # standard deviation of luma, of 255
+_DARK: Final = 25.0  # mean luma, of 255
+_FEW: Final = 20  # pictures; of fewer, "relative to the others" says nothing
+_BLURRED: Final = 4.0  # robust standard deviations below the median of log sharpness
+
+_Mask = npt.NDArray[np.bool_]
+
+
+def unreadable(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Files that are left out, with the reason of the scan or of the decoder."""
+    reasons = [why or seen for why, seen in zip(index.reason, looks.reason, strict=True)]
+    rows = tuple(
+        Row(path=path, score=1.0, detail=why)
+        for path, why in zip(index.path, reasons, strict=True)
+        if why
+    )
+    return _found(
+        rows,
+        name="unreadable",
+        severity="warning",
+        message="{} cannot be used: training leaves them out, so classes are smaller than they "
+        "look.",
+        cure="Replace or delete them; each row says what is wrong.",
+    )
+
+
+def wrong_extensions(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Files whose content is of another format than their name says."""
+    mask = np.array(["wrong-extension" in flags.split(";") for flags in index.flags], bool)
+    return _found(
+        _rows(index, mask & looks.seen, ""),
+        name="wrong-extension",
+        severity="note",
+        message="{} are of another format than their names say: other programs may refuse them.",
+        cure="Rename them after their format, or save them again.",
+    )
+
+
+def extreme_shapes(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Pictures more than three times as long as wide, or the other way round."""
+    sides = np.sort(np.stack([index.width_px, index.height_px]), axis=0)
+    ratio = sides[1] / np.maximum(1, sides[0])
+    return _found(
+        _rows(index, looks.seen & (ratio > _LONG), "{:.1f} times as long as wide", ratio),
+        name="extreme-shape",
+        severity="note",
+        message="{} are very long: made square, they are mostly padding or badly squeezed.",
+        cure="Crop them to what they show, or leave them out.",
+    )
+
+
+def blank(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Pictures of one colour."""
+    return _found(
+        _rows(index, _blank(looks), "contrast {:.1f} of 255", looks.contrast),
+        name="blank",
+        severity="warning",
+        message="{} show one even colour: a network can only learn their label by heart.",
+        cure="Leave them out, or load them again where they were damaged.",
+    )
+
+
+def dark(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Pictures that are nearly black; no finding where half of the set is so by its nature."""
+    mask = looks.seen & ~_blank(looks) & (looks.brightness < _DARK)
+    common = mask.sum() * 2 > looks.seen.sum()
+    return _found(
+        _rows(index, mask & (not common), "brightness {:.0f} of 255", looks.brightness),
+        name="dark",
+        severity="note",
+        message="{} are nearly black: there is little in them to learn from.",
+        cure="Brighten them, or leave them out where a person cannot tell the class.",
+    )
+
+
+def blurred(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Pictures with far less fine detail than the others, for the contrast that they have.
+
+    Detail is the variance of the Laplacian over that of the picture itself, so that a blurred
+    picture of high contrast is told from a sharp one of low contrast.
+    """
+    mask = looks.seen & ~_blank(looks)
+    if mask.sum() < _FEW:
+        return ()
+    detail = np.log(np.maximum(looks.sharpness, 1e-3) / np.maximum(looks.contrast, 1e-3) ** 2)
+    middle = np.median(detail[mask])
+    spread = 1.4826 * np.median(np.abs(detail[mask] - middle))  # as a normal curve's deviation
+    below = (middle - detail) / max(float(spread), 0.1)
+    return _found(
+        _rows(index, mask & (below > _BLURRED), "{:.1f} deviations less detail", below),
+        name="blurred",
+        severity="note",
+        message="{} have far less fine detail than the others: they may be blurred or enlarged.",
+        cure="Look at them; leave out those that a person cannot tell either.",
+    )
+
+
+def _blank(looks: Looks) -> _Mask:
+    mask: _Mask = looks.seen & (looks.contrast < _BLANK)
+    return mask
+
+
+def _rows(
+    index: Index, mask: _Mask, detail: str, figure: npt.NDArray[np.floating] | None = None
+) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            path=index.path[row],
+            score=1.0,
+            detail=detail.format(figure[row]) if figure is not None else detail,
+        )
+        for row in np.flatnonzero(mask)
+    )
+
+
+def _found(
+    rows: tuple[Row, ...], *, name: str, severity: Severity, message: str, cure: str
+) -> tuple[Finding, ...]:
+    """Return one finding on all `rows`, or none where there are none."""
+    if not rows:
+        return ()
+    count = f"{len(rows):,} {'file' if len(rows) == 1 else 'files'}"
+    finding = Finding(
+        name=name,
+        severity=severity,
+        where="all parts",
+        message=message.format(count),
+        cure=cure,
+        rows=rows,
+    )
+    return (finding,)
