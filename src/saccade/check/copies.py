@@ -25,11 +25,12 @@ import numpy.typing as npt
 from saccade.check.thumbnails import THUMB_PX
 from saccade.data import Pixels
 
-_NUM_BANDS: Final = 48
+_NUM_BANDS: Final = 28
 _WINDOW: Final = 8  # neighbours within a bucket that are compared: linear, however large it is
-_SIMILAR: Final = 0.9  # of low frequencies; what is worth aligning
-_AGREES: Final = 0.97  # of aligned thumbnails
-_DETAIL_AGREES: Final = 0.85  # of their fine detail
+_SIMILAR: Final = 0.95  # of low frequencies; what is worth comparing
+_PROMISES: Final = 0.8  # of thumbnails before alignment; what is worth aligning
+_AGREES: Final = 0.96  # of aligned thumbnails
+_DETAIL_AGREES: Final = 0.8  # of their fine detail
 _FLAT: Final = 4.0  # standard deviation, of 255; what is flatter shows nothing to compare
 _BLOCK: Final = 1024
 _STEPS: Final = 5  # of alignment
@@ -127,14 +128,23 @@ def _verified(thumbs: Pixels, first: _Rows, second: _Rows, variant: _Rows) -> _F
     score = np.zeros(len(first), np.float32)
     starts = np.array([_start(v) for v in _VARIANTS], np.float32)
     for start in range(0, len(first), _BLOCK):
-        block = slice(start, start + _BLOCK)
+        block = np.arange(start, min(start + _BLOCK, len(first)))
         still = _standard(thumbs[first[block]].astype(np.float32))
         moving = thumbs[second[block]].astype(np.float32)
-        aligned = _aligned(still, moving, starts[variant[block]])
-        agreed = (still * aligned).mean(axis=(1, 2))
-        detail = (_detail(still) * _detail(aligned)).mean(axis=(1, 2))
+        place = starts[variant[block]]
+        worth = _agreement(still, _placed(moving, place)) >= _PROMISES
+        still, block = still[worth], block[worth]
+        aligned = _aligned(still, moving[worth], place[worth])
+        agreed = _agreement(still, aligned)
+        detail = _agreement(_detail(still), _detail(aligned))
         score[block] = np.where((agreed >= _AGREES) & (detail >= _DETAIL_AGREES), agreed, 0)
     return np.minimum(score, 1)
+
+
+def _agreement(one: _Floats, other: _Floats) -> _Floats:
+    """Return the correlation of standardised pictures, pair by pair."""
+    correlation: _Floats = (one * other).mean(axis=(1, 2))
+    return correlation
 
 
 def _aligned(still: _Floats, moving: _Floats, place: _Floats) -> _Floats:
@@ -143,27 +153,32 @@ def _aligned(still: _Floats, moving: _Floats, place: _Floats) -> _Floats:
     `place` is (P, 4): scale and shift across, then down, in units of half a side.
     """
     at = _centres()
-    for step in range(_STEPS + 1):
-        shown = _standard(_hat(place[:, 2:]) @ moving @ _hat(place[:, :2]).transpose(0, 2, 1))
-        if step == _STEPS:
-            break
-        down, across = np.gradient(shown, at[1] - at[0], axis=(1, 2))
+    for _ in range(_STEPS):
+        shown = _placed(moving, place)
+        down, across = np.gradient(shown, float(at[1] - at[0]), axis=(1, 2))
         slopes = np.stack([across * at, across, down * at[:, None], down], axis=1)
         slopes = slopes.reshape(len(shown), 4, -1)
         gap = (still - shown).reshape(len(shown), -1, 1)
         normal = slopes @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)
         change = np.linalg.solve(normal, slopes @ gap)[..., 0]
         place = place + np.clip(change, -0.1, 0.1) * np.sign(place[:, [0, 0, 2, 2]])
-    return shown
+    return _placed(moving, place)
+
+
+def _placed(moving: _Floats, place: _Floats) -> _Floats:
+    """Return the pictures sampled at `place`, standardised."""
+    shown = _hat(place[:, 2:]) @ moving @ _hat(place[:, :2]).transpose(0, 2, 1)
+    return _standard(shown)
 
 
 def _detail(pictures: _Floats) -> _Floats:
     """Return what a 3 by 3 average of 16 by 16 px pictures takes away, standardised."""
-    small = pictures.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4))
+    small = pictures.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4), dtype=np.float32)
     wide = np.pad(small, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
     smooth = (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9
-    return _standard(small - smooth)
+    detail: _Floats = (small - smooth).astype(np.float32)
+    return _standard(detail)
 
 
 def _standard(pictures: _Floats) -> _Floats:
@@ -177,7 +192,8 @@ def _hat(place: _Floats) -> _Floats:
     wanted = place[:, :1] * _centres() + place[:, 1:]
     position = np.clip((wanted + 1) * THUMB_PX / 2 - 0.5, 0, THUMB_PX - 1)
     away = np.abs(position[:, :, None] - np.arange(THUMB_PX, dtype=np.float32))
-    return np.maximum(0, 1 - away).astype(np.float32)
+    weights: _Floats = np.maximum(0, 1 - away).astype(np.float32)
+    return weights
 
 
 def _start(variant: tuple[bool, float, float, float]) -> tuple[float, float, float, float]:
@@ -203,7 +219,8 @@ def _cosines() -> _Floats:
     """Return the first seven waves of a cosine transform (DCT-II), orthonormal but for the mean."""
     waves = np.arange(7)[:, None]
     angles = np.pi * waves * (np.arange(THUMB_PX) + 0.5) / THUMB_PX
-    return (np.cos(angles) * np.sqrt(2 / THUMB_PX)).astype(np.float32)
+    cosines: _Floats = (np.cos(angles) * np.sqrt(2 / THUMB_PX)).astype(np.float32)
+    return cosines
 
 
 @cache

@@ -63,7 +63,7 @@ class Looker(Work):
         pixels = reading.read(payload)
         grey = pixels.astype(np.float32) @ _LUMA
         ring = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-        small = Image.fromarray(grey).resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX)
+        small = Image.fromarray(grey).resize((THUMB_PX, THUMB_PX), Image.Resampling.BILINEAR)
         thumb = np.asarray(small).round().astype(np.uint8)
         digest = hashlib.blake2b(f"{argument}".encode() + pixels.tobytes(), digest_size=16)
         return [

@@ -1,0 +1,57 @@
+"""File facts against scikit-learn's discriminants, and honest sets without a finding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from saccade.check.classes import balanced_accuracy
+from saccade.check.data import check_data
+
+
+def test_balanced_accuracy_is_scikit_learns():
+    random = np.random.default_rng(0)
+    label = np.repeat([0, 1, 2], [300, 200, 60])
+    facts = random.normal(size=(560, 3)) + label[:, None] * [1.0, 0.3, 0]
+    model = LinearDiscriminantAnalysis(solver="lsqr", priors=[1 / 3] * 3)
+    guess = cross_val_predict(model, facts, label, cv=StratifiedKFold(5))
+    theirs = balanced_accuracy_score(label, guess)
+    # The folds hold other rows, and ours has a ridge: a few of 560 pictures differ.
+    assert balanced_accuracy(facts, label.astype(np.intp)) == pytest.approx(theirs, abs=0.03)
+
+
+def test_facts_of_chance_tell_nothing():
+    random = np.random.default_rng(1)
+    label = np.repeat([0, 1], [500, 100]).astype(np.intp)
+    assert balanced_accuracy(random.normal(size=(600, 4)), label) == pytest.approx(0.5, abs=0.08)
+
+
+def saved(root, sizes, numbers):
+    random = np.random.default_rng(2)
+    for name, side, number in zip(("a", "b"), sizes, numbers, strict=True):
+        (root / name).mkdir()
+        for count in range(number):
+            pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{count}.png")
+    return {finding.name: finding for finding in check_data(root)}
+
+
+def test_class_given_away_by_size_is_found(tmp_path):
+    found = saved(tmp_path, (24, 30), (30, 30))["class-given-away"]
+    assert found.severity == "warning"
+    assert "100 %" in found.message
+    assert "50 %" in found.message
+
+
+def test_small_and_uneven_classes_are_found(tmp_path):
+    found = saved(tmp_path, (24, 24), (12, 130))
+    assert set(found) == {"too-few-pictures", "uneven-classes"}
+    assert found["too-few-pictures"].where == "a"
+
+
+def test_honest_pictures_have_no_finding(tmp_path):
+    assert saved(tmp_path, (24, 24), (40, 40)) == {}

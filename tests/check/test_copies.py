@@ -1,0 +1,112 @@
+"""Planted copies are found, and hardly anything else is."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.fft import dctn
+
+from saccade.check import copies
+from saccade.check.copies import near_copies
+from saccade.check.thumbnails import THUMB_PX, Looker, laplacian
+from saccade.check.thumbnails import look as look_at
+from saccade.data import build_index, open_source
+from saccade.progress import Silence
+
+_SPEC = importlib.util.spec_from_file_location("planted", Path(__file__).with_name("planted.py"))
+planted = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(planted)
+
+
+def thumbs_of(files: list[bytes], tmp_path: Path) -> np.ndarray:
+    (tmp_path / "a").mkdir()
+    for number, content in enumerate(files):
+        (tmp_path / "a" / f"{number:05}.jpg").write_bytes(content)
+    source = open_source(tmp_path, progress=Silence())
+    looks = look_at(source, build_index(source, progress=Silence()), progress=Silence())
+    assert looks.seen.all()
+    return looks.thumbs
+
+
+def found_and_false(pictures: list, tmp_path: Path) -> tuple[dict[str, float], int]:
+    """Plant one copy of each picture; return the share found of each kind, and other pairs."""
+    random = np.random.default_rng(0)
+    kinds = [planted.KINDS[number % len(planted.KINDS)] for number in range(len(pictures))]
+    files = [planted.as_jpeg(picture, "") for picture in pictures]
+    files += [
+        planted.as_jpeg(planted.changed(picture, kind, random), kind)
+        for picture, kind in zip(pictures, kinds, strict=True)
+    ]
+    pairs = near_copies(thumbs_of(files, tmp_path))
+    pairs = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+    wanted = [(row, row + len(pictures)) for row in range(len(pictures))]
+    found = {
+        kind: np.mean([pair in pairs for pair, k in zip(wanted, kinds, strict=True) if k == kind])
+        for kind in planted.KINDS
+    }
+    return found, len(pairs - set(wanted))
+
+
+def test_planted_copies_of_random_pictures_are_found(tmp_path):
+    found, false = found_and_false(planted.blobs(120), tmp_path)
+    assert np.mean(list(found.values())) >= 0.95, found
+    assert min(found.values()) >= 0.85, found  # 20 of each kind: one is 5 %
+    assert false == 0
+
+
+@pytest.mark.parametrize("archive", ["cats-vs-dogs-192px.tar", "flowers-originals.tar"])
+def test_planted_copies_of_photographs_are_found(datasets, tmp_path, archive):
+    pictures = planted.photographs(datasets / archive, 180)
+    found, false = found_and_false(pictures, tmp_path)
+    assert np.mean(list(found.values())) >= 0.95, found
+    assert min(found.values()) >= 0.85, found  # 30 of each kind: one is 3 %
+    assert false <= 0.01 * len(pictures)
+
+
+def test_pictures_of_nothing_are_no_copies():
+    flat = np.full((50, THUMB_PX, THUMB_PX), 200, np.uint8)
+    assert len(near_copies(flat).first) == 0
+    assert len(near_copies(flat[:0]).first) == 0
+
+
+def test_pairs_come_once_and_in_order():
+    random = np.random.default_rng(1)
+    thumbs = random.integers(0, 256, (40, THUMB_PX, THUMB_PX), dtype=np.uint8)
+    thumbs[30] = thumbs[3]
+    thumbs[20] = thumbs[5][:, ::-1]
+    pairs = near_copies(thumbs)
+    assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(3, 30), (5, 20)]
+    assert pairs.score == pytest.approx([1, 1], abs=1e-3)
+
+
+def test_low_frequencies_are_a_cosine_transform():
+    """SciPy's transform, whose waves of degree 0 are smaller by the square root of two."""
+    thumbs = np.random.default_rng(2).integers(0, 256, (5, THUMB_PX, THUMB_PX), dtype=np.uint8)
+    ours = copies._descriptors(thumbs)[0]
+    waves = dctn(thumbs.astype(float), axes=(1, 2), norm="ortho")
+    waves[:, 0] *= np.sqrt(2)
+    waves[:, :, 0] *= np.sqrt(2)
+    theirs = waves[:, *copies._low_frequencies()]
+    theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
+    assert ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_laplacian_is_scipys():
+    from scipy.ndimage import laplace
+
+    grey = np.random.default_rng(3).normal(100, 20, (17, 23)).astype(np.float32)
+    assert laplacian(grey) == pytest.approx(laplace(grey, mode="nearest"), abs=1e-3)
+
+
+def test_look_reports_hand_solved_figures():
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    pixels[1:3, 1:3] = 240  # a white square in a black frame
+    _, _, num_bytes, _, brightness, contrast, colour, border = Looker().do(pixels, [4, 4])
+    assert num_bytes == 0
+    assert brightness == pytest.approx(60)
+    assert contrast == pytest.approx(np.sqrt(0.25 * 180**2 + 0.75 * 60**2), rel=1e-5)
+    assert colour == [60, 60, 60]
+    assert border == [0, 0]

@@ -1,0 +1,83 @@
+"""``saccade check`` as a person runs it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def troubled(tmp_path) -> Path:
+    """Two classes of 24 random pictures; one is in both, one twice, one is broken, one blank."""
+    root, random = tmp_path / "data", np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for number in range(24):
+            pixels = random.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number:02}.png")
+    shutil.copy(root / "cat" / "00.png", root / "dog" / "same.png")
+    shutil.copy(root / "cat" / "01.png", root / "cat" / "twice.png")
+    mirrored = Image.open(root / "cat" / "02.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    mirrored.save(root / "cat" / "turned.png")
+    (root / "cat" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    Image.new("RGB", (24, 24), "white").save(root / "dog" / "blank.png")
+    return root
+
+
+def digests(root: Path) -> dict[str, str]:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_check_finds_what_was_planted(run_saccade, troubled, tmp_path):
+    before, out = digests(troubled), tmp_path / "out"
+    done = run_saccade("check", troubled, "--json", "--out", out)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    named = {f["name"]: {row["path"] for row in f["rows"]} for f in document["findings"]}
+    assert named == {
+        "equal-copies-conflicting-labels": {"dog/same.png"},
+        "equal-copies": {"cat/twice.png"},
+        "near-copies": {"cat/turned.png"},
+        "unreadable": {"cat/broken.png"},
+        "blank": {"dog/blank.png"},
+    }
+    assert document["findings"][0]["severity"] == "serious"
+    with (out / "exclude.csv").open() as stream:
+        excluded = {row["path"] for row in csv.DictReader(stream)}
+    assert excluded == set().union(*named.values())
+    assert digests(troubled) == before
+
+
+def test_issues_are_a_table(run_saccade, troubled, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    done = run_saccade("check", troubled, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "equal-copies-conflicting-labels" in done.stdout
+    table = parquet.read_table(tmp_path / "out" / "issues.parquet")
+    assert table.column_names == ["name", "severity", "path", "score", "other", "detail"]
+    assert table.num_rows == 5
+
+
+def test_copies_across_parts_are_serious_and_train_goes(run_saccade, troubled, tmp_path):
+    (tmp_path / "test" / "dog").mkdir(parents=True)
+    shutil.copy(troubled / "dog" / "05.png", tmp_path / "test" / "dog" / "x.png")
+    done = run_saccade("check", troubled, "--test", tmp_path / "test", "--json")
+    findings = {f["name"]: f for f in json.loads(done.stdout)["findings"]}
+    found = findings["equal-copies-across-splits"]
+    assert found["severity"] == "serious"
+    ((path, other),) = [(row["path"], row["other"]) for row in found["rows"]]
+    assert (path, other) == ("dog/05.png", "test:dog/x.png")
+
+
+def test_a_mistake_is_one_line(run_saccade, tmp_path):
+    done = run_saccade("check", tmp_path / "none")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
