@@ -167,7 +167,8 @@ def _aligned(still: _Floats, moving: _Floats, place: _Floats) -> _Floats:
 
 def _placed(moving: _Floats, place: _Floats) -> _Floats:
     """Return the pictures sampled at `place`, standardised."""
-    shown = _hat(place[:, 2:]) @ moving @ _hat(place[:, :2]).transpose(0, 2, 1)
+    across: _Floats = _hat(place[:, :2]).transpose(0, 2, 1)
+    shown: npt.NDArray[np.float32] = np.matmul(np.matmul(_hat(place[:, 2:]), moving), across)
     return _standard(shown)
 
 
