@@ -71,3 +71,17 @@ def _gallery(run):
 
     with np.load(run.folder / "gallery.npz", allow_pickle=False) as arrays:
         return arrays["pixels"]
+
+
+def test_auto_learns_digits_on_tensorflow(python, tmp_path):
+    """Our own family with its own optimizer, by Keras's fit."""
+    command = [python, "-m", "saccade.cli", "train", "digits", "--epochs", "6", "--json"]
+    done = subprocess.run(
+        [*command, "--out", tmp_path],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["test"]["accuracy"]["value"] > 0.9
