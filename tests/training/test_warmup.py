@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from tests.training.test_loop import FACTS, digits
 
 from saccade.models import build_model
 from saccade.progress import Lines
@@ -15,7 +16,6 @@ from saccade.training.plan import derive_plan
 from saccade.training.precision import Precision
 from saccade.training.result import Hooks
 from saccade.training.warmup import plan_horizon
-from tests.training.test_loop import FACTS, digits
 
 
 @pytest.mark.parametrize(("number_format", "compiles"), [("bf16", True), ("float32", False)])
