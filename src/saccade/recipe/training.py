@@ -47,7 +47,13 @@ from saccade.recipe.prepare import (
     prepare,
     with_time_left,
 )
-from saccade.recipe.request import Request, new_request, resumed_request, write_started
+from saccade.recipe.request import (
+    Request,
+    check_resume_alone,
+    new_request,
+    resumed_request,
+    write_started,
+)
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult, Hooks, logits_of, train_network
@@ -83,6 +89,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     clock = Clock()
     check_installed()
     if resume is not None:
+        check_resume_alone(budget=budget, epochs=epochs, model=model, name=name, seed=seed)
         request = resumed_request(Path(resume), data, test)
     else:
         settings = choose_settings(model=model, budget=budget, epochs=epochs, seed=seed)
