@@ -42,6 +42,22 @@ def test_digits_are_learnt_and_judged_on_pictures_never_seen(digits_run):
     assert digits_run.images.used == len(index) == 1797
 
 
+def test_sealed_pictures_have_no_say_in_the_plan(tmp_path):
+    """Everything about the test pictures but their shade changes; they cannot be told beforehand."""
+    data = shades(tmp_path / "data")
+    options = {"epochs": 1, "out": tmp_path / "runs", "progress": Silence()}
+    run = saccade.train(data, name="before", **options)
+    index = read_index(run.folder / "index.parquet")
+    tested = {index.path[row] for row in index.rows_of(PARTS.index("test"))}
+    for path in tested:
+        picture = Image.open(data / path)
+        picture.convert("L").resize((90, 90)).save(data / path)
+    again = saccade.train(data, name="after", **options)
+    index = read_index(again.folder / "index.parquet")
+    assert {index.path[row] for row in index.rows_of(PARTS.index("test"))} == tested
+    assert again.plan == run.plan
+
+
 def test_run_folder_holds_what_the_docs_say_and_opens_again(digits_run):
     names = {path.name for path in digits_run.folder.iterdir()}
     assert names == {
