@@ -89,6 +89,8 @@ class KerasLoop:
         while not stopped and not self.standing.is_finished(patience):
             before = _state(self.model), self.standing.copy()
             self._run_epoch()
+            if not (self.diverged or self.interrupted):
+                self._score()
             if self.diverged:
                 _load_state(self.model, before[0])
                 self.standing = before[1].after_failure(self.standing, plan=self.plan)
@@ -96,7 +98,6 @@ class KerasLoop:
             if self.interrupted:
                 stopped = True
                 break
-            self._score()
             if checkpoint_dir is not None:
                 write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(_state(self.model)))
                 self.hooks.on_checkpoint(checkpoint_dir)
@@ -157,12 +158,17 @@ class KerasLoop:
             self.model.stop_training = True
 
     def _score(self) -> None:
+        """Score and record this epoch, or say that it left no numbers."""
         scores: list[float] = []
         for pictures in (self.sample, self.validation):
             scores += figures(self._outputs(pictures), pictures.labels, self.kind)
+        weights = _arrays(self.model.variables)
+        self.diverged = not all(np.isfinite(values).all() for values in [scores, *weights.values()])
+        if self.diverged:
+            return
         latest = dict(zip(KEYS, scores, strict=True))
         if self.standing.record(latest):
-            self.standing.best = _arrays(self.model.variables)
+            self.standing.best = weights
         epoch = self.standing.epoch
         in_all = epoch / max(self.standing.done, 1e-9)
         self.stage.describe(describe(epoch, in_all, latest))
@@ -177,9 +183,12 @@ class KerasLoop:
 
     def _finish(self, *, stopped: bool) -> FitResult:
         if not stopped:  # after an early stop there is nothing left to do
+            self.standing.refuse_untrained()
             self.stage.advance(100 * (1 - self.standing.done))
         if self.standing.best:
             _assign(self.model.variables, self.standing.best)
+        if self.ours:  # our optimizer is no part of Keras, where the saved model shall open
+            self.model.compile(loss=self.model.loss, optimizer="adamw")
         return self.standing.result(
             started=self.started,
             precision="float32 (Keras's own fit)",
