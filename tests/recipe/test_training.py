@@ -245,3 +245,10 @@ def test_damaged_run_is_refused_in_one_line(tmp_path):
     (tmp_path / "run.json").write_text('{"version": 99}')
     with pytest.raises(DataError, match="not of version 1"):
         open_run(tmp_path)
+
+
+def test_run_that_takes_longer_than_its_budget_says_so(tmp_path):
+    data = shades(tmp_path / "data")
+    run = saccade.train(data, budget=0.5, out=tmp_path / "runs", progress=Silence())
+    assert any("longer than the budget of 0.5 s" in note for note in run.notes)
+    assert "longer than the budget" in run.report.read_text()

@@ -25,7 +25,7 @@ from saccade.data import (
 )
 from saccade.errors import DataError
 from saccade.machine import measure_gigaflops
-from saccade.models import AUTO, wanted_input_shape
+from saccade.models import AUTO, engine_name, wanted_input_shape
 from saccade.progress import Progress
 from saccade.recipe.clock import Clock
 from saccade.recipe.request import Request
@@ -69,6 +69,7 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     if request.data_digest not in (None, data_digest):
         raise DataError(f"{source.name} has changed since {request.folder} began; train anew")
     is_open = open_rows(index, seed=request.settings.seed)
+    engine_name()  # imports what trains, so that the plan knows what time is left
     plan = request.plan or _plan(index, is_open, request.settings, clock)
     with clock.stage("cache"):
         cache, index = build_cache(source, index, preprocessing_of(plan), progress=progress)

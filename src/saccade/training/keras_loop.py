@@ -163,7 +163,8 @@ class KerasLoop:
         for pictures in (self.sample, self.validation):
             scores += figures(self._outputs(pictures), pictures.labels, self.kind)
         weights = _arrays(self.model.variables)
-        self.diverged = not all(np.isfinite(values).all() for values in [scores, *weights.values()])
+        values = [np.asarray(scores), *weights.values()]
+        self.diverged = not all(np.isfinite(numbers).all() for numbers in values)
         if self.diverged:
             return
         latest = dict(zip(KEYS, scores, strict=True))
