@@ -49,8 +49,8 @@ __all__ = [
     "train",
 ]
 
-# Keras reads this once, when it is first imported: the user's own ``import keras``, for a model that
-# `fit` shall train, has to find the same engine.
+# Keras reads this once, when it is first imported: the user's own ``import keras``, for a model
+# that `fit` shall train, has to find the same engine.
 if "keras" not in sys.modules and find_spec("torch") is not None:
     os.environ.setdefault("KERAS_BACKEND", "torch")
 

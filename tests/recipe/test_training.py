@@ -43,7 +43,7 @@ def test_digits_are_learnt_and_judged_on_pictures_never_seen(digits_run):
 
 
 def test_sealed_pictures_have_no_say_in_the_plan(tmp_path):
-    """Everything about the test pictures but their shade changes; they cannot be told beforehand."""
+    """All of the test pictures but their shade changes: size, and what colours there are."""
     data = shades(tmp_path / "data")
     options = {"epochs": 1, "out": tmp_path / "runs", "progress": Silence()}
     run = saccade.train(data, name="before", **options)

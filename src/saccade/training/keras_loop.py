@@ -130,16 +130,6 @@ class KerasLoop:
         self.standing.num_images += self.batch_size * (self.standing.step - step)
         self.standing.epoch += 1
 
-    def batch(self, index: int, order: npt.NDArray[np.intp], random: np.random.Generator) -> Any:
-        """Return the batch of this index as (pixels float32, labels)."""
-        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-        pixels = self.train.pixels[self.train.rows[chosen]]
-        pixels = augment(pixels, self.plan.augmentation, random).astype(np.float32)
-        labels = self.train.labels[chosen]
-        if self.num_classes:
-            return pixels, np.eye(self.num_classes, dtype=np.float32)[labels]
-        return pixels, labels.reshape(-1, 1)
-
     def rate(self) -> float:
         """Return the learning rate of the next step."""
         peak = self.peak * self.standing.rate_scale
@@ -212,7 +202,15 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
         return self.loop.steps_per_epoch
 
     def __getitem__(self, index: int) -> Any:
-        return self.loop.batch(index, self.order, self.random)
+        """Return the batch of this index as (pixels float32, labels)."""
+        loop = self.loop
+        chosen = self.order[index * loop.batch_size : (index + 1) * loop.batch_size]
+        pixels = loop.train.pixels[loop.train.rows[chosen]]
+        pixels = augment(pixels, loop.plan.augmentation, self.random).astype(np.float32)
+        labels = loop.train.labels[chosen]
+        if loop.num_classes:
+            return pixels, np.eye(loop.num_classes, dtype=np.float32)[labels]
+        return pixels, labels.reshape(-1, 1)
 
 
 class _Steps(keras.callbacks.Callback):  # type: ignore[misc,name-defined]
