@@ -41,4 +41,4 @@ $(TENSORFLOW)/stamp: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv $(TENSORFLOW) .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf .venv $(TENSORFLOW) .venv-peers .pytest_cache .mypy_cache .ruff_cache .coverage

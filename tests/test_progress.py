@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -33,6 +34,25 @@ def test_lines_say_what_was_done_and_go_to_standard_error(capsys):
     assert plan == "plan: small"
     assert scan.startswith("scan: 1,500 of 2,000, 0.0 s")
     assert scan.endswith("nearly there")
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "line"),
+    [
+        (500, 2000, r"scan: 500 of 2,000, 3\d.\d s, loss 0.3, about 9\d s left"),
+        (20, 2000, r"scan: 20 of 2,000, 3\d.\d s, loss 0.3, about [23],\d{3} s left"),
+        (19, 2000, r"scan: 19 of 2,000, 3\d.\d s, loss 0.3"),  # not 1 % yet: a guess
+        (2000, 2000, r"scan: 2,000 of 2,000, 3\d.\d s, loss 0.3"),
+        (500, None, r"scan: 500, 3\d.\d s, loss 0.3"),
+    ],
+)
+def test_lines_say_what_time_is_left(capsys, done, total, line):
+    stage = Lines().start("scan", total)
+    stage.started -= 30  # as if half a minute had gone by, nothing of it shown yet
+    stage.shown -= 30
+    stage.describe("loss 0.3")
+    stage.advance(done)
+    assert re.fullmatch(line, capsys.readouterr().err.strip())
 
 
 def test_stage_ends_although_its_work_fails(capsys):

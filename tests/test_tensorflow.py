@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,29 @@ def _gallery(run):
 
     with np.load(run.folder / "gallery.npz", allow_pickle=False) as arrays:
         return arrays["pixels"]
+
+
+def test_auto_learns_digits_on_tensorflow(python, tmp_path):
+    """Our own family with its own optimizer, by Keras's fit."""
+    command = [python, "-m", "saccade.cli", "train", "digits", "--epochs", "6", "--json"]
+    done = subprocess.run(
+        [*command, "--out", tmp_path],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["test"]["accuracy"]["value"] > 0.9
+    with zipfile.ZipFile(document["model"]) as archive:
+        archive.extract("model.keras", tmp_path)
+    plain = "import keras, sys; print(keras.saving.load_model(sys.argv[1]).count_params())"
+    opened = subprocess.run(
+        [python, "-c", plain, tmp_path / "model.keras"],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert int(opened.stdout) > 1_000, opened.stderr

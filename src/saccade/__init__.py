@@ -8,6 +8,9 @@
 Nothing heavy is imported until a name is used.
 """
 
+import os
+import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from saccade.lazy import lazy_names
@@ -45,5 +48,10 @@ __all__ = [
     "load",
     "train",
 ]
+
+# Keras reads this once, when it is first imported: the user's own ``import keras``, for a model
+# that `fit` shall train, has to find the same engine.
+if "keras" not in sys.modules and find_spec("torch") is not None:
+    os.environ.setdefault("KERAS_BACKEND", "torch")
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -94,11 +94,19 @@ class _LineStage(Stage):
     def describe(self, text: str) -> None:
         self.text = text
 
-    def line(self) -> str:
-        """Return the stage as it stands, such as ``scan: 500 of 1,000, 2.0 s``."""
+    def line(self, *, ended: bool = False) -> str:
+        """Return the stage as it stands: ``scan: 500 of 1,000, 20.0 s, about 20 s left``."""
+        elapsed = time.monotonic() - self.started
         share = f"{self.done:,.0f}" + (f" of {self.total:,.0f}" if self.total else "")
-        parts = [share if self.done else "", f"{time.monotonic() - self.started:.1f} s", self.text]
+        left = "" if ended else self._left(elapsed)
+        parts = [share if self.done else "", f"{elapsed:.1f} s", self.text, left]
         return f"{self.name}: " + ", ".join(part for part in parts if part)
+
+    def _left(self, elapsed: float) -> str:
+        """Return the time left in words; nothing before 1 % is done, when it would be a guess."""
+        if not self.total or not 0.01 * self.total <= self.done < self.total:
+            return ""
+        return f"about {elapsed * (self.total - self.done) / self.done:,.0f} s left"
 
 
 class Lines(Progress):
@@ -109,7 +117,7 @@ class Lines(Progress):
 
     def finish(self, stage: Stage) -> None:
         if isinstance(stage, _LineStage):
-            print(stage.line(), file=sys.stderr, flush=True)
+            print(stage.line(ended=True), file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

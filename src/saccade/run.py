@@ -4,7 +4,7 @@ runs/<name>/
   started.json       what was asked, so that a stopped run can go on
   checkpoint/        where training stands; gone once the run is finished
   index.parquet      one row a picture: label, part, digest, flags, why it was left out
-  predictions.parquet  what the finished model says of every validation and test picture
+  predictions.parquet  what the finished model says of every test picture
   gallery.npz        the pictures that the report shows, at training size
   model.saccade      the classifier: the one file to ship
   report.html        the report

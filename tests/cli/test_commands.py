@@ -62,3 +62,23 @@ def test_cache_is_listed_and_cleared(run_saccade, trained):
     assert "pictures" in listed
     assert "freed" in run_saccade("cache", "clear").stdout
     assert "0 kept" in run_saccade("cache", "list").stdout
+
+
+def test_clear_deletes_what_can_be_made_again_and_keeps_data_sets(
+    run_saccade, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "cache"))
+    kept = tmp_path / "cache" / "datasets" / "mnist" / "train.gz"
+    compiled = tmp_path / "cache" / "compiled" / "a" / "step.so"
+    for file in (kept, compiled):
+        file.parent.mkdir(parents=True)
+        file.write_bytes(bytes(3_000_000))
+    train = ("train", pictures, "--model", "t3", "--epochs", 1, "--out", tmp_path / "runs")
+    assert run_saccade(*train).returncode == 0
+    assert "1 kept, 0.0 MB; compiled steps, 3.0 MB" in run_saccade("cache", "list").stdout
+    assert run_saccade("cache", "clear").stdout == "freed 3.0 MB\n"
+    assert "0 kept, 0.0 MB; compiled steps, 0.0 MB" in run_saccade("cache", "list").stdout
+    assert not compiled.parent.parent.exists()
+    assert kept.stat().st_size == 3_000_000
+    explained = " ".join(run_saccade("cache", "clear", "--help").stdout.split())
+    assert "Downloaded data sets stay" in explained

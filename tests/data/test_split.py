@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from saccade.data.index import Index
-from saccade.data.split import split_index
+from saccade.data.split import open_rows, split_index
 from saccade.errors import DataError, SettingsError
 from saccade.types import PARTS
 
@@ -249,3 +249,23 @@ def test_shares_that_leave_nothing_are_refused(shares):
 
 def test_the_parts_are_those_of_the_types():
     assert PARTS == ("train", "validation", "test")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_open_rows_and_their_copies_are_never_tested(seed):
+    index = make_index([0] * 100 + [1] * 10 + [2] * 3)
+    digest = digests(len(index))
+    is_open = open_rows(index, seed=seed)
+    assert np.bincount(index.label[is_open]).tolist() == [33, 3, 1]
+    opened, others = np.flatnonzero(is_open), np.flatnonzero(~is_open[:100])
+    digest[others[:5]] = digest[opened[:5]]  # copies that the plan has not looked at
+    parted = split(index, digest, seed=seed, is_open=is_open)
+    tested = set(parted.rows_of(TEST).tolist())
+    assert not tested & {*opened.tolist(), *others[:5].tolist()}
+    assert counts(parted)[1:] == [[7, 1, 2], [1, 1, 1]]
+
+
+def test_open_rows_are_all_but_a_test_part_that_the_user_gave():
+    parts = [TRAIN, VALIDATION, TEST, -1]
+    index = make_index([0] * 4, parts=parts, reasons=["", "", "", "broken"])
+    assert open_rows(index, seed=0).tolist() == [True, True, False, False]

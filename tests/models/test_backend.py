@@ -63,3 +63,19 @@ def test_training_steps_reuse_the_memory_of_the_step_before() -> None:
 
     assert faults_a_step() < 200
     assert faults_a_step(MALLOC_MMAP_THRESHOLD_="131072") > 2_000  # what it would be without
+
+
+@pytest.mark.parametrize(
+    ("program", "engine"),
+    [
+        ("import saccade, keras", "torch"),
+        ("import os; os.environ['KERAS_BACKEND'] = 'jax'; import saccade", "jax"),
+    ],
+)
+def test_own_import_of_keras_finds_our_engine(program: str, engine: str) -> None:
+    """As in a notebook: keras is imported by its user, after saccade."""
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    shown = f"{program}; import os; print(os.environ['KERAS_BACKEND'])"
+    command = [sys.executable, "-c", shown]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == engine

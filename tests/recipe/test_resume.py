@@ -62,6 +62,24 @@ def test_folder_that_is_no_run_does_not_resume(tmp_path):
         saccade.train(resume=tmp_path, progress=Silence())
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"budget": "1m"}, "--budget"),
+        ({"epochs": 1, "model": "t3"}, "--epochs, --model"),
+        ({"name": "other", "seed": 9}, "--name, --seed"),
+    ],
+)
+def test_settled_options_are_refused(tmp_path, options, named):
+    with pytest.raises(SettingsError, match=f"own settings; leave out {named}$"):
+        saccade.train(resume=tmp_path, progress=Silence(), **options)
+
+
+def test_defaults_are_as_good_as_nothing(tmp_path):
+    with pytest.raises(SettingsError, match="not a run's folder"):
+        saccade.train(resume=tmp_path, model="auto", seed=0, progress=Silence())
+
+
 def test_changed_data_does_not_resume(tmp_path):
     run = stop_while_training(tmp_path, signal.SIGKILL)
     started = run / "started.json"

@@ -42,6 +42,22 @@ def test_digits_are_learnt_and_judged_on_pictures_never_seen(digits_run):
     assert digits_run.images.used == len(index) == 1797
 
 
+def test_sealed_pictures_have_no_say_in_the_plan(tmp_path):
+    """All of the test pictures but their shade changes: size, and what colours there are."""
+    data = shades(tmp_path / "data")
+    options = {"epochs": 1, "out": tmp_path / "runs", "progress": Silence()}
+    run = saccade.train(data, name="before", **options)
+    index = read_index(run.folder / "index.parquet")
+    tested = {index.path[row] for row in index.rows_of(PARTS.index("test"))}
+    for path in tested:
+        picture = Image.open(data / path)
+        picture.convert("L").resize((90, 90)).save(data / path)
+    again = saccade.train(data, name="after", **options)
+    index = read_index(again.folder / "index.parquet")
+    assert {index.path[row] for row in index.rows_of(PARTS.index("test"))} == tested
+    assert again.plan == run.plan
+
+
 def test_run_folder_holds_what_the_docs_say_and_opens_again(digits_run):
     names = {path.name for path in digits_run.folder.iterdir()}
     assert names == {
@@ -229,3 +245,10 @@ def test_damaged_run_is_refused_in_one_line(tmp_path):
     (tmp_path / "run.json").write_text('{"version": 99}')
     with pytest.raises(DataError, match="not of version 1"):
         open_run(tmp_path)
+
+
+def test_run_that_takes_longer_than_its_budget_says_so(tmp_path):
+    data = shades(tmp_path / "data")
+    run = saccade.train(data, budget=0.5, out=tmp_path / "runs", progress=Silence())
+    assert any("longer than the budget of 0.5 s" in note for note in run.notes)
+    assert "longer than the budget" in run.report.read_text()

@@ -61,7 +61,7 @@ def test_answer_is_one_plain_sentence(digits) -> None:
     text = text_of(render_report(digits))
     assert (
         "It names 93.1 % of the test pictures correctly (95 % interval 89.9 % to 95.3 %); "
-        "always answering “9”, the most frequent class, would get 12.2 %." in text
+        "always answering “9”, the most frequent class, would get 12.2 % (9.2 % to 16.0 %)." in text
     )
 
 

@@ -78,12 +78,37 @@ def test_answer_says_when_unsure(digits) -> None:
         return plain(words.answer(replace(digits.evaluation, sureness=given)).sureness)
 
     rate = Interval(value=0.02, low=0.01, high=0.05)
-    assert "below 62.0 % confidence. It answers 90.0 % of the pictures (85.0 % to" in sureness(
-        0.62, rate
-    )
+    assert "It answers 90.0 % of the pictures (85.0 % to 94.0 %); 2.0 %" in sureness(0.62, rate)
     assert "2.0 % of those answers are wrong (1.0 % to 5.0 %)" in sureness(0.62, rate)
-    assert "“unsure” to every test picture" in sureness(1.0000001, None)
-    assert "never says" in sureness(0.0, rate)
+    assert (
+        "below 62.0 % confidence, chosen on validation so that at most 1 % of answers"
+        in sureness(0.62, rate)
+    )
+    assert sureness(1.0000001, None) == (
+        "It says “unsure” to every test picture: no confidence kept to at most 1 % of answers "
+        "wrong on validation."
+    )
+    assert "none reaches 62.0 % confidence, chosen on validation" in sureness(0.62, None)
+    assert sureness(0.0, rate) == (
+        "It answers every picture and never says “unsure”, as chosen on validation so that at most "
+        "1 % of answers are wrong; 2.0 % of those answers are wrong (1.0 % to 5.0 %)."
+    )
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.62])
+def test_missed_target_is_said_only_where_the_interval_excludes_it(digits, threshold) -> None:
+    def sureness(low: float) -> str:
+        given = Sureness(
+            threshold=threshold,
+            target_error_rate=0.05,
+            answered=Interval(value=0.9, low=0.85, high=0.94),
+            error_rate=Interval(value=0.08, low=low, high=0.12),
+        )
+        return plain(words.answer(replace(digits.evaluation, sureness=given)).sureness)
+
+    missed = "On the test pictures that misses the target of 5 % by 3.0 points (1.0 to 7.0)."
+    assert sureness(0.06).endswith(f"(6.0 % to 12.0 %). {missed}")
+    assert "misses" not in sureness(0.05)
 
 
 @pytest.mark.parametrize("path", ["a b.saccade", 'it\'s "both".saccade', "C:\\runs\\m.saccade"])

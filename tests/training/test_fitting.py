@@ -332,6 +332,14 @@ def test_model_that_only_keras_can_train(make, reason: str, capsys) -> None:
     assert reason in says_why(capsys, make(), *pictures())
 
 
+@pytest.mark.parametrize(("verbose", "said"), [(1, True), ("auto", True), (0, False)])
+def test_handing_over_is_said_unless_verbose_is_0(verbose, said: bool, capsys) -> None:
+    saccade.fit(own_step(), *pictures(), verbose=verbose)
+    shown = capsys.readouterr().out
+    assert shown.startswith("saccade: trained by Keras's own fit, because ") is said
+    assert bool(shown) is said
+
+
 def test_data_that_only_keras_can_feed(capsys: pytest.CaptureFixture[str]) -> None:
     x, y = pictures()
     rows = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))

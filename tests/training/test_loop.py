@@ -180,14 +180,22 @@ def test_loss_that_is_not_a_number_is_undone():
         train(plan)
 
 
-def test_recovers_from_one_loss_that_is_not_a_number():
+def test_budget_that_ends_without_a_number_is_no_result():
+    """The clock allows one step, whose loss is a number still; what it leaves is none."""
+    plan = derive_plan(replace(FACTS, epochs=None, budget_s=0.01))
+    with pytest.raises(DataError, match="not a number in any epoch that the time allowed"):
+        train(replace(plan, learning_rate=1e30))
+
+
+@pytest.mark.parametrize("when", [40, 50])  # in the midst of the epoch; after its last step
+def test_recovers_from_one_loss_that_is_not_a_number(when):
     """A weight turns to NaN once, in the second epoch; the run goes on from the first."""
     spoiled = []
 
     def spoil():
         steps = int(counted[0])
         counted[0] += 1
-        if steps == 40 and not spoiled:
+        if steps == when and not spoiled:
             model.layers[-1].bias.assign(np.full(10, np.nan, np.float32))
             spoiled.append(steps)
         return False

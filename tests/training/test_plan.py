@@ -120,3 +120,11 @@ def test_facts_without_an_end():
 def test_summary_is_one_line():
     assert derive_plan(PHOTOS).summary().count("\n") == 0
     assert "300 s" in derive_plan(PHOTOS).summary()
+
+
+def test_many_classes_get_many_features():
+    few, many = (derive_plan(replace(PHOTOS, num_classes=n)).design for n in (2, 1_000))
+    assert few is not None
+    assert many is not None
+    assert many.widths[-1] >= 500 > few.widths[-1]
+    assert many.widths[:-1] == few.widths[:-1]

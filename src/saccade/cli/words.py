@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation
+    from saccade.evaluation import Evaluation, Sureness
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -52,20 +52,37 @@ def percent(figure: Interval) -> str:
 
 
 def _figures(test: Evaluation) -> list[str]:
-    baseline, sure = test.baseline_accuracy, test.sureness
-    lines = [
+    baseline = test.baseline_accuracy
+    return [
         f"Right     {percent(test.accuracy)} of {test.num_images:,} test pictures; "
-        f'always "{one_line(test.baseline_class)}" would get {100 * baseline.value:.1f} %',
+        f'always "{one_line(test.baseline_class)}" would get {percent(baseline)}',
         f"Macro F1  {percent(test.macro_f1)}",
         f"Log loss  {test.log_loss.value:.3f} "
         f"(95 % interval {test.log_loss.low:.3f} to {test.log_loss.high:.3f})",
+        *_sureness(test.sureness),
     ]
-    if sure.error_rate is None:
-        return [*lines, 'Sure      of nothing: every picture is answered with "unsure"']
-    if sure.threshold == 0:
-        return [*lines, 'Sure      of every picture: it never answers "unsure"']
-    return [
-        *lines,
-        f"Sure      of {percent(sure.answered)} of the pictures, those at "
-        f"{100 * sure.threshold:.0f} % and above; of these {percent(sure.error_rate)} are wrong",
-    ]
+
+
+def _sureness(sure: Sureness) -> list[str]:
+    rate, target = sure.error_rate, f"{100 * sure.target_error_rate:g} %"
+    if rate is None:
+        answers = 'of nothing: every picture is answered with "unsure"'
+    elif sure.threshold == 0:
+        answers = f'of every picture, never "unsure"; of these {percent(rate)} are wrong'
+    else:
+        answers = (
+            f"of {percent(sure.answered)} of the pictures, those at "
+            f"{100 * sure.threshold:.0f} % and above; of these {percent(rate)} are wrong"
+        )
+    chosen = f"chosen on validation so that at most {target} of answers are wrong"
+    if sure.threshold > 1:
+        chosen = f"no confidence kept to at most {target} of answers wrong on validation"
+    return [f"Sure      {answers}", f"Target    {chosen}{_miss(rate, sure.target_error_rate)}"]
+
+
+def _miss(rate: Interval | None, target: float) -> str:
+    """Return by what the target was missed; nothing where the interval allows that it was kept."""
+    if rate is None or rate.low <= target:
+        return ""
+    over, least, most = (100 * (share - target) for share in (rate.value, rate.low, rate.high))
+    return f"; missed on the test pictures by {over:.1f} points ({least:.1f} to {most:.1f})"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from saccade.data.raster import Payload, Pixels
     from saccade.data.scan import build_index
     from saccade.data.source import Entry, Source
-    from saccade.data.split import split_index
+    from saccade.data.split import TEST_SHARE, VALIDATION_SHARE, open_rows, split_index
 
 # Public name: where it lives, and its name there where that differs.
 _HOME = {
@@ -31,7 +31,9 @@ _HOME = {
     "Pixels": "raster",
     "Preprocessing": "picture",
     "Source": "source",
+    "TEST_SHARE": "split",
     "UNASSIGNED": "index",
+    "VALIDATION_SHARE": "split",
     "build_cache": "cache",
     "build_index": "scan",
     "cache_folder": "cachefolder:user_cache",
@@ -39,6 +41,7 @@ _HOME = {
     "inspect": "picture",
     "list_caches": "cachefolder",
     "named_sets": "named",
+    "open_rows": "split",
     "open_source": "opening",
     "read_index": "index",
     "split_index": "split",
@@ -46,7 +49,9 @@ _HOME = {
 }
 
 __all__ = [
+    "TEST_SHARE",
     "UNASSIGNED",
+    "VALIDATION_SHARE",
     "Cache",
     "CacheEntry",
     "Entry",
@@ -63,6 +68,7 @@ __all__ = [
     "inspect",
     "list_caches",
     "named_sets",
+    "open_rows",
     "open_source",
     "read_index",
     "split_index",

@@ -1,8 +1,11 @@
-"""The folder that holds caches of pixels: where it is, what is in it, and how it is emptied.
+"""The folder that holds caches: where it is, what is in it, and how it is emptied.
 
     <user cache, or $SACCADE_CACHE>/pixels/<key>/   pixels.npy, digests.npy, cache.json
                                    /.tmp-<key>/     being built, or left by a process that died
                                    /.<key>.lock     held by the process that builds <key>
+                                   compiled/        steps that PyTorch compiled
+                                   datasets/        downloaded sets, which are never cleared: their
+                                                    place on the net may be gone
 
 A folder's name is its key, 64 hexadecimal digits, and its cache.json names the same key: only such
 folders, and temporary ones of that form, are ever deleted. Lock files are empty and stay, because
@@ -57,6 +60,11 @@ def pixels_folder() -> Path:
     return user_cache() / "pixels"
 
 
+def compiled_folder() -> Path:
+    """Return the folder that holds compiled steps; it may not exist."""
+    return user_cache() / "compiled"
+
+
 def list_caches() -> tuple[CacheEntry, ...]:
     """Return the finished caches, newest first."""
     found = (_entry(folder) for folder in _folders(""))
@@ -72,6 +80,18 @@ def clear_caches() -> int:
         if folder.name.startswith(_TEMPORARY) or _entry(folder) is not None:
             freed += _delete_unless_built(folder)
     return freed
+
+
+def compiled_bytes() -> int:
+    """Return what the compiled steps take."""
+    return sum(path.lstat().st_size for path in compiled_folder().rglob("*") if path.is_file())
+
+
+def clear_compiled() -> int:
+    """Delete the compiled steps; return bytes freed. A run that needs one compiles it again."""
+    before = compiled_bytes()
+    shutil.rmtree(compiled_folder(), ignore_errors=True)
+    return before - compiled_bytes()
 
 
 def delete_left_overs() -> None:

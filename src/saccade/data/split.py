@@ -26,9 +26,30 @@ from saccade.errors import DataError, SettingsError
 from saccade.types import PARTS
 
 _TRAIN, _VALIDATION, _TEST = map(PARTS.index, ("train", "validation", "test"))
+VALIDATION_SHARE: Final = 0.1
+TEST_SHARE: Final = 0.2
+_OPEN_SHARE: Final = 1 / 3
 _NAMED: Final = 5  # classes in an error message
 
 _Rows = npt.NDArray[np.intp]
+_Mask = npt.NDArray[np.bool_]
+
+
+def open_rows(index: Index, *, seed: int) -> _Mask:
+    """Return which rows may be looked at before the split: none will be a test picture.
+
+    Where the user gave a test part, all others. Else a third of each class, at least one picture,
+    drawn blindly; `split_index` then keeps them, and their copies, out of the test part.
+    """
+    usable: _Mask = index.usable & (index.part != _TEST)
+    if (index.usable & (index.part == _TEST)).any():
+        return usable
+    order = np.random.default_rng(seed).permutation(len(index))
+    is_open = np.zeros(len(index), dtype=np.bool_)
+    for label in np.unique(index.label[usable]):
+        rows = order[usable[order] & (index.label[order] == label)]
+        is_open[rows[: max(1, int(len(rows) * _OPEN_SHARE))]] = True
+    return is_open
 
 
 def split_index(
@@ -36,13 +57,15 @@ def split_index(
     pixel_digest: npt.NDArray[np.uint64],
     *,
     seed: int,
-    validation_share: float = 0.1,
-    test_share: float = 0.2,
+    validation_share: float = VALIDATION_SHARE,
+    test_share: float = TEST_SHARE,
+    is_open: _Mask | None = None,
 ) -> Index:
     """Return the index with the part of every usable row set, and left-out copies given a reason.
 
-    The shares are of each class's pictures, for parts that the user did not give. Raises DataError
-    where a class has too few different pictures, or none to train on.
+    The shares are of each class's pictures, for parts that the user did not give. Rows that are
+    open (see `open_rows`; none unless given) train, unless a class has too few other pictures.
+    Raises DataError where a class has too few different pictures, or none to train on.
     """
     shares = {_TEST: test_share, _VALIDATION: validation_share}
     if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
@@ -57,7 +80,11 @@ def split_index(
     part = np.where(index.usable & (index.part == UNASSIGNED), _TRAIN, index.part).astype(np.int8)
     index = index.with_columns(part=part)
     _refuse_untrainable(index)
-    return index.with_columns(part=_carved(index, group, shares, seed)) if shares else index
+    if not shares:
+        return index
+    if is_open is None:
+        is_open = np.zeros(len(index), dtype=np.bool_)
+    return index.with_columns(part=_carved(index, group, shares, seed, is_open))
 
 
 def _without_unlabelled(index: Index) -> Index:
@@ -141,12 +168,13 @@ def _refuse_untrainable(index: Index) -> None:
 
 
 def _carved(
-    index: Index, group: _Rows, shares: dict[int, float], seed: int
+    index: Index, group: _Rows, shares: dict[int, float], seed: int, is_open: _Mask
 ) -> npt.NDArray[np.int8]:
     """Return the part column with the parts in `shares` taken from the training rows."""
     rows = index.rows_of(_TRAIN)
     groups, unit = np.unique(group[rows], return_inverse=True)  # a unit is a group of copies
     size = np.bincount(unit)
+    stays = np.bincount(unit, weights=is_open[rows]) > 0
     label = _labels_of_units(unit, index.label[rows])
     _refuse_small(index, np.bincount(label, minlength=len(index.classes)), shares)
     order = np.random.default_rng(seed).permutation(len(groups))
@@ -156,7 +184,7 @@ def _carved(
     for start, end in zip(starts[:-1], starts[1:], strict=True):
         units = order[start:end]
         begin = 0
-        units, ends = _dealt(units, size[units], list(shares.values()))
+        units, ends = _dealt(units, size[units], stays[units], list(shares.values()))
         for code, end_of_part in zip(shares, ends, strict=True):
             part_of_unit[units[begin:end_of_part]] = code
             begin = end_of_part
@@ -174,15 +202,16 @@ def _labels_of_units(unit: _Rows, label: npt.NDArray[np.int32]) -> npt.NDArray[n
     return labels
 
 
-def _dealt(units: _Rows, size: _Rows, shares: list[float]) -> tuple[_Rows, list[int]]:
+def _dealt(units: _Rows, size: _Rows, stays: _Mask, shares: list[float]) -> tuple[_Rows, list[int]]:
     """Return a class's units in the order they are dealt in, and where each part but train ends.
 
-    Every part gets at least one unit. A group of copies that would overfill a part trains.
+    Every part gets at least one unit. A group of copies that would overfill a part trains, and so
+    does one that stays.
     """
     large = size > max(1.0, min(shares) * size.sum())
     if large.all():
         large[:] = False
-    dealt = np.argsort(large, kind="stable")
+    dealt = np.argsort(large + 2 * stays, kind="stable")
     filled = np.concatenate([[0], np.cumsum(size[dealt])])  # rows in the first k units
     ends: list[int] = []
     for number, _ in enumerate(shares):

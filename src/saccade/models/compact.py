@@ -47,7 +47,7 @@ class CompactDesign:
 
 
 def multiply_adds(design: CompactDesign, input_shape: Shape) -> int:
-    """Return the multiplications of one picture's forward pass, convolutions and head."""
+    """Return the multiplications of one picture's forward pass in the convolutions, nearly all."""
     height, width, channels = input_shape
     total = 0
     if design.stem_stride > 1:

@@ -12,17 +12,20 @@ import numpy.typing as npt
 
 from saccade.config import TrainSettings
 from saccade.data import (
+    TEST_SHARE,
+    VALIDATION_SHARE,
     Cache,
     Index,
     Preprocessing,
     build_cache,
     build_index,
+    open_rows,
     open_source,
     split_index,
 )
 from saccade.errors import DataError
 from saccade.machine import measure_gigaflops
-from saccade.models import AUTO, wanted_input_shape
+from saccade.models import AUTO, engine_name, wanted_input_shape
 from saccade.progress import Progress
 from saccade.recipe.clock import Clock
 from saccade.recipe.request import Request
@@ -65,10 +68,13 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     data_digest = _digest(index)
     if request.data_digest not in (None, data_digest):
         raise DataError(f"{source.name} has changed since {request.folder} began; train anew")
-    plan = request.plan or _plan(index, request.settings, clock)
+    is_open = open_rows(index, seed=request.settings.seed)
+    engine_name()  # imports what trains, so that the plan knows what time is left
+    plan = request.plan or _plan(index, is_open, request.settings, clock)
     with clock.stage("cache"):
         cache, index = build_cache(source, index, preprocessing_of(plan), progress=progress)
-        index = split_index(index, cache.pixel_digest, seed=request.settings.seed)
+        seed = request.settings.seed
+        index = split_index(index, cache.pixel_digest, seed=seed, is_open=is_open)
     return Prepared(name=source.name, index=index, cache=cache, plan=plan, data_digest=data_digest)
 
 
@@ -98,9 +104,10 @@ def data_notes(index: Index) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _plan(index: Index, settings: TrainSettings, clock: Clock) -> TrainPlan:
-    """Derive the plan from headers; pictures of a test part that the user gave have no say."""
-    rows = index.usable & (index.part != TEST)
+def _plan(
+    index: Index, rows: npt.NDArray[np.bool_], settings: TrainSettings, clock: Clock
+) -> TrainPlan:
+    """Derive the plan from the headers of `rows`, none of which is, or will be, a test picture."""
     if not rows.any():
         raise DataError("every picture is in the test part; add pictures to train on")
     counts = Counter(
@@ -113,7 +120,7 @@ def _plan(index: Index, settings: TrainSettings, clock: Clock) -> TrainPlan:
         same_size=len(counts) == 1,
         channels=3 if colours else 1,
         num_classes=len(index.classes),
-        num_train=max(1, int(rows.sum() * 0.8)),
+        num_train=_num_train(index),
         budget_s=None if settings.budget_s is None else _time_left(settings, clock),
         epochs=settings.epochs,
         gigaflops=measure_gigaflops(),
@@ -121,6 +128,16 @@ def _plan(index: Index, settings: TrainSettings, clock: Clock) -> TrainPlan:
     )
     input_shape = None if settings.model == AUTO else wanted_input_shape(settings.model)
     return derive_plan(facts, model=settings.model, input_shape=input_shape)
+
+
+def _num_train(index: Index) -> int:
+    """Return about how many pictures the split will leave to train on."""
+    num_given = np.bincount(index.part[index.usable & (index.part >= 0)], minlength=len(PARTS))
+    share = 1.0
+    share -= 0.0 if num_given[VALIDATION] else VALIDATION_SHARE
+    share -= 0.0 if num_given[TEST] else TEST_SHARE
+    trainable = int(index.usable.sum()) - num_given[VALIDATION] - num_given[TEST]
+    return max(1, int(trainable * share))
 
 
 def _time_left(settings: TrainSettings, clock: Clock) -> float:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from saccade.config import TrainSettings
 from saccade.errors import DataError, SettingsError
@@ -18,6 +18,9 @@ from saccade.files import cannot_write, umask, write_json
 from saccade.models import check_name
 from saccade.run import FINISHED, STARTED, VERSION, read_document
 from saccade.training import TrainPlan
+
+# What `train` takes where nothing is given: a given default cannot be told from nothing.
+_NOT_GIVEN: Final = {"budget": None, "epochs": None, "model": "auto", "name": None, "seed": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,15 @@ def new_request(
         folder=folder,
         created=now.isoformat(timespec="seconds"),
     )
+
+
+def check_resume_alone(**options: Any) -> None:
+    """Raise SettingsError where options are given that a stopped run has settled already."""
+    given = [f"--{name}" for name, value in options.items() if value != _NOT_GIVEN[name]]
+    if given:
+        raise SettingsError(
+            f"--resume goes on with the run's own settings; leave out {', '.join(given)}"
+        )
 
 
 def resumed_request(folder: Path | str, data: Any, test: Any) -> Request:

@@ -47,12 +47,20 @@ from saccade.recipe.prepare import (
     prepare,
     with_time_left,
 )
-from saccade.recipe.request import Request, new_request, resumed_request, write_started
+from saccade.recipe.request import (
+    Request,
+    check_resume_alone,
+    new_request,
+    resumed_request,
+    write_started,
+)
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult, Hooks, logits_of, train_network
 
 _VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
+
+_BUDGET_MET: Final = 1.05
 
 
 def train(  # noqa: PLR0913  (the public call: one keyword a setting)
@@ -83,17 +91,18 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     clock = Clock()
     check_installed()
     if resume is not None:
+        check_resume_alone(budget=budget, epochs=epochs, model=model, name=name, seed=seed)
         request = resumed_request(Path(resume), data, test)
     else:
         settings = choose_settings(model=model, budget=budget, epochs=epochs, seed=seed)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
-        shown.note(f"plan: {prepared.plan.summary()}")
         network = _build(request, prepared)
         if request.plan is None:
             prepared = with_time_left(prepared, request.settings, clock)
             write_started(request, prepared.plan, prepared.data_digest)
+        shown.note(f"plan: {prepared.plan.summary()}")
         with _resumable(request.folder, shown):
             with clock.stage("train"):
                 fit = _fit(network, prepared, folder=request.folder, progress=shown)
@@ -269,10 +278,18 @@ def _versions() -> dict[str, str]:
 
 def _finish(run: Run, clock: Clock) -> Run:
     """Write the report and, last, ``run.json``; the checkpoint has served."""
-    finished = replace(run, seconds=clock.seconds())
+    finished = replace(run, seconds=clock.seconds(), notes=(*run.notes, *_overrun(run, clock)))
     with clock.stage("report"):
         write_run_report(finished)
-    finished = replace(run, seconds=clock.seconds())
+    finished = replace(finished, seconds=clock.seconds())
     write_json(run.folder / FINISHED, finished.to_json())
     shutil.rmtree(run.folder / "checkpoint", ignore_errors=True)
     return finished
+
+
+def _overrun(run: Run, clock: Clock) -> tuple[str, ...]:
+    """Return a sentence where the run took longer than it was given."""
+    budget_s = run.settings["budget_s"]
+    if budget_s is None or clock.elapsed_s <= _BUDGET_MET * budget_s:
+        return ()
+    return (f"took {clock.elapsed_s:.0f} s, longer than the budget of {budget_s:g} s",)

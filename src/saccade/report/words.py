@@ -87,7 +87,7 @@ class Answer:
     """The report's first lines."""
 
     verdict: str  # what the figures allow one to say against the baseline
-    sureness: str  # when it says "unsure", and what share it answers
+    sureness: str  # when it says "unsure", what share it answers, and whether the target was missed
     sample: str  # how many pictures that rests on
 
 
@@ -110,16 +110,43 @@ def _verdict(evaluation: Evaluation) -> str:
 
 
 def _sureness(sureness: Sureness) -> str:
+    rate, target = sureness.error_rate, _target(sureness)
+    chosen = f"chosen on validation so that at most {target} of answers are wrong"
+    if rate is None:
+        return f"It says “unsure” to every test picture: {_why_silent(sureness, chosen)}."
+    wrong = f"{percent(rate.value)} of those answers are wrong ({percent_range(rate)})."
     if sureness.threshold <= 0:
-        return "It answers every picture; it never says “unsure”."
-    if sureness.error_rate is None:
-        return "It says “unsure” to every test picture: it is nowhere sure enough to answer."
-    return (
-        f"It says “unsure” below {percent(sureness.threshold)} confidence. "
-        f"It answers {percent(sureness.answered.value)} of the pictures "
-        f"({percent_range(sureness.answered)}); {percent(sureness.error_rate.value)} of those "
-        f"answers are wrong ({percent_range(sureness.error_rate)})."
+        answers = f"It answers every picture and never says “unsure”, as {chosen};"
+    else:
+        answers = (
+            f"It says “unsure” below {percent(sureness.threshold)} confidence, {chosen}. "
+            f"It answers {percent(sureness.answered.value)} of the pictures "
+            f"({percent_range(sureness.answered)});"
+        )
+    return f"{answers} {wrong}{_miss(rate, sureness)}"
+
+
+def _why_silent(sureness: Sureness, chosen: str) -> str:
+    if sureness.threshold <= 1:
+        return f"none reaches {percent(sureness.threshold)} confidence, {chosen}"
+    return f"no confidence kept to at most {_target(sureness)} of answers wrong on validation"
+
+
+def _miss(rate: Interval, sureness: Sureness) -> str:
+    """Return the sentence on a missed target; none where the interval allows that it was kept."""
+    if rate.low <= sureness.target_error_rate:
+        return ""
+    over, least, most = (
+        100 * (share - sureness.target_error_rate) for share in (rate.value, rate.low, rate.high)
     )
+    return (
+        f" On the test pictures that misses the target of {_target(sureness)} by {over:.1f} points "
+        f"({least:.1f} to {most:.1f})."
+    )
+
+
+def _target(sureness: Sureness) -> str:
+    return f"{100 * sureness.target_error_rate:g}{NARROW}%"
 
 
 def _sample(evaluation: Evaluation) -> str:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from saccade.data.cachefolder import user_cache
+from saccade.data.cachefolder import compiled_folder
 from saccade.training.precision import Format
 
 _COST_S = 15.0
@@ -67,7 +67,7 @@ class Compilable:
             return
         import torch
 
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(user_cache() / "compiled"))
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
         self._graph = torch.compile(self._function, fullgraph=True, dynamic=False)
 
     def __call__(self, x: Any, y: Any, weight: Any) -> Any:

@@ -1,7 +1,7 @@
 """`saccade.fit`: Keras's ``model.fit``, faster.
 
 The same arguments, the same History, the same callbacks, the same mathematics. What the engine
-cannot speed up goes to Keras's own ``fit``, and one line says why.
+cannot speed up goes to Keras's own ``fit``, and one line says why, unless ``verbose=0``.
 
 What may differ: the order of shuffling and the places that Dropout picks (both drawn from another
 stream of random numbers), and rounding: in bf16 on processors that multiply it in hardware (see
@@ -41,7 +41,8 @@ def fit(  # noqa: PLR0913  (Keras's own signature, which this stands in for)
     ... # doctest: +SKIP
 
     Every argument means what it means to Keras. Weights, the optimizer's state and the metrics are
-    the model's own, so ``model.fit``, ``evaluate`` or ``save`` may follow.
+    the model's own, so ``model.fit``, ``evaluate`` or ``save`` may follow. ``verbose=0`` is silent,
+    as it is to Keras: it also leaves out the line that says why Keras's own ``fit`` trained.
     """
     arguments = {name: value for name, value in locals().items() if name != "model"}
     load_keras()

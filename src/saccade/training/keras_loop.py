@@ -89,6 +89,8 @@ class KerasLoop:
         while not stopped and not self.standing.is_finished(patience):
             before = _state(self.model), self.standing.copy()
             self._run_epoch()
+            if not (self.diverged or self.interrupted):
+                self._score()
             if self.diverged:
                 _load_state(self.model, before[0])
                 self.standing = before[1].after_failure(self.standing, plan=self.plan)
@@ -96,7 +98,6 @@ class KerasLoop:
             if self.interrupted:
                 stopped = True
                 break
-            self._score()
             if checkpoint_dir is not None:
                 write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(_state(self.model)))
                 self.hooks.on_checkpoint(checkpoint_dir)
@@ -129,16 +130,6 @@ class KerasLoop:
         self.standing.num_images += self.batch_size * (self.standing.step - step)
         self.standing.epoch += 1
 
-    def batch(self, index: int, order: npt.NDArray[np.intp], random: np.random.Generator) -> Any:
-        """Return the batch of this index as (pixels float32, labels)."""
-        chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-        pixels = self.train.pixels[self.train.rows[chosen]]
-        pixels = augment(pixels, self.plan.augmentation, random).astype(np.float32)
-        labels = self.train.labels[chosen]
-        if self.num_classes:
-            return pixels, np.eye(self.num_classes, dtype=np.float32)[labels]
-        return pixels, labels.reshape(-1, 1)
-
     def rate(self) -> float:
         """Return the learning rate of the next step."""
         peak = self.peak * self.standing.rate_scale
@@ -157,12 +148,18 @@ class KerasLoop:
             self.model.stop_training = True
 
     def _score(self) -> None:
+        """Score and record this epoch, or say that it left no numbers."""
         scores: list[float] = []
         for pictures in (self.sample, self.validation):
             scores += figures(self._outputs(pictures), pictures.labels, self.kind)
+        weights = _arrays(self.model.variables)
+        values = [np.asarray(scores), *weights.values()]
+        self.diverged = not all(np.isfinite(numbers).all() for numbers in values)
+        if self.diverged:
+            return
         latest = dict(zip(KEYS, scores, strict=True))
         if self.standing.record(latest):
-            self.standing.best = _arrays(self.model.variables)
+            self.standing.best = weights
         epoch = self.standing.epoch
         in_all = epoch / max(self.standing.done, 1e-9)
         self.stage.describe(describe(epoch, in_all, latest))
@@ -177,9 +174,12 @@ class KerasLoop:
 
     def _finish(self, *, stopped: bool) -> FitResult:
         if not stopped:  # after an early stop there is nothing left to do
+            self.standing.refuse_untrained()
             self.stage.advance(100 * (1 - self.standing.done))
         if self.standing.best:
             _assign(self.model.variables, self.standing.best)
+        if self.ours:  # our optimizer is no part of Keras, where the saved model shall open
+            self.model.compile(loss=self.model.loss, optimizer="adamw")
         return self.standing.result(
             started=self.started,
             precision="float32 (Keras's own fit)",
@@ -202,7 +202,15 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
         return self.loop.steps_per_epoch
 
     def __getitem__(self, index: int) -> Any:
-        return self.loop.batch(index, self.order, self.random)
+        """Return the batch of this index as (pixels float32, labels)."""
+        loop = self.loop
+        chosen = self.order[index * loop.batch_size : (index + 1) * loop.batch_size]
+        pixels = loop.train.pixels[loop.train.rows[chosen]]
+        pixels = augment(pixels, loop.plan.augmentation, self.random).astype(np.float32)
+        labels = loop.train.labels[chosen]
+        if loop.num_classes:
+            return pixels, np.eye(loop.num_classes, dtype=np.float32)[labels]
+        return pixels, labels.reshape(-1, 1)
 
 
 class _Steps(keras.callbacks.Callback):  # type: ignore[misc,name-defined]

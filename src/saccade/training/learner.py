@@ -70,6 +70,11 @@ class Learner:
         filled = np.pad(pixels, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else pixels
         return self.step.predict(np.ascontiguousarray(filled))[: len(pixels)]
 
+    def is_finite(self) -> bool:
+        """Return whether every weight is a number."""
+        values = [variable.value for variable in self.model.variables]
+        return all(bool(torch.isfinite(v).all()) for v in values if v.is_floating_point())
+
     def weights(self) -> Arrays:
         """Return copies of the model's weights, by position."""
         return {

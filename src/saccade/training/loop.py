@@ -139,6 +139,7 @@ class _Loop:
             before = self.learner.state(), self.standing.copy()
             try:
                 self._run_epoch(horizon)
+                self._score()
             except _Diverged:
                 self.learner.load_state(before[0])
                 self.standing = before[1].after_failure(self.standing, plan=self.plan)
@@ -146,7 +147,6 @@ class _Loop:
             except _Stopped:
                 stopped = True
                 break
-            self._score()
             self._write(checkpoint_dir)
             stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
         return self._finish(stopped=stopped)
@@ -204,10 +204,17 @@ class _Loop:
         self.standing.done = done
 
     def _score(self) -> None:
-        """Score the averaged weights, and keep them where they are the best so far."""
+        """Score the averaged weights, and keep them where they are the best so far.
+
+        Raises _Diverged where the last steps, at whose loss nothing looked, left no numbers.
+        """
         standing = self.standing
+        if not self.learner.is_finite():
+            raise _Diverged
         with self.learner.averaged():
             scores = (*self.learner.score(self.sample), *self.learner.score(self.validation))
+            if not np.isfinite(scores).all():
+                raise _Diverged
             figures = dict(zip(KEYS, scores, strict=True))
             if standing.record(figures):
                 standing.best = self.learner.weights()
@@ -222,6 +229,7 @@ class _Loop:
     def _finish(self, *, stopped: bool) -> FitResult:
         """Give the model its best weights and return how it went."""
         if not stopped:  # after an early stop there is nothing left to do
+            self.standing.refuse_untrained()
             self.stage.advance(100 * (1 - self.standing.done))
         if self.standing.best:
             self.learner.set_weights(self.standing.best)

@@ -41,7 +41,7 @@ class Muon(keras.optimizers.AdamW):  # type: ignore[misc,name-defined]
         mean = self._momentums[self._get_variable_index(variable)]
         self.assign(mean, mean * self.momentum + gradient)
         direction = orthogonal(filters(gradient + mean * self.momentum))
-        kernel = filters(variable.value)
+        kernel = filters(ops.convert_to_tensor(variable))
         kernel = kernel * (kernel.shape[0] ** 0.5 / (ops.norm(kernel) + EPSILON))
         kernel = kernel - direction * (learning_rate * self.kernel_rate * stretch(kernel))
         self.assign(variable, ops.reshape(ops.transpose(kernel), variable.shape))

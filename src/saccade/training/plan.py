@@ -194,9 +194,11 @@ def _design(facts: Facts, rung: tuple[int, int], height: int, width: int) -> Com
     stride = 2 if side >= _STEM_SIDE_PX else 1
     side = -(-side // stride)
     num_stages = max(2, int(math.log2(max(side / _LAST_SIDE_PX, 1))))
-    widths = tuple(min(base * 2**stage, max(base, _WIDEST)) for stage in range(num_stages))
+    widths = [min(base * 2**stage, max(base, _WIDEST)) for stage in range(num_stages)]
+    # Many classes are told apart by many features; two for each feature map is what they share.
+    widths[-1] = max(widths[-1], min(facts.num_classes // 2, _WIDEST))
     head: Literal["pooled", "whole"] = "whole" if stride == 1 else "pooled"
-    return CompactDesign(stem_stride=stride, widths=widths, depth=depth, head=head)
+    return CompactDesign(stem_stride=stride, widths=tuple(widths), depth=depth, head=head)
 
 
 def _epochs_in_time(facts: Facts, cost: int) -> float:

@@ -80,6 +80,14 @@ class Standing:
         )
         return again
 
+    def refuse_untrained(self) -> None:
+        """Raise DataError where no epoch of a finished training ended in numbers."""
+        if not self.best:
+            raise DataError(
+                "the loss was not a number in any epoch that the time allowed; look for extreme "
+                "values in the pictures or in the model, or give a larger budget"
+            )
+
     def result(
         self, *, started: float, precision: str, compiled: bool, stopped: bool, notes: list[str]
     ) -> FitResult:

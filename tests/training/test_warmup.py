@@ -1,0 +1,56 @@
+"""What is measured, planned and shown before training begins."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from tests.training.test_loop import FACTS, digits
+
+from saccade.models import build_model
+from saccade.progress import Lines
+from saccade.training.learner import Learner
+from saccade.training.loop import train_network
+from saccade.training.plan import derive_plan
+from saccade.training.precision import Precision
+from saccade.training.result import Hooks
+from saccade.training.warmup import plan_horizon
+
+
+@pytest.mark.parametrize(("number_format", "compiles"), [("bf16", True), ("float32", False)])
+def test_compiling_is_a_stage_of_its_own(number_format, compiles, capsys):
+    """An hour of steps: worth compiling in bf16, of which this processor may only imitate."""
+    plan = replace(derive_plan(replace(FACTS, epochs=None, budget_s=3600.0)), max_epochs=100_000)
+    model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
+    learner = Learner(model, plan)
+    learner.step.precision = Precision(format=number_format, reason="asked for")
+    train, _ = digits()
+    plan_horizon(
+        learner,
+        plan,
+        train=train,
+        num_scored=200,
+        started=time.monotonic(),
+        done=0.0,
+        progress=Lines(),
+    )
+    assert learner.step.compiled == compiles
+    assert ("compile: " in capsys.readouterr().err) == compiles
+
+
+def test_bar_is_full_after_an_early_stop(capsys):
+    train, validation = digits()
+    plan = replace(derive_plan(replace(FACTS, epochs=30)), patience=1, learning_rate=0.0)
+    model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
+    result = train_network(
+        model,
+        train=train,
+        validation=validation,
+        plan=plan,
+        checkpoint_dir=None,
+        hooks=Hooks(),
+        progress=Lines(),
+    )
+    assert result.num_epochs < 30
+    assert "train: 100 of 100" in capsys.readouterr().err
