@@ -58,7 +58,7 @@ def extreme_shapes(index: Index, looks: Looks) -> tuple[Finding, ...]:
         _rows(index, looks.seen & (ratio > _LONG), "{:.1f} times as long as wide", ratio),
         name="extreme-shape",
         severity="note",
-        message="{} are very long: made square, they are mostly padding or badly squeezed.",
+        message="{} of extreme shape: made square, mostly padding or badly squeezed.",
         cure="Crop them to what they show, or leave them out.",
     )
 
