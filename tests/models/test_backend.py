@@ -45,10 +45,15 @@ step = TrainingStep(model)
 x, y = np.zeros((128, 32, 32, 3), np.float32), np.zeros((128, 2), np.float32)
 for _ in range(20):
     step.train(x, y)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    step.train(x, y)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 10)
+
+def faults_of_ten_steps():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        step.train(x, y)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+# The least of five: a busy system takes pages away too.
+print(min(faults_of_ten_steps() for _ in range(5)) / 10)
 """
 
 
