@@ -14,7 +14,15 @@ from typing import Any
 import torch
 
 from saccade.models.backend import load_keras
-from saccade.training.twins import Convolution, MaxPooling, activation_of, twin_of
+from saccade.training.twins import (
+    IDENTITY,
+    BatchNormalization,
+    Convolution,
+    MaxPooling,
+    Pointwise,
+    PooledConvolution,
+    twin_of,
+)
 
 keras = load_keras()
 Tensor = Any  # torch has no type information here
@@ -42,7 +50,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         self._num_slots = 1
         self._add_nodes(model, slots)
         self._output = slots[id(_only_tensor(model, "outputs"))]
-        self._move_activations_behind_pooling()
+        self._join_neighbours()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's output, in training mode or not as `train` and `eval` have set."""
@@ -92,24 +100,41 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
             self.is_random |= twin.is_random
         self._calls.append(_Call(node, twin, inputs, outputs))
 
-    def _move_activations_behind_pooling(self) -> None:
-        """Apply a ReLU after max pooling instead of before: equal, on a quarter of the numbers.
-
-        The largest entry of a window stays the largest, so both the values and, since the ReLU
-        passes either all or nothing of a window's gradient, the gradients are the same.
-        """
-        users: dict[int, list[_Call]] = {}
+    def _join_neighbours(self) -> None:
+        """Let a layer do the work of the one behind it, where that is the only one to read it."""
+        readers: dict[int, list[_Call]] = {}
         for call in self._calls:
             for slot in call.inputs:
-                users.setdefault(slot, []).append(call)
-        for call in self._calls:
-            (after, *others) = users.get(call.outputs[0], [None])
-            last = call.outputs[0] == self._output
-            if after is None or others or last or not isinstance(after.twin, MaxPooling):
+                readers.setdefault(slot, []).append(call)
+        for call in reversed(self._calls):
+            slot = call.outputs[0]
+            if call.twin is None or slot == self._output or len(readers.get(slot, ())) != 1:
                 continue
-            if isinstance(call.twin, Convolution) and call.twin.activation is torch.relu:
-                call.twin.activation = activation_of(keras.activations.linear)
-                after.twin.activation = torch.relu
+            (after,) = readers[slot]
+            twin = _joined(call.twin, after.twin)
+            if twin is not None:
+                call.twin, call.outputs = twin, after.outputs
+                self._calls.remove(after)
+        self._twins = torch.nn.ModuleList(c.twin for c in self._calls if c.twin is not None)
+
+
+def _joined(first: torch.nn.Module, second: torch.nn.Module | None) -> torch.nn.Module | None:
+    """Return one twin for two in a row, or None where they stay two.
+
+    A ReLU goes behind max pooling, on a quarter of the numbers. The largest entry of a window stays
+    the largest, so the values and, since the ReLU passes all or nothing of a window's gradient, the
+    gradients are the same.
+    """
+    if isinstance(second, Pointwise) and second.function is torch.relu:
+        takes = isinstance(first, Convolution | BatchNormalization)
+        if takes and first.activation is IDENTITY:
+            first.activation = torch.relu
+            return first
+    if isinstance(first, Convolution) and isinstance(second, MaxPooling):
+        if first.activation is torch.relu:
+            first.activation, second.activation = IDENTITY, torch.relu
+        return PooledConvolution(first, second)
+    return None
 
 
 class _Call:

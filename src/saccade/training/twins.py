@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from saccade.models.backend import load_keras
+from saccade.training.kernels import functions as kernels
 from saccade.training.pooling import max_pool, pads_of, tile_max_pool
 
 keras = load_keras()
@@ -56,12 +57,15 @@ def _identity(x: Tensor) -> Tensor:
     return x
 
 
+IDENTITY: Activation = _identity
+
+
 def _softmax(x: Tensor) -> Tensor:
     return torch.softmax(x, dim=-1)
 
 
 _ACTIVATIONS: dict[Any, Activation] = {
-    keras.activations.linear: _identity,
+    keras.activations.linear: IDENTITY,
     keras.activations.relu: torch.relu,
     keras.activations.softmax: _softmax,
     keras.activations.sigmoid: torch.sigmoid,
@@ -174,16 +178,56 @@ class MaxPooling(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.window, self.strides = tuple(layer.pool_size), tuple(layer.strides)
         self.same = layer.padding == "same"
-        self.activation: Activation = _identity
+        self.activation: Activation = IDENTITY
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, H, W, C) to (N, H', W', C)."""
+        rectify = self.activation is torch.relu
         tiles = self.window == self.strides and not self.same
         if tiles and torch.compiler.is_compiling():
-            if self.activation is torch.relu:
-                return tile_max_pool(x, self.window, rectify=True)
-            return self.activation(tile_max_pool(x, self.window))
-        return self.activation(max_pool(x, self.window, self.strides, same=self.same))
+            y = tile_max_pool(x, self.window, rectify=rectify)
+        elif tiles and self.window == (2, 2) and kernels.maps_fit(x):
+            y = kernels.max_pool(x, rectify=rectify)
+        else:
+            rectify = False
+            y = max_pool(x, self.window, self.strides, same=self.same)
+        return y if rectify else self.activation(y)
+
+
+class PooledConvolution(torch.nn.Module):  # type: ignore[misc]
+    """Conv2D and the MaxPooling2D that alone reads it: in one pass where they are a stem."""
+
+    def __init__(self, convolution: Convolution, pooling: MaxPooling) -> None:
+        super().__init__()
+        self.convolution, self.pooling = convolution, pooling
+        self.form = _stem_form(convolution, pooling)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, H, W, C) to (N, H', W', filters)."""
+        if self.form is None or not self.form.fits(x):
+            return self.pooling(self.convolution(x))
+        y = kernels.stem(x, self.convolution.kernel, self.convolution.bias, self.form)
+        return y if self.form.rectify else self.pooling.activation(y)
+
+
+def _stem_form(convolution: Convolution, pooling: MaxPooling) -> kernels.Stem | None:
+    plain = (
+        convolution.strides == convolution.dilation == (1, 1)
+        and convolution.groups == 1
+        and convolution.activation is IDENTITY
+        and pooling.window == pooling.strides == (2, 2)
+        and not pooling.same
+    )
+    if not plain:
+        return None
+    _, _, channels, maps = convolution.kernel.shape
+    return kernels.Stem(
+        window=convolution.window,
+        maps=maps,
+        channels=channels,
+        same=convolution.same,
+        rectify=pooling.activation is torch.relu,
+    )
 
 
 class AveragePooling(torch.nn.Module):  # type: ignore[misc]
@@ -213,7 +257,7 @@ class GlobalPooling(torch.nn.Module):  # type: ignore[misc]
 
 
 class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
-    """BatchNormalization over the last axis.
+    """BatchNormalization over the last axis; `activation` is one that the graph moved here.
 
     Keras tracks the biased variance of the batch, PyTorch's own layer the unbiased one.
     """
@@ -227,12 +271,22 @@ class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
         )
         self.momentum, self.epsilon = layer.momentum, layer.epsilon
         self.frozen = not layer.trainable
+        self.activation: Activation = IDENTITY
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (…, C) to the same shape; in training also moves the statistics."""
-        x = x.float()
-        if self.training and not self.frozen:
-            return self._normalise_by_batch(x)
+        if not self.training or self.frozen:
+            return self.activation(self._normalise_by_past(x.float()))
+        if x.numel() > x.shape[-1] and kernels.maps_fit(x):
+            rectify = self.activation is torch.relu
+            y, mean, variance = kernels.normalise(
+                x, self.gamma, self.beta, epsilon=self.epsilon, rectify=rectify
+            )
+            self._move(mean, variance)
+            return y if rectify else self.activation(y)
+        return self.activation(self._normalise_by_batch(x.float()))
+
+    def _normalise_by_past(self, x: Tensor) -> Tensor:
         mean, variance = self.moving_mean, self.moving_variance
         y = F.batch_norm(
             x.movedim(-1, 1), mean, variance, self.gamma, self.beta, False, 0.0, self.epsilon

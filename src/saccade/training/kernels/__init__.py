@@ -1,0 +1,4 @@
+"""Kernels of our own, in C++: what PyTorch's are slow at in small networks on a processor.
+
+`library` compiles them for the machine, once, and `functions` are what twins call.
+"""

@@ -1,0 +1,176 @@
+"""Our kernels as PyTorch functions with gradients, for feature maps (N, H, W, C) on a processor.
+
+Each says by `…_fits` whether it takes a tensor; where it does not, PyTorch's own do the work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from saccade.training.kernels.library import has_stem, load_kernels
+
+Tensor = Any  # torch has no type information here
+
+_NAMES: Final = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
+_TILE: Final = 16  # maps that one tile of the matrix unit holds
+_TAPS: Final = 32  # entries under the window that one product of it sums over
+
+
+def maps_fit(x: Tensor) -> bool:
+    """Whether `max_pool` and `normalise` take `x`, and are not in the compiler's way."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in _NAMES
+        and not torch.compiler.is_compiling()
+        and load_kernels() is not None
+    )
+
+
+def max_pool(x: Tensor, *, rectify: bool = False) -> Tensor:
+    """Map (N, H, W, C) to (N, H // 2, W // 2, C): the largest of each 2×2; `rectify` adds a ReLU.
+
+    Equal to PyTorch's, bit for bit, in the gradient too.
+    """
+    return _MaxPool.apply(x, rectify)
+
+
+def normalise(
+    x: Tensor, gamma: Tensor | None, beta: Tensor | None, *, epsilon: float, rectify: bool = False
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalise (…, C) by its own mean and variance over all axes but the last.
+
+    Returns the result, of the type of `x`, and the mean and the biased variance (C,), float32,
+    through which no gradient flows. Ioffe & Szegedy 2015.
+    """
+    channels = x.shape[-1]
+    gamma = torch.ones(channels) if gamma is None else gamma
+    beta = torch.zeros(channels) if beta is None else beta
+    y, mean, variance = _Normalise.apply(x, gamma, beta, epsilon, rectify)
+    return y, mean, variance
+
+
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """The form of a network's first block: convolution of stride 1, 2×2 max pooling."""
+
+    window: tuple[int, int]
+    maps: int
+    channels: int
+    same: bool  # padded so that a map is as large as the picture
+    rectify: bool
+
+    def fits(self, x: Tensor) -> bool:
+        """Whether `stem` takes pictures `x` (N, H, W, C) under bfloat16 products."""
+        height, width = self.window
+        return (
+            self.maps % _TILE == 0
+            and height * width * self.channels <= _TAPS
+            and width * self.channels <= _TAPS // 2
+            and min(x.shape[1], x.shape[2]) >= 2 * max(height, width)
+            and not x.requires_grad
+            and torch.is_autocast_enabled("cpu")
+            and maps_fit(x)
+            and has_stem()
+        )
+
+
+def stem(x: Tensor, kernel: Tensor, bias: Tensor | None, form: Stem) -> Tensor:
+    """Convolve, add the bias, rectify and pool pictures (N, H, W, C) to (N, H', W', maps).
+
+    Products are of bfloat16, sums float32; the result is bfloat16, the gradients float32.
+    """
+    bias = torch.zeros(form.maps) if bias is None else bias
+    return _Stem.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, form)
+
+
+class _MaxPool(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rectify: bool) -> Tensor:
+        x = x.contiguous()
+        n, height, width, channels = x.shape
+        y = x.new_empty((n, height // 2, width // 2, channels))
+        place = torch.empty_like(y, dtype=torch.uint8)
+        _call(f"pool_{_NAMES[x.dtype]}", x, y, place, *_long(x.shape), int(rectify))
+        ctx.save_for_backward(place)
+        ctx.shape = x.shape
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (place,) = ctx.saved_tensors
+        dx = gradient.new_empty(ctx.shape)
+        name = f"unpool_{_NAMES[gradient.dtype]}"
+        _call(name, gradient.contiguous(), place, dx, *_long(ctx.shape))
+        return dx, None
+
+
+class _Normalise(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, epsilon: float, rectify: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        x, channels = x.contiguous(), x.shape[-1]
+        y, mean, variance = torch.empty_like(x), torch.empty(channels), torch.empty(channels)
+        sizes = _long((x.numel() // channels, channels))
+        name = f"normalise_{_NAMES[x.dtype]}"
+        arguments = (gamma, beta, ctypes.c_float(epsilon), *sizes, int(rectify))
+        _call(name, x, y, mean, variance, *arguments)
+        ctx.save_for_backward(x, mean, variance, gamma, beta)
+        ctx.arguments = arguments[2:]
+        ctx.mark_non_differentiable(mean, variance)
+        return y, mean, variance
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        x, mean, variance, gamma, beta = ctx.saved_tensors
+        dx, dgamma, dbeta = torch.empty_like(x), torch.empty_like(mean), torch.empty_like(mean)
+        name = f"unnormalise_{_NAMES[x.dtype]}"
+        gradient = gradient.to(x.dtype).contiguous()
+        outputs = (dx, mean, variance, gamma, beta, dgamma, dbeta)
+        _call(name, gradient, x, *outputs, *ctx.arguments)
+        return dx, dgamma, dbeta, None, None
+
+
+class _Stem(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, form: Stem) -> Tensor:
+        geometry = _geometry(x, form)
+        y = torch.empty((len(x), *geometry[-2:], form.maps), dtype=torch.bfloat16)
+        place = torch.empty_like(y, dtype=torch.uint8)
+        ctx.geometry = (ctypes.c_int64 * len(geometry))(*geometry)
+        kernel = kernel.contiguous()
+        _call("stem_forward", x, kernel, bias, int(form.rectify), y, place, ctx.geometry)
+        ctx.save_for_backward(x, place, kernel)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, place, kernel = ctx.saved_tensors
+        dkernel, dbias = torch.empty_like(kernel), torch.empty(kernel.shape[-1])
+        _call("stem_backward", x, gradient.contiguous(), place, dkernel, dbias, ctx.geometry)
+        return None, dkernel, dbias, None
+
+
+def _geometry(x: Tensor, form: Stem) -> tuple[int, ...]:
+    """The numbers of the struct of the same name in stem.cpp."""
+    (n, height, width, channels), (tall, wide) = x.shape, form.window
+    top, left = ((tall - 1) // 2, (wide - 1) // 2) if form.same else (0, 0)
+    lost = (0, 0) if form.same else (tall - 1, wide - 1)
+    rows, columns = (height - lost[0]) // 2, (width - lost[1]) // 2
+    return n, height, width, channels, form.maps, tall, wide, top, left, rows, columns
+
+
+def _long(numbers: Any) -> list[ctypes.c_int64]:
+    return [ctypes.c_int64(number) for number in numbers]
+
+
+def _call(name: str, *arguments: Any) -> None:
+    """Call a kernel on tensors and numbers, with PyTorch's number of threads as the last."""
+    pointers = [
+        ctypes.c_void_p(a.data_ptr()) if isinstance(a, torch.Tensor) else a for a in arguments
+    ]
+    getattr(load_kernels(), name)(*pointers, torch.get_num_threads())

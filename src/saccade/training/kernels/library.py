@@ -1,0 +1,108 @@
+"""The kernels as a loaded library: compiled for this very processor, once, and kept.
+
+Compiling takes a few seconds, and the result stays in the user's cache under a name that holds a
+digest of the sources, the compiler, its flags and the processor. Where there is no compiler, or it
+fails, `load_kernels` answers None and PyTorch's own kernels do the work.
+
+``SACCADE_KERNELS=off`` does without.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from saccade.data.cachefolder import compiled_folder
+
+_SOURCES: Final = ("maps.cpp", "stem.cpp")
+_FLAGS: Final = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    "-fopenmp",
+    "-fno-math-errno",
+    "-fno-trapping-math",  # a comparison of what is not a number need not raise a flag
+    "-fPIC",
+    "-shared",
+)
+_COMPILERS: Final = ("g++", "c++", "clang++")
+_TIMEOUT_S: Final = 120
+
+
+@cache
+def load_kernels() -> ctypes.CDLL | None:
+    """Return the kernels' library, compiled now if need be; None where there can be none."""
+    if os.environ.get("SACCADE_KERNELS") == "off":
+        return None
+    compiler = _compiler()
+    if not compiler:
+        return None
+    import torch  # noqa: F401  (first, so that both use one and the same thread pool)
+
+    path = compiled_folder() / f"kernels-{_digest(compiler)}.so"
+    try:
+        if not path.is_file():
+            _compile(compiler, path)
+        return ctypes.CDLL(str(path))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+@cache
+def has_stem() -> bool:
+    """Whether the library holds the fused first block, which needs AMX."""
+    library = load_kernels()
+    return library is not None and bool(library.stem_is_there())
+
+
+def _compiler() -> str:
+    wanted = (os.environ["CXX"],) if "CXX" in os.environ else _COMPILERS
+    return next((path for path in map(shutil.which, wanted) if path), "")
+
+
+def _digest(compiler: str) -> str:
+    """What the result depends on; a home folder may be shared by machines of several kinds."""
+    version = subprocess.run(
+        [compiler, "--version"], capture_output=True, timeout=_TIMEOUT_S, check=False
+    ).stdout
+    parts = [_read(name) for name in _SOURCES]
+    parts += [" ".join(_FLAGS).encode(), version, _processor().encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+    return "\n".join(sorted(named)) or f"{platform.machine()} {platform.processor()}"
+
+
+def _read(name: str) -> bytes:
+    return files(__package__).joinpath(name).read_bytes()
+
+
+def _compile(compiler: str, path: Path) -> None:
+    """Compile beside the final place, so that no other process loads half a library."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        for name in _SOURCES:
+            (Path(folder) / name).write_bytes(_read(name))
+        subprocess.run(
+            [compiler, *_FLAGS, *_SOURCES, "-o", path.name],
+            cwd=folder,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=True,
+        )
+        os.replace(Path(folder) / path.name, path)

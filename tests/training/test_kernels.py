@@ -1,0 +1,214 @@
+"""Our kernels against PyTorch's own, in double precision where sums are rounded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from saccade.models.backend import load_keras
+from saccade.training.graph import Graph, graph_of
+from saccade.training.kernels import functions, library
+from saccade.training.twins import BatchNormalization, PooledConvolution
+
+keras = load_keras()
+L = keras.layers
+FORMATS = [torch.float32, torch.bfloat16]
+ROUNDING = {torch.float32: 1e-6, torch.bfloat16: 4e-3}  # of one number, relative
+
+needs_kernels = pytest.mark.skipif(library.load_kernels() is None, reason="no C++ compiler")
+needs_stem = pytest.mark.skipif(not library.has_stem(), reason="the processor has no AMX")
+
+
+def leaf(tensor: Any) -> Any:
+    return tensor.detach().clone().requires_grad_()
+
+
+def relative(got: Any, wanted: Any) -> float:
+    got, wanted = got.detach().double(), wanted.detach().double()
+    return float((got - wanted).norm() / wanted.norm())
+
+
+def torch_pool(x: Any, rectify: bool) -> Any:
+    y = F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    return torch.relu(y) if rectify else y
+
+
+@needs_kernels
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("shape", [(2, 8, 6, 32), (3, 7, 9, 5), (1, 2, 3, 1), (2, 5, 4, 70)])
+def test_pooling_is_torchs_bit_for_bit(shape: Any, format: Any, rectify: bool) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(shape).round(decimals=0).to(format)  # whole numbers: ties abound
+    ours, theirs = leaf(values), leaf(values)
+    got, wanted = functions.max_pool(ours, rectify=rectify), torch_pool(theirs, rectify)
+    assert torch.equal(got, wanted)
+    gradient = torch.randn_like(wanted)
+    got.backward(gradient)
+    wanted.backward(gradient)
+    assert torch.equal(ours.grad, theirs.grad)
+
+
+@needs_kernels
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("rectify", [False, True])
+def test_pooling_passes_on_what_is_not_a_number(format: Any, rectify: bool) -> None:
+    inf, nan = float("inf"), float("nan")
+    windows = [[-inf, -1, -2, -3], [-inf] * 4, [1, inf, 2, 3], [nan, 1, 2, 3], [1, 2, 3, -nan]]
+    x = torch.tensor(windows).reshape(5, 2, 2, 1).to(format)
+    got = functions.max_pool(x, rectify=rectify)
+    assert torch.equal(got.isnan(), torch_pool(x, rectify).isnan())
+    assert torch.equal(got.nan_to_num(), torch_pool(x, rectify).nan_to_num())
+
+
+@needs_kernels
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("shape", [(4, 9, 7, 16), (300, 3), (2, 3, 1, 33)])
+def test_normalisation_against_double_precision(shape: Any, format: Any, rectify: bool) -> None:
+    torch.manual_seed(1)
+    x = leaf((torch.randn(shape) * 2 + 5).to(format))
+    gamma, beta = leaf(torch.rand(shape[-1]) + 0.5), leaf(torch.randn(shape[-1]))
+    y, mean, variance = functions.normalise(x, gamma, beta, epsilon=1e-3, rectify=rectify)
+    exact, factor, offset = (leaf(t.double()) for t in (x, gamma, beta))
+    wanted = F.batch_norm(exact.movedim(-1, 1), None, None, factor, offset, True, 0.0, 1e-3)
+    wanted = wanted.movedim(1, -1).relu() if rectify else wanted.movedim(1, -1)
+    gradient = torch.randn(shape).to(format)
+    y.backward(gradient)
+    wanted.backward(gradient.double())
+
+    flat = exact.detach().flatten(0, -2)
+    assert relative(mean, flat.mean(0)) < 1e-6
+    assert relative(variance, flat.var(0, unbiased=False)) < 1e-5
+    assert relative(y, wanted) < ROUNDING[format]
+    assert relative(x.grad, exact.grad) < 2 * ROUNDING[format]
+    assert relative(gamma.grad, factor.grad) < 1e-5
+    assert relative(beta.grad, offset.grad) < 1e-5
+
+
+@needs_kernels
+def test_normalisation_keeps_small_spreads_around_large_means() -> None:
+    x = 1_000.0 + torch.randn(50_000, 4) * 0.1
+    _, _, variance = functions.normalise(x, None, None, epsilon=1e-3)
+    assert torch.allclose(variance.double(), x.double().var(0, unbiased=False), rtol=1e-3)
+
+
+@needs_stem
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize(
+    ("size", "window", "channels", "maps"),
+    [((28, 28), (3, 3), 1, 16), ((9, 38), (3, 3), 3, 48), ((17, 11), (5, 5), 1, 32)],
+)
+def test_stem_against_double_precision(
+    size: Any, window: Any, channels: int, maps: int, same: bool, rectify: bool
+) -> None:
+    torch.manual_seed(2)
+    x = torch.randn(3, *size, channels).bfloat16()
+    kernel = leaf((torch.randn(*window, channels, maps) * 0.2).bfloat16().float())
+    bias = leaf(torch.randn(maps))
+    form = functions.Stem(window=window, maps=maps, channels=channels, same=same, rectify=rectify)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert form.fits(x)
+    got = functions.stem(x, kernel, bias, form)
+
+    weights, offset = leaf(kernel.double()), leaf(bias.double())
+    maps_wanted = F.conv2d(
+        x.double().permute(0, 3, 1, 2),
+        weights.permute(3, 2, 0, 1),
+        offset,
+        padding=[length // 2 if same else 0 for length in window],
+    )
+    wanted = torch_pool(maps_wanted.permute(0, 2, 3, 1), rectify)
+    gradient = torch.randn(wanted.shape).bfloat16()
+    got.backward(gradient)
+    wanted.backward(gradient.double())
+    assert got.shape == wanted.shape
+    assert relative(got, wanted) < 4e-3
+    assert relative(kernel.grad, weights.grad) < 1e-4  # a near tie may go to the other entry
+    assert relative(bias.grad, offset.grad) < 1e-4
+
+
+@needs_stem
+def test_stem_passes_on_what_is_not_a_number() -> None:
+    form = functions.Stem(window=(3, 3), maps=16, channels=1, same=True, rectify=True)
+    x = torch.zeros(1, 8, 8, 1)
+    x[0, 0, 0] = float("nan")
+    y = functions.stem(x, torch.ones(3, 3, 1, 16), None, form)
+    assert y[0, 0, 0].isnan().all()
+    assert not y[0, 2, 2].isnan().any()
+
+
+@needs_stem
+def test_stem_fits_only_where_it_is_right() -> None:
+    form = functions.Stem(window=(3, 3), maps=32, channels=3, same=True, rectify=True)
+    x = torch.zeros(2, 32, 32, 3)
+    assert not form.fits(x), "products are float32 here"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert form.fits(x)
+        assert not form.fits(x.requires_grad_()), "it has no gradient for its input"
+        assert not form.fits(torch.zeros(2, 4, 32, 3)), "too small for the window"
+        odd = functions.Stem(window=(3, 3), maps=20, channels=3, same=True, rectify=True)
+        assert not odd.fits(torch.zeros(2, 32, 32, 3)), "maps do not fill a tile"
+
+
+def chain(*layers: Any) -> Graph:
+    model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    model.build()
+    return Graph(graph_of(model))
+
+
+def test_neighbours_are_joined() -> None:
+    graph = chain(L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D())
+    assert [type(call.twin) for call in graph._calls] == [PooledConvolution]
+    graph = chain(L.BatchNormalization(), L.ReLU(), L.Conv2D(4, 3), L.Activation("relu"))
+    assert len(graph._calls) == 2
+    assert isinstance(graph._calls[0].twin, BatchNormalization)
+
+
+def test_what_two_layers_read_is_not_joined() -> None:
+    inputs = keras.Input((8, 8, 3))
+    maps = L.Conv2D(4, 3, padding="same")(inputs)
+    both = L.Add()([L.ReLU()(maps), maps])
+    assert len(Graph(graph_of(keras.Model(inputs, both)))._calls) == 3
+
+
+PRINTS = (
+    "import torch; from saccade.training.kernels.library import load_kernels; "
+    "from saccade.training.kernels.functions import maps_fit; "
+    "print(load_kernels() is not None, maps_fit(torch.zeros(1, 2, 2, 1)))"
+)
+
+
+def loads(tmp_path: Path, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTS],
+        env={**os.environ, "SACCADE_CACHE": str(tmp_path / "cache"), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@needs_kernels
+def test_kernels_are_compiled_once_and_kept(tmp_path: Path) -> None:
+    assert loads(tmp_path) == "True True"
+    (kept,) = (tmp_path / "cache" / "compiled").iterdir()
+    before = kept.stat().st_mtime_ns
+    assert loads(tmp_path) == "True True"
+    assert kept.stat().st_mtime_ns == before
+    assert loads(tmp_path, SACCADE_KERNELS="off") == "False False"
+
+
+def test_without_a_compiler_torch_does_the_work(tmp_path: Path) -> None:
+    assert loads(tmp_path, CXX="no-such-compiler") == "False False"
+    assert loads(tmp_path, CXX="/bin/false") == "False False"
+    assert list((tmp_path / "cache").rglob("*.so")) == []
