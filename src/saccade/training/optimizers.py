@@ -15,6 +15,7 @@ import torch
 
 from saccade.models.backend import load_keras
 from saccade.training.muon import EPSILON, QUINTIC, ROUNDS, Muon, stretch, turns
+from saccade.training.precision import Format
 
 keras = load_keras()
 Tensor = Any  # torch has no type information here
@@ -25,17 +26,20 @@ class Update:
     """Moves a model's trainable variables along their gradients, as `optimizer` says.
 
     `step` counts updates from 1; the optimizer's own count follows on `write_back`, and its slots
-    are used in place.
+    are used in place. `products` is the format in which Muon multiplies, nothing else: what it
+    makes is only nearly orthogonal in any format.
     """
 
-    def __init__(self, optimizer: Any, variables: Sequence[Any]) -> None:
+    def __init__(
+        self, optimizer: Any, variables: Sequence[Any], products: Format = "float32"
+    ) -> None:
         if not optimizer.built:
             optimizer.build(list(variables))
         self.optimizer = optimizer
         self._variables = list(variables)
         self.weights = [variable.value for variable in variables]
         self.num_updates = int(optimizer._iterations.value)
-        self._rule = _rule_of(optimizer, self._variables)
+        self._rule = _rule_of(optimizer, self._variables, products)
         decayed = [v.value for v in self._variables if optimizer._use_weight_decay(v)]
         self._decayed = decayed if optimizer.weight_decay else []
         rate = optimizer._learning_rate
@@ -83,7 +87,7 @@ class Update:
         return [variable.value for variable in self.optimizer.variables[1:]]
 
 
-def _rule_of(optimizer: Any, variables: list[Any]) -> Rule | None:
+def _rule_of(optimizer: Any, variables: list[Any], products: Format) -> Rule | None:
     """Return the rule of an optimizer that uses no option beyond those written out here."""
     options = (
         optimizer.clipnorm,
@@ -97,7 +101,7 @@ def _rule_of(optimizer: Any, variables: list[Any]) -> Rule | None:
     if special or constrained or any(variable.dtype != "float32" for variable in variables):
         return None
     if isinstance(optimizer, Muon):
-        return _muon(optimizer, variables)
+        return _muon(optimizer, variables, products)
     if isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad:
         everything = range(len(variables))
         return _adam(optimizer, everything) if _name(optimizer) in ("Adam", "AdamW") else None
@@ -148,12 +152,13 @@ def _adam(optimizer: Any, chosen: Sequence[int]) -> Rule:
     return rule
 
 
-def _muon(optimizer: Muon, variables: list[Any]) -> Rule:
+def _muon(optimizer: Muon, variables: list[Any], products: Format) -> Rule:
     """`Muon.update_step` for all kernels, Adam for the rest."""
     kernels = [i for i, variable in enumerate(variables) if turns(variable)]
     rest = _adam(optimizer, [i for i in range(len(variables)) if i not in kernels])
     means = [optimizer._momentums[i].value for i in range(len(variables))]
     momentum = optimizer.momentum
+    kind = torch.bfloat16 if products == "bf16" else torch.float32
 
     def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
         rest(weights, gradients, rate, step)
@@ -163,17 +168,17 @@ def _muon(optimizer: Muon, variables: list[Any]) -> Rule:
             ahead = torch.add(gradients[i], means[i], alpha=momentum).flatten(0, 2).t()
             kernel.mul_(kernel.shape[1] ** 0.5 / (kernel.norm() + EPSILON))
             moved = rate * optimizer.kernel_rate * stretch(kernel.t())
-            kernel.sub_(_orthogonal(ahead).t(), alpha=moved)
+            kernel.sub_(_orthogonal(ahead, kind).t(), alpha=moved)
 
     return rule
 
 
-def _orthogonal(matrix: Tensor) -> Tensor:
+def _orthogonal(matrix: Tensor, kind: Any) -> Tensor:
     """`muon.orthogonal`, without what Keras does around every operation."""
     a, b, c = QUINTIC
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.t()
-    x = x / (x.norm() + EPSILON)
+    x = (x / (x.norm() + EPSILON)).to(kind)
     for _ in range(ROUNDS):
         square = x @ x.t()
         x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)

@@ -61,7 +61,8 @@ class TrainingStep:
         )
         self.precision = precision or _precision_for(self.graph, self.loss, self.device.type)
         optimizer = model.optimizer if optimizer is None else optimizer
-        self._update = Update(keras.optimizers.get(optimizer), variables)
+        optimizer = keras.optimizers.get(optimizer)
+        self._update = Update(optimizer, variables, self.precision.format)
         self._penalties = [Penalty(v) for v in variables if v.regularizer is not None]
         self.outputs: Tensor = None  # of the last batch trained, detached
         self._forward = Compilable(self._loss_and_outputs)
