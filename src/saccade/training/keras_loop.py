@@ -21,13 +21,12 @@ from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_ch
 from saccade.training.mirror import decide_mirroring
 from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
 from saccade.training.result import (
-    KEYS,
     SCORED_AT_ONCE,
     FitResult,
     Hooks,
     Pictures,
     describe,
-    figures,
+    epoch_figures,
     sample_like,
 )
 from saccade.training.schedule import Horizon, learning_rate_at, patience_for
@@ -149,15 +148,14 @@ class KerasLoop:
 
     def _score(self) -> None:
         """Score and record this epoch, or say that it left no numbers."""
-        scores: list[float] = []
-        for pictures in (self.sample, self.validation):
-            scores += figures(self._outputs(pictures), pictures.labels, self.kind)
+        latest = epoch_figures(
+            self._outputs, sample=self.sample, validation=self.validation, kind=self.kind
+        )
         weights = _arrays(self.model.variables)
-        values = [np.asarray(scores), *weights.values()]
+        values = [np.asarray(list(latest.values())), *weights.values()]
         self.diverged = not all(np.isfinite(numbers).all() for numbers in values)
         if self.diverged:
             return
-        latest = dict(zip(KEYS, scores, strict=True))
         if self.standing.record(latest):
             self.standing.best = weights
         epoch = self.standing.epoch

@@ -26,11 +26,11 @@ from saccade.training.checkpoint import (
 from saccade.training.mirror import decide_mirroring
 from saccade.training.plan import TrainPlan
 from saccade.training.result import (
-    KEYS,
     FitResult,
     Hooks,
     Pictures,
     describe,
+    epoch_figures,
     sample_like,
 )
 from saccade.training.schedule import Horizon, learning_rate_at, patience_for
@@ -212,10 +212,14 @@ class _Loop:
         if not self.learner.is_finite():
             raise _Diverged
         with self.learner.averaged():
-            scores = (*self.learner.score(self.sample), *self.learner.score(self.validation))
-            if not np.isfinite(scores).all():
+            figures = epoch_figures(
+                self.learner.outputs,
+                sample=self.sample,
+                validation=self.validation,
+                kind=self.learner.kind,
+            )
+            if not np.isfinite(list(figures.values())).all():
                 raise _Diverged
-            figures = dict(zip(KEYS, scores, strict=True))
             if standing.record(figures):
                 standing.best = self.learner.weights()
         self.stage.describe(describe(standing.epoch, self.num_epochs, figures))

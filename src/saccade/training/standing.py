@@ -10,7 +10,7 @@ from typing import Final
 from saccade.errors import DataError
 from saccade.training.checkpoint import Arrays, Checkpoint, under
 from saccade.training.plan import TrainPlan
-from saccade.training.result import KEYS, FitResult
+from saccade.training.result import DECIDING, KEYS, FitResult
 from saccade.training.schedule import has_stalled
 
 _MOST_RETRIES: Final = 3
@@ -49,15 +49,20 @@ class Standing:
         return replace(self, history=history, notes=list(self.notes))
 
     def record(self, figures: Mapping[str, float]) -> bool:
-        """Take in an epoch's figures; return whether its validation loss is the lowest so far."""
+        """Take in an epoch's figures; return whether it is the best so far."""
         for key in KEYS:
             self.history[key].append(figures[key])
-        losses = self.history["val_loss"]
-        return losses[-1] <= min(losses)
+        return self.best_epoch == len(self.history[DECIDING])
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest calibrated validation loss, from 1; 0 before the first."""
+        losses = self.history[DECIDING]
+        return 1 + losses.index(min(losses)) if losses else 0
 
     def is_finished(self, patience: int) -> bool:
         """Return whether the work is done, or nothing has improved for `patience` epochs."""
-        return self.done >= 1.0 or has_stalled(tuple(self.history["val_loss"]), patience=patience)
+        return self.done >= 1.0 or has_stalled(tuple(self.history[DECIDING]), patience=patience)
 
     def after_failure(self, failed: Standing, *, plan: TrainPlan) -> Standing:
         """Return this standing with half the learning rate, after an epoch that `failed`.
@@ -92,12 +97,11 @@ class Standing:
         self, *, started: float, precision: str, compiled: bool, stopped: bool, notes: list[str]
     ) -> FitResult:
         """Return how training went; `started` is on the clock of `time.monotonic`."""
-        losses = self.history["val_loss"]
         if not stopped and self.done < 1.0:
             notes = [*notes, f"stopped early, after epoch {self.epoch}: nothing improved any more"]
         return FitResult(
             history={key: tuple(values) for key, values in self.history.items()},
-            best_epoch=1 + losses.index(min(losses)) if losses else 0,
+            best_epoch=self.best_epoch,
             num_epochs=self.epoch,
             seconds=time.monotonic() - started,
             images_per_second=self.num_images / max(self.train_seconds, 1e-9),
