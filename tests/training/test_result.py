@@ -22,7 +22,7 @@ def outputs(sharpness):
 
 
 def figures(logits, kind="logits"):
-    return epoch_figures(lambda _: logits, sample=pictures(), validation=pictures(), kind=kind)
+    return epoch_figures(lambda _: logits, kind, pictures(), pictures())
 
 
 def test_figures_are_the_sums_written_out():
@@ -48,7 +48,7 @@ def test_one_sigmoid_has_two_classes():
     labels = (LABELS > 0).astype(int)
     some = Pictures(np.zeros((300, 1, 1, 1), np.uint8), np.arange(300), labels)
     column = np.where(labels, 0.8, 0.2).astype(np.float32)[:, None]
-    found = epoch_figures(lambda _: column, sample=some, validation=some, kind="sigmoid")
+    found = epoch_figures(lambda _: column, "sigmoid", some, some)
     assert found["val_loss"] == pytest.approx(-np.log(0.8), rel=1e-5)
     assert found["val_calibrated_loss"] < 0.1  # never wrong, so sharper
 

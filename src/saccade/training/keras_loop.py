@@ -148,9 +148,7 @@ class KerasLoop:
 
     def _score(self) -> None:
         """Score and record this epoch, or say that it left no numbers."""
-        latest = epoch_figures(
-            self._outputs, sample=self.sample, validation=self.validation, kind=self.kind
-        )
+        latest = epoch_figures(self._outputs, self.kind, self.sample, self.validation)
         weights = _arrays(self.model.variables)
         values = [np.asarray(list(latest.values())), *weights.values()]
         self.diverged = not all(np.isfinite(numbers).all() for numbers in values)

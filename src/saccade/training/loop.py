@@ -208,20 +208,15 @@ class _Loop:
 
         Raises _Diverged where the last steps, at whose loss nothing looked, left no numbers.
         """
-        standing = self.standing
-        if not self.learner.is_finite():
+        standing, learner = self.standing, self.learner
+        if not learner.is_finite():
             raise _Diverged
-        with self.learner.averaged():
-            figures = epoch_figures(
-                self.learner.outputs,
-                sample=self.sample,
-                validation=self.validation,
-                kind=self.learner.kind,
-            )
+        with learner.averaged():
+            figures = epoch_figures(learner.outputs, learner.kind, self.sample, self.validation)
             if not np.isfinite(list(figures.values())).all():
                 raise _Diverged
             if standing.record(figures):
-                standing.best = self.learner.weights()
+                standing.best = learner.weights()
         self.stage.describe(describe(standing.epoch, self.num_epochs, figures))
         self.hooks.on_epoch(standing.epoch, figures)
 

@@ -79,10 +79,9 @@ class FitResult:
 
 def epoch_figures(
     predict: Callable[[Pictures], npt.NDArray[np.float32]],
-    *,
+    kind: OutputKind,
     sample: Pictures,
     validation: Pictures,
-    kind: OutputKind,
 ) -> dict[str, float]:
     """Return an epoch's figures under `KEYS`; `predict` gives a model's outputs for pictures.
 
