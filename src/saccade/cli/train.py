@@ -33,7 +33,11 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed splits and trains the same.")] = 0,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Go on with a run that was stopped.", readable=False),
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a run that was stopped; with --epochs, to the very same weights.",
+            readable=False,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

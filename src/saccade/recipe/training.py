@@ -52,6 +52,7 @@ from saccade.recipe.request import (
     check_resume_alone,
     new_request,
     resumed_request,
+    sweep,
     write_started,
 )
 from saccade.report import write_run_report
@@ -93,6 +94,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     if resume is not None:
         check_resume_alone(budget=budget, epochs=epochs, model=model, name=name, seed=seed)
         request = resumed_request(Path(resume), data, test)
+        sweep(request.folder)
     else:
         settings = choose_settings(model=model, budget=budget, epochs=epochs, seed=seed)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))

@@ -191,7 +191,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
     def __init__(self, loop: KerasLoop) -> None:
         super().__init__()
         self.loop = loop
-        self.random = np.random.default_rng((loop.plan.seed, loop.standing.epoch))
+        self.random = loop.standing.begin_epoch(loop.plan.seed)
         self.order = self.random.permutation(len(loop.train.rows))
 
     def __len__(self) -> int:

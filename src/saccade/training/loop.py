@@ -170,7 +170,7 @@ class _Loop:
     def _run_epoch(self, horizon: Horizon) -> None:
         """Show every training picture once, or as many as the time allows."""
         standing = self.standing
-        random = np.random.default_rng((self.plan.seed, standing.epoch))
+        random = standing.begin_epoch(self.plan.seed)
         order = random.permutation(len(self.train.rows))
         losses: list[Any] = []
         began = time.monotonic()

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from saccade.evaluation import fit_temperature
 from saccade.models.outputs import OutputKind, to_logits
 
-# What decides which epoch is the best. The classifier that is shipped is calibrated, so that an
-# epoch that is right more often, but too sure of itself, must not lose for its sureness.
+# What decides which epoch is the best. The classifier that is shipped is calibrated, so an epoch
+# that is right more often must not lose for being too sure of itself. One that is not sure enough
+# gains nothing: where a few pictures are all answered right, sharpening would make any epoch
+# perfect, and hide which one has the widest margin.
 DECIDING: Final = "val_calibrated_loss"
 KEYS: Final = ("loss", "accuracy", "val_loss", "val_accuracy", DECIDING)
 SCORED_AT_ONCE: Final = 256  # pictures in a batch that is only scored
@@ -57,8 +59,8 @@ class FitResult:
 
     `loss` and `accuracy` are measured on a fixed sample of training pictures, unchanged, in the
     same way as `val_loss` and `val_accuracy`, so that their gap is overfitting and nothing else.
-    `val_calibrated_loss` is `val_loss` after temperature scaling, as the classifier is shipped; the
-    best epoch is that with the lowest, the earliest of equals.
+    `val_calibrated_loss` is `val_loss` after scaling by the temperature that calibrates, where that
+    is above 1; the best epoch is that with the lowest, the earliest of equals.
     """
 
     history: Mapping[str, tuple[float, ...]]  # one entry an epoch; loss is cross-entropy in nats
@@ -90,7 +92,7 @@ def epoch_figures(
     seen, unseen = (to_logits(predict(p), kind).astype(np.float64) for p in (sample, validation))
     if not (np.isfinite(seen).all() and np.isfinite(unseen).all()):
         return dict.fromkeys(KEYS, math.nan)
-    temperature = fit_temperature(unseen, validation.labels)
+    temperature = max(1.0, fit_temperature(unseen, validation.labels))
     return {
         "loss": _cross_entropy(seen, sample.labels),
         "accuracy": _accuracy(seen, sample.labels),

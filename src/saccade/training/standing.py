@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
+import numpy as np
+
 from saccade.errors import DataError
+from saccade.models import set_seed
 from saccade.training.checkpoint import Arrays, Checkpoint, under
 from saccade.training.plan import TrainPlan
 from saccade.training.result import DECIDING, KEYS, FitResult
@@ -42,6 +45,15 @@ class Standing:
         arrays |= {f"best/{name}": value for name, value in self.best.items()}
         names = [entry.name for entry in fields(self) if entry.name != "best"]
         return Checkpoint(arrays=arrays, document={name: getattr(self, name) for name in names})
+
+    def begin_epoch(self, seed: int) -> np.random.Generator:
+        """Begin all random numbers anew for the next epoch; return those of the loop.
+
+        They follow from (seed, epoch) alone, the global ones too, of which a user's own layer may
+        draw: so a resumed run repeats an uninterrupted one.
+        """
+        set_seed(int(np.random.SeedSequence((seed, self.epoch)).generate_state(1)[0]))
+        return np.random.default_rng((seed, self.epoch))
 
     def copy(self) -> Standing:
         """Return a copy that later epochs leave alone."""

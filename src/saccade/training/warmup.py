@@ -93,6 +93,8 @@ def _pays_to_compile(
     learner: Learner, plan: TrainPlan, *, step_s: float, max_steps: int, done: float
 ) -> bool:
     """Compiled products round otherwise, so where epochs are given the clock may not decide."""
+    if done >= 1.0:  # stopped after its training, while it was judged
+        return False
     number_format = learner.step.precision.format
     if plan.budget_s is None:
         return number_format == "bf16" and max_steps >= _COMPILED_FROM_STEPS
