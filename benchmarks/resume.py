@@ -1,6 +1,6 @@
 """Whether a run that is killed again and again ends as if it had never been stopped, bit for bit.
 
-    python -m benchmarks.resume [--quick] [--kills 20] [--seed 0]
+    python -m benchmarks.resume [--quick] [--kills 20] [--seed 0] [--networks auto …]
 
 `saccade.train("digits", epochs=…)` runs once undisturbed. Then it runs again, and is killed with
 `kill -9` at random moments, from the first import to the last file written, and gone on with by
@@ -15,6 +15,7 @@ network for fewer epochs.
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -38,7 +39,16 @@ from saccade.progress import Silence
 from saccade.run import open_run
 
 NAMES = ("auto", "t6-dropout", "t6-batchnorm")  # averaged weights; random numbers; statistics
-EPOCHS = 30
+EPOCHS = 20
+# What an attempt would spend its first seconds on; none of it computes anything when imported.
+IMPORTED = (
+    "onnxruntime",
+    "pyarrow.parquet",
+    "saccade.bundle.graph",
+    "saccade.report.page",
+    "saccade.training.learner",
+    "sklearn.datasets",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +167,9 @@ def compare(task: Task, folder: Path, *, kills: int, seed: int) -> tuple[int, in
     """Return how many kills there were, in how many runs, and how many runs ended equal."""
     whole = run_undisturbed(task, folder / "whole")
     print(f"{task.model}: {whole.seconds:.1f} s undisturbed", flush=True)
-    # An attempt spends a while before its first checkpoint; beyond it, three shares of the rest.
+    # An attempt spends a while before its first checkpoint; beyond it, two shares of the rest.
     longest = whole.seconds_to_checkpoint
-    longest += 3 * (whole.seconds - longest) / kills
+    longest += 2 * (whole.seconds - longest) / kills
     random = np.random.default_rng(seed)
     done = runs = equal = 0
     while done < kills:
@@ -178,10 +188,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one network, few epochs")
     parser.add_argument("--kills", type=int, default=20, help="for each network")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--networks", nargs="+", choices=NAMES, default=NAMES)
     given = parser.parse_args()
-    engine_name()  # imports Keras and the engine, before any process is forked
+    engine_name()  # imports Keras, before any process is forked
+    for module in IMPORTED:
+        importlib.import_module(module)
     figures, targets = {}, []
-    for model in NAMES[:1] if given.quick else NAMES:
+    for model in given.networks[:1] if given.quick else given.networks:
         task = Task(model=model, epochs=8 if given.quick else EPOCHS)
         with tempfile.TemporaryDirectory() as folder:
             kills, runs, equal = compare(task, Path(folder), kills=given.kills, seed=given.seed)

@@ -88,6 +88,7 @@ class KerasLoop:
         while not stopped and not self.standing.is_finished(patience):
             before = _state(self.model), self.standing.copy()
             self._run_epoch()
+            began = time.monotonic()
             if not (self.diverged or self.interrupted):
                 self._score()
             if self.diverged:
@@ -100,6 +101,7 @@ class KerasLoop:
             if checkpoint_dir is not None:
                 write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(_state(self.model)))
                 self.hooks.on_checkpoint(checkpoint_dir)
+            self.horizon = self.horizon.leaving(time.monotonic() - began)
             stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
         return self._finish(stopped=stopped)
 
@@ -117,7 +119,8 @@ class KerasLoop:
         self.horizon = Horizon(
             max_steps=self.horizon.max_steps,
             start_s=time.monotonic(),
-            deadline_s=self.started + self.plan.budget_s * (1 - done) - scoring_s,
+            deadline_s=self.started + self.plan.budget_s * (1 - done),
+            reserve_s=scoring_s,
             done_before=done,
         )
 
@@ -138,7 +141,7 @@ class KerasLoop:
         """Count a step, and stop this epoch where there is a reason."""
         standing = self.standing
         standing.step += 1
-        done = self.horizon.fraction(standing.step)
+        done = max(self.horizon.fraction(standing.step), standing.done)
         self.stage.advance(100 * (done - standing.done))
         standing.done = done
         self.diverged = not np.isfinite(loss)

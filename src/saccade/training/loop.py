@@ -139,6 +139,7 @@ class _Loop:
             before = self.learner.state(), self.standing.copy()
             try:
                 self._run_epoch(horizon)
+                began = time.monotonic()
                 self._score()
             except _Diverged:
                 self.learner.load_state(before[0])
@@ -148,6 +149,7 @@ class _Loop:
                 stopped = True
                 break
             self._write(checkpoint_dir)
+            horizon = horizon.leaving(time.monotonic() - began)
             stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
         return self._finish(stopped=stopped)
 
@@ -200,6 +202,7 @@ class _Loop:
         return learning_rate_at(self.standing.done, peak=peak)
 
     def _advance(self, done: float) -> None:
+        done = max(done, self.standing.done)
         self.stage.advance(100 * (done - self.standing.done))
         self.standing.done = done
 

@@ -46,10 +46,15 @@ def plan_horizon(
     if plan.budget_s is None:
         return Horizon(max_steps=max_steps), float(max_steps)
     now = time.monotonic()
-    deadline_s = started + plan.budget_s * (1 - done) - scoring_s
-    horizon = Horizon(max_steps=max_steps, start_s=now, deadline_s=deadline_s, done_before=done)
+    horizon = Horizon(
+        max_steps=max_steps,
+        start_s=now,
+        deadline_s=started + plan.budget_s * (1 - done),
+        reserve_s=scoring_s,
+        done_before=done,
+    )
     epoch_s = step_s * steps_per_epoch + scoring_s
-    epochs = max(deadline_s - now, step_s) / epoch_s / max(1 - done, 1e-9)
+    epochs = max(horizon.deadline_s - scoring_s - now, step_s) / epoch_s / max(1 - done, 1e-9)
     return horizon, min(float(max_steps), epochs * steps_per_epoch)
 
 
