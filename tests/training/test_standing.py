@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from tests.training.test_loop import FACTS
+
+from saccade.training.plan import derive_plan
 from saccade.training.result import KEYS
 from saccade.training.standing import Standing
 
@@ -30,8 +34,17 @@ def test_best_epoch_is_that_of_the_calibrated_loss():
 
 def test_calibrated_loss_decides_when_to_stop():
     falling, rising = [0.5, 0.4, 0.3, 0.2], [0.5, 0.6, 0.7, 0.8]
-    assert not standing_after(rising, falling)[0].is_finished(patience=2)
-    assert standing_after(falling, rising)[0].is_finished(patience=2)
+    impatient = replace(derive_plan(FACTS), patience=2)
+    assert not standing_after(rising, falling)[0].is_finished(impatient)
+    assert standing_after(falling, rising)[0].is_finished(impatient)
+
+
+def test_patience_follows_the_pace():
+    """12 epochs without a better one are long where 20 fit in, and short where 120 do."""
+    plan = replace(derive_plan(FACTS), patience=50)
+    standing, _ = standing_after([0.5] * 13, [0.5] * 13)
+    assert not replace(standing, epoch=13, done=13 / 120).is_finished(plan)
+    assert replace(standing, epoch=13, done=13 / 20).is_finished(plan)
 
 
 def test_earliest_of_equals_is_kept():

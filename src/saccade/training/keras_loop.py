@@ -29,7 +29,7 @@ from saccade.training.result import (
     epoch_figures,
     sample_like,
 )
-from saccade.training.schedule import Horizon, learning_rate_at, patience_for
+from saccade.training.schedule import Horizon, learning_rate_at
 from saccade.training.standing import Standing
 
 if TYPE_CHECKING:
@@ -83,9 +83,8 @@ class KerasLoop:
             self.standing = Standing.from_checkpoint(stored)
             _load_state(self.model, under("state/", stored.arrays))
         self._plan_horizon()
-        patience = patience_for(self.plan, self.plan.max_epochs)
         stopped = False
-        while not stopped and not self.standing.is_finished(patience):
+        while not stopped and not self.standing.is_finished(self.plan):
             before = _state(self.model), self.standing.copy()
             self._run_epoch()
             began = time.monotonic()
@@ -102,7 +101,7 @@ class KerasLoop:
                 write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(_state(self.model)))
                 self.hooks.on_checkpoint(checkpoint_dir)
             self.horizon = self.horizon.leaving(time.monotonic() - began)
-            stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
+            stopped = self.hooks.should_stop() and not self.standing.is_finished(self.plan)
         return self._finish(stopped=stopped)
 
     def _plan_horizon(self) -> None:

@@ -33,7 +33,7 @@ from saccade.training.result import (
     epoch_figures,
     sample_like,
 )
-from saccade.training.schedule import Horizon, learning_rate_at, patience_for
+from saccade.training.schedule import Horizon, learning_rate_at
 from saccade.training.standing import Standing
 from saccade.training.warmup import plan_horizon
 
@@ -134,8 +134,7 @@ class _Loop:
         if stored is not None:
             self.learner.load_state(under("state/", stored.arrays))
         stopped = False
-        patience = patience_for(self.plan, self.num_epochs)
-        while not stopped and not self.standing.is_finished(patience):
+        while not stopped and not self.standing.is_finished(self.plan):
             before = self.learner.state(), self.standing.copy()
             try:
                 self._run_epoch(horizon)
@@ -150,7 +149,7 @@ class _Loop:
                 break
             self._write(checkpoint_dir)
             horizon = horizon.leaving(time.monotonic() - began)
-            stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
+            stopped = self.hooks.should_stop() and not self.standing.is_finished(self.plan)
         return self._finish(stopped=stopped)
 
     def _warm_up(self) -> Horizon:

@@ -14,7 +14,7 @@ from saccade.models import set_seed
 from saccade.training.checkpoint import Arrays, Checkpoint, under
 from saccade.training.plan import TrainPlan
 from saccade.training.result import DECIDING, KEYS, FitResult
-from saccade.training.schedule import has_stalled
+from saccade.training.schedule import has_stalled, patience_for
 
 _MOST_RETRIES: Final = 3
 
@@ -72,8 +72,14 @@ class Standing:
         losses = self.history[DECIDING]
         return 1 + losses.index(min(losses)) if losses else 0
 
-    def is_finished(self, patience: int) -> bool:
-        """Return whether the work is done, or nothing has improved for `patience` epochs."""
+    def is_finished(self, plan: TrainPlan) -> bool:
+        """Return whether the work is done, or nothing has improved for long.
+
+        How long follows from the epochs that there will be, as their pace so far tells it: a busy
+        moment while the warm-up measured must not make training impatient.
+        """
+        num_epochs = round(self.epoch / self.done) if self.done else plan.max_epochs
+        patience = patience_for(plan, num_epochs)
         return self.done >= 1.0 or has_stalled(tuple(self.history[DECIDING]), patience=patience)
 
     def after_failure(self, failed: Standing, *, plan: TrainPlan) -> Standing:
