@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import saccade
 from saccade.data import read_index
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
+from saccade.recipe.clock import Clock
+from saccade.recipe.training import missed
 from saccade.run import open_run
 from saccade.types import PARTS
 
@@ -249,6 +252,13 @@ def test_damaged_run_is_refused_in_one_line(tmp_path):
 
 def test_run_that_takes_longer_than_its_budget_says_so(tmp_path):
     data = shades(tmp_path / "data")
-    run = saccade.train(data, budget=0.5, out=tmp_path / "runs", progress=Silence())
-    assert any("longer than the budget of 0.5 s" in note for note in run.notes)
+    run = saccade.train(data, budget=0.05, out=tmp_path / "runs", progress=Silence())
+    assert any("longer than the budget of 0.05 s" in note for note in run.notes)
     assert "longer than the budget" in run.report.read_text()
+
+
+def test_run_that_ran_out_of_epochs_says_so(digits_run):
+    rich = replace(digits_run, settings=dict(digits_run.settings) | {"budget_s": 600.0})
+    (note,) = missed(rich, Clock())
+    assert "ended early, after 0 s of 600 s" in note
+    assert missed(digits_run, Clock()) == ()

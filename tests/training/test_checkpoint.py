@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from saccade.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+
+WRITES = """
+import sys
+from pathlib import Path
+import numpy as np
+from saccade.training.checkpoint import Checkpoint, write_checkpoint
+for number in range(10**6):
+    arrays = {str(i): np.full(20_000, number, np.float32) for i in range(5)}
+    write_checkpoint(Path(sys.argv[1]), Checkpoint(arrays=arrays, document={"epoch": number}))
+    print(number, flush=True)
+"""
 
 
 def checkpoint(number):
@@ -66,3 +79,17 @@ def test_objects_are_refused(tmp_path):
     arrays = {"bad": np.array([{}], dtype=object)}
     with pytest.raises(ValueError, match="numbers only"):
         write_checkpoint(tmp_path, Checkpoint(arrays=arrays, document={}))
+
+
+def test_killed_while_writing(tmp_path):
+    """A process that does nothing but write is killed at random moments, most within a write."""
+    for wait in np.random.default_rng(0).integers(1, 40, 8):
+        command = [sys.executable, "-c", WRITES, tmp_path]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            told = [int(child.stdout.readline()) for _ in range(wait)]
+            child.kill()
+            told += [int(line) for line in child.stdout if line.endswith("\n")]
+        found = read_checkpoint(tmp_path)
+        assert found.document["epoch"] in (told[-1], told[-1] + 1)
+        assert all((array == found.document["epoch"]).all() for array in found.arrays.values())
+        assert len(found.arrays) == 5

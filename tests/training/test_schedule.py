@@ -35,6 +35,13 @@ def test_horizon_ends_with_the_clock():
     assert over.fraction(1) == 1.0
 
 
+def test_horizon_leaves_time_for_what_follows_the_last_step():
+    now = time.monotonic()
+    horizon = Horizon(max_steps=10**9, start_s=now - 30, deadline_s=now + 60, reserve_s=1.0)
+    assert horizon.leaving(30.0).fraction(1) == pytest.approx(0.5, abs=0.02)
+    assert horizon.leaving(60.0).fraction(1) == 1.0
+
+
 def test_horizon_goes_on_where_a_run_was_interrupted():
     now = time.monotonic()
     resumed = Horizon(max_steps=10**9, start_s=now, deadline_s=now + 60, done_before=0.4)

@@ -33,9 +33,10 @@ from saccade.training import Facts, Pictures, TrainPlan, derive_plan
 from saccade.types import PARTS
 
 TRAIN, VALIDATION, TEST = range(len(PARTS))
-# What is left to do after training: calibrate, convert, score, report.
-_FINISHING_S: Final = 4.0
-_FINISHING_SHARE: Final = 0.15
+# What is left to do after training, as far as the plan needs to know: `ending` measures it later.
+_ENDING_S: Final = 4.0
+_ENDING_SHARE: Final = 0.15
+_LEAST_SHARE: Final = 0.1  # of the budget is for training, whatever else takes how long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,12 +79,9 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     return Prepared(name=source.name, index=index, cache=cache, plan=plan, data_digest=data_digest)
 
 
-def with_time_left(prepared: Prepared, settings: TrainSettings, clock: Clock) -> Prepared:
-    """Return the same with the plan's budget as what is left now: reading and imports take time."""
-    if prepared.plan.budget_s is None:
-        return prepared
-    plan = replace(prepared.plan, budget_s=_time_left(settings, clock))
-    return replace(prepared, plan=plan)
+def with_budget(prepared: Prepared, budget_s: float) -> Prepared:
+    """Return the same with another time for training in the plan."""
+    return replace(prepared, plan=replace(prepared.plan, budget_s=budget_s))
 
 
 def preprocessing_of(plan: TrainPlan) -> Preprocessing:
@@ -121,7 +119,7 @@ def _plan(
         channels=3 if colours else 1,
         num_classes=len(index.classes),
         num_train=_num_train(index),
-        budget_s=None if settings.budget_s is None else _time_left(settings, clock),
+        budget_s=_planned_time(settings, clock),
         epochs=settings.epochs,
         gigaflops=measure_gigaflops(),
         seed=settings.seed,
@@ -140,11 +138,15 @@ def _num_train(index: Index) -> int:
     return max(1, int(trainable * share))
 
 
-def _time_left(settings: TrainSettings, clock: Clock) -> float:
+def _planned_time(settings: TrainSettings, clock: Clock) -> float | None:
+    if settings.budget_s is None:
+        return None
+    return time_left(settings.budget_s, clock, min(_ENDING_S, _ENDING_SHARE * settings.budget_s))
+
+
+def time_left(budget_s: float, clock: Clock, ending_s: float) -> float:
     """Return the seconds for training: the budget less what is gone and what comes after."""
-    budget_s = settings.budget_s or 0.0
-    finishing_s = min(_FINISHING_S, _FINISHING_SHARE * budget_s)
-    return max(budget_s - clock.elapsed_s - finishing_s, 0.1 * budget_s)
+    return max(budget_s - clock.elapsed_s - ending_s, _LEAST_SHARE * budget_s)
 
 
 def _check_classes(index: Index, name: str) -> None:

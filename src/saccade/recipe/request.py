@@ -95,6 +95,12 @@ def resumed_request(folder: Path | str, data: Any, test: Any) -> Request:
     return kept
 
 
+def sweep(folder: Path) -> None:
+    """Delete the half-written files that a run leaves when it is killed."""
+    for path in folder.rglob(".tmp-*"):
+        path.unlink(missing_ok=True)
+
+
 def write_started(request: Request, plan: TrainPlan, data_digest: str) -> None:
     """Make the run's folder and write into it what is needed to go on."""
     document = {

@@ -29,6 +29,7 @@ from saccade.models import build_model, check_installed, describe_layers, engine
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
 from saccade.recipe.clock import Clock
+from saccade.recipe.ending import seconds_of_ending
 from saccade.recipe.judge import (
     calibrate,
     choose_gallery,
@@ -45,13 +46,15 @@ from saccade.recipe.prepare import (
     Prepared,
     data_notes,
     prepare,
-    with_time_left,
+    time_left,
+    with_budget,
 )
 from saccade.recipe.request import (
     Request,
     check_resume_alone,
     new_request,
     resumed_request,
+    sweep,
     write_started,
 )
 from saccade.report import write_run_report
@@ -93,6 +96,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     if resume is not None:
         check_resume_alone(budget=budget, epochs=epochs, model=model, name=name, seed=seed)
         request = resumed_request(Path(resume), data, test)
+        sweep(request.folder)
     else:
         settings = choose_settings(model=model, budget=budget, epochs=epochs, seed=seed)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
@@ -100,7 +104,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         prepared = prepare(request, clock=clock, progress=shown)
         network = _build(request, prepared)
         if request.plan is None:
-            prepared = with_time_left(prepared, request.settings, clock)
+            prepared = _with_time_left(network, prepared, request, clock=clock, progress=shown)
             write_started(request, prepared.plan, prepared.data_digest)
         shown.note(f"plan: {prepared.plan.summary()}")
         with _resumable(request.folder, shown):
@@ -132,6 +136,18 @@ def _build(request: Request, prepared: Prepared) -> Any:
         num_classes=len(prepared.index.classes),
         design=plan.design,
     )
+
+
+def _with_time_left(
+    network: Any, prepared: Prepared, request: Request, *, clock: Clock, progress: Progress
+) -> Prepared:
+    """Return the same with what is left of the budget now, less what the ending takes."""
+    budget_s = request.settings.budget_s
+    if budget_s is None:
+        return prepared
+    with clock.stage("rehearse"):
+        ending_s = seconds_of_ending(network, prepared, progress=progress)
+    return with_budget(prepared, time_left(budget_s, clock, ending_s))
 
 
 def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) -> FitResult:
@@ -278,7 +294,7 @@ def _versions() -> dict[str, str]:
 
 def _finish(run: Run, clock: Clock) -> Run:
     """Write the report and, last, ``run.json``; the checkpoint has served."""
-    finished = replace(run, seconds=clock.seconds(), notes=(*run.notes, *_overrun(run, clock)))
+    finished = replace(run, seconds=clock.seconds(), notes=(*run.notes, *missed(run, clock)))
     with clock.stage("report"):
         write_run_report(finished)
     finished = replace(finished, seconds=clock.seconds())
@@ -287,9 +303,16 @@ def _finish(run: Run, clock: Clock) -> Run:
     return finished
 
 
-def _overrun(run: Run, clock: Clock) -> tuple[str, ...]:
-    """Return a sentence where the run took longer than it was given."""
-    budget_s = run.settings["budget_s"]
-    if budget_s is None or clock.elapsed_s <= _BUDGET_MET * budget_s:
+def missed(run: Run, clock: Clock) -> tuple[str, ...]:
+    """Return a sentence where the run took longer than it was given, or ran out of epochs."""
+    budget_s, taken_s = run.settings["budget_s"], clock.elapsed_s
+    if budget_s is None:
         return ()
-    return (f"took {clock.elapsed_s:.0f} s, longer than the budget of {budget_s:g} s",)
+    if taken_s > _BUDGET_MET * budget_s:
+        return (f"took {taken_s:.0f} s, longer than the budget of {budget_s:g} s",)
+    if run.fit["num_epochs"] >= run.plan["max_epochs"]:
+        return (
+            f"ended early, after {taken_s:.0f} s of {budget_s:g} s: so few pictures teach no more "
+            f"in over {run.plan['max_epochs']} epochs",
+        )
+    return ()

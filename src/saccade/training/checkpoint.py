@@ -19,7 +19,7 @@ import numpy.typing as npt
 from saccade.files import atomic_path, sha256_of, write_json
 
 Arrays = dict[str, npt.NDArray[Any]]
-_VERSION: Final = 1
+_VERSION: Final = 2  # 2: histories hold the calibrated loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

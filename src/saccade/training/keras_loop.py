@@ -21,16 +21,15 @@ from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_ch
 from saccade.training.mirror import decide_mirroring
 from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
 from saccade.training.result import (
-    KEYS,
     SCORED_AT_ONCE,
     FitResult,
     Hooks,
     Pictures,
     describe,
-    figures,
+    epoch_figures,
     sample_like,
 )
-from saccade.training.schedule import Horizon, learning_rate_at, patience_for
+from saccade.training.schedule import Horizon, learning_rate_at
 from saccade.training.standing import Standing
 
 if TYPE_CHECKING:
@@ -84,11 +83,11 @@ class KerasLoop:
             self.standing = Standing.from_checkpoint(stored)
             _load_state(self.model, under("state/", stored.arrays))
         self._plan_horizon()
-        patience = patience_for(self.plan, self.plan.max_epochs)
         stopped = False
-        while not stopped and not self.standing.is_finished(patience):
+        while not stopped and not self.standing.is_finished(self.plan):
             before = _state(self.model), self.standing.copy()
             self._run_epoch()
+            began = time.monotonic()
             if not (self.diverged or self.interrupted):
                 self._score()
             if self.diverged:
@@ -101,7 +100,8 @@ class KerasLoop:
             if checkpoint_dir is not None:
                 write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(_state(self.model)))
                 self.hooks.on_checkpoint(checkpoint_dir)
-            stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
+            self.horizon = self.horizon.leaving(time.monotonic() - began)
+            stopped = self.hooks.should_stop() and not self.standing.is_finished(self.plan)
         return self._finish(stopped=stopped)
 
     def _plan_horizon(self) -> None:
@@ -118,7 +118,8 @@ class KerasLoop:
         self.horizon = Horizon(
             max_steps=self.horizon.max_steps,
             start_s=time.monotonic(),
-            deadline_s=self.started + self.plan.budget_s * (1 - done) - scoring_s,
+            deadline_s=self.started + self.plan.budget_s * (1 - done),
+            reserve_s=scoring_s,
             done_before=done,
         )
 
@@ -139,7 +140,7 @@ class KerasLoop:
         """Count a step, and stop this epoch where there is a reason."""
         standing = self.standing
         standing.step += 1
-        done = self.horizon.fraction(standing.step)
+        done = max(self.horizon.fraction(standing.step), standing.done)
         self.stage.advance(100 * (done - standing.done))
         standing.done = done
         self.diverged = not np.isfinite(loss)
@@ -149,15 +150,12 @@ class KerasLoop:
 
     def _score(self) -> None:
         """Score and record this epoch, or say that it left no numbers."""
-        scores: list[float] = []
-        for pictures in (self.sample, self.validation):
-            scores += figures(self._outputs(pictures), pictures.labels, self.kind)
+        latest = epoch_figures(self._outputs, self.kind, self.sample, self.validation)
         weights = _arrays(self.model.variables)
-        values = [np.asarray(scores), *weights.values()]
+        values = [np.asarray(list(latest.values())), *weights.values()]
         self.diverged = not all(np.isfinite(numbers).all() for numbers in values)
         if self.diverged:
             return
-        latest = dict(zip(KEYS, scores, strict=True))
         if self.standing.record(latest):
             self.standing.best = weights
         epoch = self.standing.epoch
@@ -195,7 +193,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
     def __init__(self, loop: KerasLoop) -> None:
         super().__init__()
         self.loop = loop
-        self.random = np.random.default_rng((loop.plan.seed, loop.standing.epoch))
+        self.random = loop.standing.begin_epoch(loop.plan.seed)
         self.order = self.random.permutation(len(loop.train.rows))
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from saccade.training.averaging import WeightAverage
 from saccade.training.checkpoint import Arrays, under
 from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
 from saccade.training.plan import TrainPlan
-from saccade.training.result import SCORED_AT_ONCE, Pictures, figures
+from saccade.training.result import SCORED_AT_ONCE, Pictures
 from saccade.training.step import TrainingStep
 
 
@@ -59,10 +59,9 @@ class Learner:
         """Let the model have its averaged weights, if any, for as long as the block runs."""
         return nullcontext() if self._average is None else self._average.applied()
 
-    def score(self, pictures: Pictures) -> tuple[float, float]:
-        """Return the cross-entropy in nats and the accuracy over some pictures."""
-        outputs = [self._outputs(pixels) for pixels in pictures.batches()]
-        return figures(np.concatenate(outputs), pictures.labels, self.kind)
+    def outputs(self, pictures: Pictures) -> npt.NDArray[np.float32]:
+        """Return the model's outputs for some pictures, in inference mode."""
+        return np.concatenate([self._outputs(pixels) for pixels in pictures.batches()])
 
     def _outputs(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Predict; the last batch is filled up, since another shape would compile again."""

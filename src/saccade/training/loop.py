@@ -26,14 +26,14 @@ from saccade.training.checkpoint import (
 from saccade.training.mirror import decide_mirroring
 from saccade.training.plan import TrainPlan
 from saccade.training.result import (
-    KEYS,
     FitResult,
     Hooks,
     Pictures,
     describe,
+    epoch_figures,
     sample_like,
 )
-from saccade.training.schedule import Horizon, learning_rate_at, patience_for
+from saccade.training.schedule import Horizon, learning_rate_at
 from saccade.training.standing import Standing
 from saccade.training.warmup import plan_horizon
 
@@ -134,11 +134,11 @@ class _Loop:
         if stored is not None:
             self.learner.load_state(under("state/", stored.arrays))
         stopped = False
-        patience = patience_for(self.plan, self.num_epochs)
-        while not stopped and not self.standing.is_finished(patience):
+        while not stopped and not self.standing.is_finished(self.plan):
             before = self.learner.state(), self.standing.copy()
             try:
                 self._run_epoch(horizon)
+                began = time.monotonic()
                 self._score()
             except _Diverged:
                 self.learner.load_state(before[0])
@@ -148,7 +148,8 @@ class _Loop:
                 stopped = True
                 break
             self._write(checkpoint_dir)
-            stopped = self.hooks.should_stop() and not self.standing.is_finished(patience)
+            horizon = horizon.leaving(time.monotonic() - began)
+            stopped = self.hooks.should_stop() and not self.standing.is_finished(self.plan)
         return self._finish(stopped=stopped)
 
     def _warm_up(self) -> Horizon:
@@ -170,7 +171,7 @@ class _Loop:
     def _run_epoch(self, horizon: Horizon) -> None:
         """Show every training picture once, or as many as the time allows."""
         standing = self.standing
-        random = np.random.default_rng((self.plan.seed, standing.epoch))
+        random = standing.begin_epoch(self.plan.seed)
         order = random.permutation(len(self.train.rows))
         losses: list[Any] = []
         began = time.monotonic()
@@ -200,6 +201,7 @@ class _Loop:
         return learning_rate_at(self.standing.done, peak=peak)
 
     def _advance(self, done: float) -> None:
+        done = max(done, self.standing.done)
         self.stage.advance(100 * (done - self.standing.done))
         self.standing.done = done
 
@@ -208,16 +210,15 @@ class _Loop:
 
         Raises _Diverged where the last steps, at whose loss nothing looked, left no numbers.
         """
-        standing = self.standing
-        if not self.learner.is_finite():
+        standing, learner = self.standing, self.learner
+        if not learner.is_finite():
             raise _Diverged
-        with self.learner.averaged():
-            scores = (*self.learner.score(self.sample), *self.learner.score(self.validation))
-            if not np.isfinite(scores).all():
+        with learner.averaged():
+            figures = epoch_figures(learner.outputs, learner.kind, self.sample, self.validation)
+            if not np.isfinite(list(figures.values())).all():
                 raise _Diverged
-            figures = dict(zip(KEYS, scores, strict=True))
             if standing.record(figures):
-                standing.best = self.learner.weights()
+                standing.best = learner.weights()
         self.stage.describe(describe(standing.epoch, self.num_epochs, figures))
         self.hooks.on_epoch(standing.epoch, figures)
 

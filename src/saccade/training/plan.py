@@ -72,7 +72,7 @@ class TrainPlan:
     augmentation: Augmentation  # its flip is done only where the pictures look alike mirrored
     averaging: float  # share of the work over which weights are averaged; 0 is not at all
     max_epochs: int
-    patience: int  # epochs without a lower validation loss before training stops
+    patience: int  # epochs without a lower calibrated loss before training stops
     budget_s: float | None
     seed: int
 
@@ -155,7 +155,7 @@ def _own(plan: TrainPlan) -> TrainPlan:
         augmentation=Augmentation(),
         averaging=0.0,
         batch_size=min(plan.batch_size, 32),  # as the tutorials have it
-        patience=max(5, min(20, plan.max_epochs // 5)),
+        patience=max(8, min(20, plan.max_epochs // 5)),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -35,20 +35,26 @@ def learning_rate_at(fraction: float, *, peak: float) -> float:
 class Horizon:
     """How far training goes: `max_steps`, and at most until the clock shows `deadline_s`.
 
+    The last steps end `reserve_s` before it: that long it takes to score and keep what they made.
     `done_before` is the fraction that an earlier, interrupted run had done at `start_s`.
     """
 
     max_steps: int
     start_s: float = 0.0  # clock of `time.monotonic` when the first planned step began
     deadline_s: float = math.inf
+    reserve_s: float = 0.0
     done_before: float = 0.0
+
+    def leaving(self, reserve_s: float) -> Horizon:
+        """Return the same with another reserve, as the last epoch needed it."""
+        return replace(self, reserve_s=reserve_s)
 
     def fraction(self, step: int) -> float:
         """Return the fraction of the work done before step `step`, counted from 0; up to 1."""
         by_steps = step / self.max_steps
         if math.isinf(self.deadline_s):
             return min(by_steps, 1.0)
-        left_s = max(self.deadline_s - self.start_s, 1e-9)
+        left_s = max(self.deadline_s - self.reserve_s - self.start_s, 1e-9)
         by_clock = (time.monotonic() - self.start_s) / left_s
         return min(max(by_steps, self.done_before + (1 - self.done_before) * by_clock), 1.0)
 

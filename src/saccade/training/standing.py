@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
+import numpy as np
+
 from saccade.errors import DataError
+from saccade.models import set_seed
 from saccade.training.checkpoint import Arrays, Checkpoint, under
 from saccade.training.plan import TrainPlan
-from saccade.training.result import KEYS, FitResult
-from saccade.training.schedule import has_stalled
+from saccade.training.result import DECIDING, KEYS, FitResult
+from saccade.training.schedule import has_stalled, patience_for
 
 _MOST_RETRIES: Final = 3
 
@@ -43,21 +46,41 @@ class Standing:
         names = [entry.name for entry in fields(self) if entry.name != "best"]
         return Checkpoint(arrays=arrays, document={name: getattr(self, name) for name in names})
 
+    def begin_epoch(self, seed: int) -> np.random.Generator:
+        """Begin all random numbers anew for the next epoch; return those of the loop.
+
+        They follow from (seed, epoch) alone, the global ones too, of which a user's own layer may
+        draw: so a resumed run repeats an uninterrupted one.
+        """
+        set_seed(int(np.random.SeedSequence((seed, self.epoch)).generate_state(1)[0]))
+        return np.random.default_rng((seed, self.epoch))
+
     def copy(self) -> Standing:
         """Return a copy that later epochs leave alone."""
         history = {key: list(values) for key, values in self.history.items()}
         return replace(self, history=history, notes=list(self.notes))
 
     def record(self, figures: Mapping[str, float]) -> bool:
-        """Take in an epoch's figures; return whether its validation loss is the lowest so far."""
+        """Take in an epoch's figures; return whether it is the best so far."""
         for key in KEYS:
             self.history[key].append(figures[key])
-        losses = self.history["val_loss"]
-        return losses[-1] <= min(losses)
+        return self.best_epoch == len(self.history[DECIDING])
 
-    def is_finished(self, patience: int) -> bool:
-        """Return whether the work is done, or nothing has improved for `patience` epochs."""
-        return self.done >= 1.0 or has_stalled(tuple(self.history["val_loss"]), patience=patience)
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest calibrated validation loss, from 1; 0 before the first."""
+        losses = self.history[DECIDING]
+        return 1 + losses.index(min(losses)) if losses else 0
+
+    def is_finished(self, plan: TrainPlan) -> bool:
+        """Return whether the work is done, or nothing has improved for long.
+
+        How long follows from the epochs that there will be, as their pace so far tells it: a busy
+        moment while the warm-up measured must not make training impatient.
+        """
+        num_epochs = round(self.epoch / self.done) if self.done else plan.max_epochs
+        patience = patience_for(plan, num_epochs)
+        return self.done >= 1.0 or has_stalled(tuple(self.history[DECIDING]), patience=patience)
 
     def after_failure(self, failed: Standing, *, plan: TrainPlan) -> Standing:
         """Return this standing with half the learning rate, after an epoch that `failed`.
@@ -92,12 +115,11 @@ class Standing:
         self, *, started: float, precision: str, compiled: bool, stopped: bool, notes: list[str]
     ) -> FitResult:
         """Return how training went; `started` is on the clock of `time.monotonic`."""
-        losses = self.history["val_loss"]
         if not stopped and self.done < 1.0:
             notes = [*notes, f"stopped early, after epoch {self.epoch}: nothing improved any more"]
         return FitResult(
             history={key: tuple(values) for key, values in self.history.items()},
-            best_epoch=1 + losses.index(min(losses)) if losses else 0,
+            best_epoch=self.best_epoch,
             num_epochs=self.epoch,
             seconds=time.monotonic() - started,
             images_per_second=self.num_images / max(self.train_seconds, 1e-9),

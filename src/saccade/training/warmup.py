@@ -46,10 +46,15 @@ def plan_horizon(
     if plan.budget_s is None:
         return Horizon(max_steps=max_steps), float(max_steps)
     now = time.monotonic()
-    deadline_s = started + plan.budget_s * (1 - done) - scoring_s
-    horizon = Horizon(max_steps=max_steps, start_s=now, deadline_s=deadline_s, done_before=done)
+    horizon = Horizon(
+        max_steps=max_steps,
+        start_s=now,
+        deadline_s=started + plan.budget_s * (1 - done),
+        reserve_s=scoring_s,
+        done_before=done,
+    )
     epoch_s = step_s * steps_per_epoch + scoring_s
-    epochs = max(deadline_s - now, step_s) / epoch_s / max(1 - done, 1e-9)
+    epochs = max(horizon.deadline_s - scoring_s - now, step_s) / epoch_s / max(1 - done, 1e-9)
     return horizon, min(float(max_steps), epochs * steps_per_epoch)
 
 
@@ -72,9 +77,9 @@ def _measure(
         with progress.stage("compile"):
             learner.step.compile()
             step_s = _seconds_a_step(learner, batch)
-    learner.score(batch)
+    learner.outputs(batch)
     began = time.monotonic()
-    learner.score(batch)
+    learner.outputs(batch)
     scoring_s = time.monotonic() - began
     learner.load_state(before)
     return step_s, scoring_s
@@ -93,6 +98,8 @@ def _pays_to_compile(
     learner: Learner, plan: TrainPlan, *, step_s: float, max_steps: int, done: float
 ) -> bool:
     """Compiled products round otherwise, so where epochs are given the clock may not decide."""
+    if done >= 1.0:  # stopped after its training, while it was judged
+        return False
     number_format = learner.step.precision.format
     if plan.budget_s is None:
         return number_format == "bf16" and max_steps >= _COMPILED_FROM_STEPS

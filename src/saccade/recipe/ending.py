@@ -1,0 +1,98 @@
+"""What follows training, rehearsed: how long it will take, before it is known what is trained.
+
+A network that is not trained yet takes as long to convert, to check and to run as the same network
+afterwards. So it is shipped once, into a temporary folder, with a few training pictures. That also
+imports what shipping needs, and a model that cannot be shipped is refused before it is trained.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from saccade.bundle import Manifest, write_bundle
+from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate
+from saccade.predict import load
+from saccade.progress import Progress, Silence
+from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
+from saccade.training import Pictures, logits_of
+
+_SOME: Final = 32  # pictures to rehearse with
+_LONG_S: Final = 3.0  # a bundle that takes this long is large, and rehearsed once only
+# Not rehearsed, since it hangs on no network: writing the report, its pictures and `run.json`, and,
+# around the recipe, starting Python and ending it. Measured on 2 cores.
+_REPORT_S: Final = 0.6
+_AROUND_S: Final = 0.6
+
+
+def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -> float:
+    """Return about how many seconds it will take from the last weights to the end of the program.
+
+    Raises BundleError where the network cannot be shipped.
+    """
+    some = prepared.pictures(TRAIN)
+    some = Pictures(some.pixels, some.rows[:_SOME], some.labels[:_SOME])
+    with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
+        fixed_s, calibrating_s, running_s = _ship(network, prepared, some, Path(folder))
+        if fixed_s < _LONG_S:  # most of it was imports and warming up, which come once
+            fixed_s, calibrating_s, running_s = _ship(network, prepared, some, Path(folder))
+    num_validation = len(prepared.pictures(VALIDATION).rows)
+    num_test = len(prepared.pictures(TEST).rows)
+    judging_s = calibrating_s * num_validation + running_s * (num_validation + num_test)
+    return fixed_s + judging_s + _scoring_s(prepared, num_test) + _REPORT_S + _AROUND_S
+
+
+def _ship(
+    network: Any, prepared: Prepared, some: Pictures, folder: Path
+) -> tuple[float, float, float]:
+    """Return the seconds of a bundle, and of a picture through Keras and through the bundle."""
+    began = time.monotonic()
+    logits = logits_of(network, some, progress=Silence())
+    calibrated = time.monotonic()
+    manifest = Manifest(
+        name="rehearsal",
+        created=datetime.now(UTC).isoformat(),
+        classes=prepared.index.classes,
+        preprocessing=prepared.preprocessing,
+        temperature=1.0,
+        threshold=0.0,
+        target_error_rate=TARGET_ERROR_RATE,
+        provenance={},
+    )
+    write_bundle(
+        folder / "model.saccade",
+        manifest,
+        model=network,
+        seen=np.unique(prepared.cache.pixel_digest),
+        parity_pixels=some.batches(),
+        parity_logits=logits,
+    )
+    classifier = load(folder / "model.saccade")
+    written = time.monotonic()
+    for pixels in some.batches():
+        classifier.predict_batch(pixels)
+    count, ran = len(some.rows), time.monotonic()
+    return written - calibrated, (calibrated - began) / count, (ran - written) / count
+
+
+def _scoring_s(prepared: Prepared, num_test: int) -> float:
+    """Return the seconds of working out every figure, by working them out of made-up answers."""
+    classes = prepared.index.classes
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(num_test, len(classes))).astype(np.float32)
+    labels = random.integers(0, len(classes), num_test)
+    began = time.monotonic()
+    evaluate(
+        apply_temperature(logits, 1.0),
+        labels,
+        classes=classes,
+        baseline_class=classes[0],
+        threshold=0.0,
+        target_error_rate=TARGET_ERROR_RATE,
+    )
+    return time.monotonic() - began

@@ -1,0 +1,57 @@
+"""An epoch's figures, against sums written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from saccade.evaluation import apply_temperature, fit_temperature
+from saccade.training.result import KEYS, Pictures, epoch_figures
+
+LABELS = np.random.default_rng(0).integers(0, 3, 300)
+
+
+def pictures():
+    return Pictures(np.zeros((300, 1, 1, 1), np.uint8), np.arange(300), LABELS)
+
+
+def outputs(sharpness):
+    """Logits that tell the class, with noise, and are `sharpness` times too sure."""
+    noise = np.random.default_rng(1).normal(size=(300, 3))
+    return (sharpness * (2 * np.eye(3)[LABELS] + noise)).astype(np.float32)
+
+
+def figures(logits, kind="logits"):
+    return epoch_figures(lambda _: logits, kind, pictures(), pictures())
+
+
+def test_figures_are_the_sums_written_out():
+    logits = outputs(3.0).astype(np.float64)
+    found = figures(outputs(3.0))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert found["loss"] == found["val_loss"]
+    assert found["val_loss"] == pytest.approx(-np.log(shares[np.arange(300), LABELS]).mean())
+    assert found["accuracy"] == found["val_accuracy"] == (logits.argmax(axis=1) == LABELS).mean()
+    shipped = apply_temperature(logits, fit_temperature(logits, LABELS))
+    expected = -np.log(shipped[np.arange(300), LABELS]).mean()
+    assert found["val_calibrated_loss"] == pytest.approx(expected)
+
+
+def test_calibrated_loss_forgives_sureness():
+    """Logits three or nine times too sure answer alike, and are shipped alike."""
+    less, more = figures(outputs(3.0)), figures(outputs(9.0))
+    assert more["val_loss"] > 2 * less["val_loss"]
+    assert more["val_calibrated_loss"] == pytest.approx(less["val_calibrated_loss"], rel=1e-5)
+
+
+def test_one_sigmoid_has_two_classes():
+    labels = (LABELS > 0).astype(int)
+    some = Pictures(np.zeros((300, 1, 1, 1), np.uint8), np.arange(300), labels)
+    column = np.where(labels, 0.8, 0.2).astype(np.float32)[:, None]
+    found = epoch_figures(lambda _: column, "sigmoid", some, some)
+    assert found["val_loss"] == pytest.approx(-np.log(0.8), rel=1e-5)
+    assert found["val_calibrated_loss"] == found["val_loss"]  # never wrong, but not sharpened
+
+
+def test_figures_of_no_numbers():
+    assert np.isnan([figures(np.full((300, 3), np.nan, np.float32))[key] for key in KEYS]).all()
