@@ -60,6 +60,22 @@ def test_kept_features_are_found_again(body: Backbone, cache: Cache) -> None:
     assert [p.stat().st_mtime_ns for p in files_of(cache)] == [written]
 
 
+def test_runtime_and_precision_are_shown(body: Backbone, cache: Cache) -> None:
+    class Listening(Silence):
+        def start(self, name: str, total: float | None):
+            stage = super().start(name, total)
+            stage.describe = said.append
+            return stage
+
+    said: list[str] = []
+    kept_features(body, cache, progress=Listening())
+    assert said[0] in (
+        "MobileNet-0.25, OpenVINO in bf16",
+        "MobileNet-0.25, OpenVINO in float32",
+        "MobileNet-0.25, ONNX Runtime in float32",
+    )
+
+
 def test_other_weights_are_other_features(body: Backbone, cache: Cache) -> None:
     keras.utils.set_random_seed(1)
     other = backbone("MobileNet-0.25", SIZE, weights=None)

@@ -39,6 +39,9 @@ class Runtime:
     format: str  # of products: "float32" or "bf16"
     run: Callable[[Pixels], Iterator[Features]]  # batch by batch
 
+    def __str__(self) -> str:
+        return f"{self.name} in {self.format}"
+
 
 def fastest(backbone: Backbone, pixels: Pixels) -> Runtime:
     """Return the runtime for these pictures: the winner of a race, or, for few, the likely one."""

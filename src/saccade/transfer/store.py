@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +41,11 @@ def features(backbone: Backbone, pixels: Pixels) -> Features:
     """
     _check(backbone, pixels)
     result = np.empty((len(pixels), *backbone.output_shape), dtype=np.float32)
-    for start, values in _computed(backbone, pixels):
-        result[start : start + len(values)] = values
+    start = 0
+    if len(pixels):
+        for values in fastest(backbone, pixels).run(pixels):
+            result[start : start + len(values)] = values
+            start += len(values)
     return result
 
 
@@ -71,16 +73,6 @@ def _check(backbone: Backbone, pixels: npt.NDArray[np.uint8]) -> None:
             f"{backbone.name} takes pictures {backbone.input_shape} of uint8, "
             f"got {pixels.shape[1:]} of {pixels.dtype}"
         )
-
-
-def _computed(backbone: Backbone, pixels: Pixels) -> Iterator[tuple[int, Features]]:
-    """Yield the features batch by batch, each with the row of its first picture."""
-    if not len(pixels):
-        return
-    start = 0
-    for values in fastest(backbone, pixels).run(pixels):
-        yield start, values
-        start += len(values)
 
 
 def _digest(backbone: Backbone) -> str:
@@ -111,6 +103,8 @@ def _write(
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         with progress.stage("features", total=len(pixels)) as stage:
-            for _, values in _computed(backbone, pixels):
+            runtime = fastest(backbone, pixels)
+            stage.describe(f"{backbone.name}, {runtime}")
+            for values in runtime.run(pixels):
                 file.write(np.ascontiguousarray(values, dtype="<f4").data)
                 stage.advance(len(values))
