@@ -27,8 +27,8 @@ Pixels = npt.NDArray[np.uint8]  # (N, H, W, 3)
 Features = npt.NDArray[np.float32]  # (n, D) or (n, h, w, D), of n <= BATCH pictures in their order
 
 BATCH: Final = 32  # pictures; 16 and 64 are within noise of it, 128 is slower
-_RACE: Final = 4 * BATCH  # pictures that each runtime does in the race
-_WORTH: Final = 4 * _RACE  # with fewer to do, the race costs more than it gains
+_RACE: Final = 2 * BATCH  # pictures that each runtime does in the race
+_WORTH: Final = 16 * BATCH  # with fewer to do, the race costs more than it gains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
