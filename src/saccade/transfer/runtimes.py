@@ -4,7 +4,8 @@ One frozen network, four runtimes: OpenVINO where it is installed (it multiplies
 and AVX512-BF16), ONNX Runtime (float32), and Keras itself, which knows every layer. They differ by
 five times and more, and not in the same order on every processor, so with enough pictures to do
 they run a short race. InceptionV3 at 150 px on 2 cores with AMX, pictures a second: OpenVINO 750 to
-900, ONNX Runtime 140. bfloat16 has 8 significant bits; where that matters, as in judging parity,
+900, ONNX Runtime 140. In bfloat16, real features move by some 10 %, and what a linear head makes of
+them by nothing measurable (docs/performance.md). Where the numbers matter, as in judging parity,
 ``SACCADE_PRECISION=float32`` keeps every runtime to float32.
 """
 
