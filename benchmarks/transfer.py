@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    images, rounds = (64, 1) if given.quick else (768, given.rounds)
+    images, rounds = (64, 1) if given.quick else (512, given.rounds)
     peer = tensorflow_python()
     rates = measure(commands(peer, images), images=images, rounds=rounds)
     figures = {name: spread(values, "images/s") for name, values in rates.items()}
