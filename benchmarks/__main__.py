@@ -11,7 +11,16 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "demo", "loading", "throughput", "accuracy", "resume", "budget")
+NAMES = (
+    "start",
+    "demo",
+    "loading",
+    "throughput",
+    "accuracy",
+    "transfer",
+    "budget",
+    "resume",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -36,7 +36,7 @@ def test_warm_names_stay_out_of_a_bare_import():
     assert not loaded_by("import saccade") & {"numpy", "PIL", "onnxruntime", "typer", "rich"}
 
 
-@pytest.mark.parametrize("package", ["", ".data", ".bundle", ".report", ".training"])
+@pytest.mark.parametrize("package", ["", ".data", ".bundle", ".report", ".training", ".transfer"])
 def test_lazy_names_are_all_there(package):
     module = importlib.import_module(f"saccade{package}")
     assert list(module.__all__) == sorted(module.__all__, key=_as_ruff_sorts)

@@ -17,7 +17,7 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # as `python -m benchmarks` sees them
 
-from benchmarks import demo, peers, throughput, timing  # noqa: E402
+from benchmarks import demo, peers, throughput, timing, transfer  # noqa: E402
 
 COUNTS_UP = """
 import sys
@@ -101,6 +101,20 @@ def test_saccade_is_held_against_the_faster_peer() -> None:
     slow, fast = throughput.PEERS
     rates = {"saccade": [60.0, 90.0], slow: [10.0, 10.0], fast: [20.0, 30.0]}
     assert throughput.against_best(rates).samples == (3.0, 3.0)
+
+
+def test_features_are_held_against_the_fastest_peer() -> None:
+    rates = {
+        "saccade": [60.0, 90.0],
+        "saccade, ONNX Runtime": [50.0, 50.0],
+        "tensorflow float32, batch 32": [10.0, 10.0],
+        "tensorflow bfloat16, batch 128": [20.0, 30.0],
+    }
+    assert transfer.against_best(rates).samples == (3.0, 3.0)
+    started = transfer.commands(Path("peer"), 64)
+    assert {command[0] for name, command in started.items() if not transfer.is_ours(name)} == {
+        "peer"
+    }
 
 
 def test_peer_runs_in_bfloat16_only_where_the_processor_does() -> None:

@@ -32,6 +32,8 @@ LAYERS = {
     "separable": [SCALE, kl.SeparableConv2D(8, 3, depth_multiplier=2, activation="silu")],
     "batch-norm": [SCALE, kl.BatchNormalization(), kl.ReLU(6.0, 0.1)],
     "batch-norm-flat": [SCALE, kl.Flatten(), kl.BatchNormalization(scale=False, center=False)],
+    "layer-norm": [SCALE, kl.Conv2D(6, 3), kl.LayerNormalization(epsilon=0.1)],
+    "layer-norm-flat": [SCALE, kl.Flatten(), kl.LayerNormalization(center=False)],
     "max-pool-same": [SCALE, kl.MaxPooling2D(3, strides=2, padding="same")],
     "max-pool-valid": [SCALE, kl.MaxPooling2D(3, 2)],
     "average-pool-valid": [SCALE, kl.AveragePooling2D(2)],
@@ -175,6 +177,8 @@ def test_application_equals_keras() -> None:
     [
         kl.Conv2DTranspose(3, 3),
         kl.BatchNormalization(axis=1),
+        kl.LayerNormalization(axis=[1, 2]),
+        kl.LayerNormalization(scale=False),
         kl.Conv2D(3, 3, data_format="channels_first"),
         kl.ReLU(threshold=1.0),
         kl.Activation(lambda x: x + 1),

@@ -82,17 +82,18 @@ class GraphBuilder:
         return source if exit_ == entry else str(exit_)
 
     def document(
-        self, *, pixels: tuple[str, tuple[int, int, int]], result: tuple[str, int]
+        self, *, pixels: tuple[str, tuple[int, int, int]], result: tuple[str, tuple[int, ...]]
     ) -> bytes:
         """Return the graph as an ONNX document.
 
-        `pixels` is the input's name and its (H, W, C); `result` the output's name and its columns.
+        `pixels` is the input's name and its (H, W, C); `result` the output's name and its shape
+        for one picture.
         """
         graph = helper.make_graph(
             self.nodes,
             "saccade",
             [helper.make_tensor_value_info(pixels[0], TensorProto.UINT8, ["N", *pixels[1]])],
-            [helper.make_tensor_value_info(result[0], TensorProto.FLOAT, ["N", result[1]])],
+            [helper.make_tensor_value_info(result[0], TensorProto.FLOAT, ["N", *result[1]])],
             self.weights,
         )
         model = helper.make_model(

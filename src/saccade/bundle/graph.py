@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from saccade.bundle.builder import OPSET, GraphBuilder
+from saccade.bundle.folding import fold
 from saccade.bundle.layers import UnknownLayerError, emit_model
 from saccade.bundle.runtime import INPUT_NAME, OUTPUT_NAME
 from saccade.errors import BundleError
 from saccade.models.backend import engine_name
 from saccade.models.outputs import OutputKind, output_kind
 
+FEATURES_NAME: Final = "features"
 _FLOAT32: Final = 1  # onnx.TensorProto.FLOAT
 # As in saccade.models.outputs: the smallest probability told apart from 0.
 _SMALLEST: Final = 1e-7
@@ -43,7 +45,23 @@ def to_onnx(
     scaled = graph.add("Div", logits, graph.weight(temperature))
     softmax = graph.add("Softmax", scaled, axis=-1)
     graph.rename_output(softmax, OUTPUT_NAME)
-    return graph.document(pixels=(INPUT_NAME, input_shape), result=(OUTPUT_NAME, num_classes))
+    return graph.document(pixels=(INPUT_NAME, input_shape), result=(OUTPUT_NAME, (num_classes,)))
+
+
+def features_to_onnx(model: Any, input_shape: tuple[int, int, int]) -> bytes:
+    """Return the ONNX document of frozen Keras layers, folded for speed.
+
+    Its input is ``pixels``, uint8 (N, H, W, C); its output ``features``, float32 of the model's
+    own shape, (N, D) or (N, h, w, D). Raises UnknownLayerError for a layer that has no translation
+    here; the caller then runs the model itself.
+    """
+    graph = GraphBuilder()
+    pixels = graph.add("Cast", INPUT_NAME, to=_FLOAT32)
+    tensor = emit_model(graph, model, graph.from_keras_order(pixels, 4))
+    graph.rename_output(graph.in_keras_order(tensor), FEATURES_NAME)
+    fold(graph)
+    shape = tuple(int(side) for side in model.output_shape[1:])
+    return graph.document(pixels=(INPUT_NAME, input_shape), result=(FEATURES_NAME, shape))
 
 
 def _check_shapes(

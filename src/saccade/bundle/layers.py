@@ -2,7 +2,9 @@
 
 A layer counts as known when it is Keras's own class, in a form handled here; anything else raises
 `UnknownLayerError` and leaves the choice to the caller. Numbers are float32 whatever precision the
-layer trained in.
+layer trained in. All families of `keras.applications` but NASNet are made of known layers.
+
+Over 400 lines, because it is one table: a short function for each layer, and nothing else.
 """
 
 from __future__ import annotations
@@ -72,13 +74,14 @@ _UNCHANGED: Final = frozenset(
     SpatialDropout2D RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast
     RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert
     RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness
-    RandomShear RandomTranslation RandomZoom""".split()
+    RandomShear RandomTranslation RandomZoom StochasticDepth""".split()
 )
 
 _MERGES: Final = {
     "Add": "Sum",
     "Average": "Mean",
     "Concatenate": "Concat",
+    "CustomScaleLayer": "Sum",  # of keras.applications.InceptionResNetV2: a + scale * b
     "Maximum": "Max",
     "Minimum": "Min",
     "Multiply": "Mul",
@@ -95,6 +98,8 @@ def _merge(graph: GraphBuilder, layer: Any, inputs: tuple[Tensor, ...]) -> Tenso
     operator = _MERGES[type(layer).__name__]
     if operator == "Concat":
         return Tensor(graph.add(operator, *names, axis=_axis(layer.axis, rank)), rank)
+    if type(layer).__name__ == "CustomScaleLayer":
+        names[1] = graph.add("Mul", names[1], graph.weight(layer.scale))
     if operator in ("Mul", "Sub"):  # of two in ONNX, of any number in Keras
         result = names[0]
         for name in names[1:]:
@@ -319,6 +324,31 @@ def _batch_normalization(graph: GraphBuilder, layer: Any, tensor: Tensor) -> Ten
     return Tensor(name, tensor.rank)
 
 
+def _layer_normalization(graph: GraphBuilder, layer: Any, tensor: Tensor) -> Tensor:
+    axes = layer.axis if isinstance(layer.axis, list) else [layer.axis]
+    if [axis % tensor.rank for axis in axes] != [tensor.rank - 1]:
+        raise UnknownLayerError(layer, f" over axis {layer.axis}")
+    if layer.rms_scaling or not layer.scale:  # ONNX's scale is not optional
+        raise UnknownLayerError(layer, " without a scale")
+    weights = [graph.weight(_array(layer.gamma))]
+    if layer.center:
+        weights.append(graph.weight(_array(layer.beta)))
+    name = graph.add(
+        "LayerNormalization",
+        graph.in_keras_order(tensor),
+        *weights,
+        axis=-1,
+        epsilon=float(layer.epsilon),
+    )
+    return graph.from_keras_order(name, tensor.rank)
+
+
+def _layer_scale(graph: GraphBuilder, layer: Any, tensor: Tensor) -> Tensor:
+    """Add ConvNeXt's LayerScale: each channel times a number that was learnt."""
+    gamma = graph.weight(_channelwise(_array(layer.gamma), tensor.rank))
+    return Tensor(graph.add("Mul", tensor.name, gamma), tensor.rank)
+
+
 def _max_pool(graph: GraphBuilder, layer: Any, tensor: Tensor) -> Tensor:
     return _pool(graph, "MaxPool", layer, tensor)
 
@@ -379,6 +409,8 @@ _EMITTERS: Final[dict[str, Emit]] = {
     "Flatten": _flatten,
     "GlobalAveragePooling2D": partial(_global_pool, "GlobalAveragePool"),
     "GlobalMaxPooling2D": partial(_global_pool, "GlobalMaxPool"),
+    "LayerNormalization": _layer_normalization,
+    "LayerScale": _layer_scale,
     "LeakyReLU": _leaky_relu,
     "MaxPooling2D": _max_pool,
     "Normalization": _normalization,

@@ -54,7 +54,7 @@ class Runtime:
         try:
             self._session = onnxruntime.InferenceSession(
                 document,
-                _options(),
+                session_options(),
                 providers=["CPUExecutionProvider"],
                 enable_fallback=0,  # which would print, and try the same again
             )
@@ -84,7 +84,8 @@ class Runtime:
         return probabilities
 
 
-def _options() -> onnxruntime.SessionOptions:
+def session_options() -> onnxruntime.SessionOptions:
+    """Return how ONNX Runtime shall run here: quietly, repeatably, on the cores we may use."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal only: what goes wrong comes as an exception
     # Said outright, so that ONNX Runtime neither counts the whole machine's cores in a container

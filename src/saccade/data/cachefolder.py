@@ -1,6 +1,7 @@
 """The folder that holds caches: where it is, what is in it, and how it is emptied.
 
-    <user cache, or $SACCADE_CACHE>/pixels/<key>/   pixels.npy, digests.npy, cache.json
+    <user cache, or $SACCADE_CACHE>/pixels/<key>/   pixels.npy, digests.npy, cache.json,
+                                                    features-<digest>.npy of frozen networks
                                    /.tmp-<key>/     being built, or left by a process that died
                                    /.<key>.lock     held by the process that builds <key>
                                    compiled/        steps that PyTorch compiled
