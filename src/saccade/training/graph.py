@@ -58,7 +58,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         values[0] = self._as_input(x)
         for call in self._calls:
             if call.twin is not None:
-                values[call.outputs[0]] = call.twin(values[call.inputs[0]])
+                values[call.outputs[0]] = call.twin(*(values[slot] for slot in call.inputs))
             else:
                 results = call.run(values, self.training)
                 for slot, result in zip(call.outputs, results, strict=True):
@@ -87,7 +87,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
     def _add_call(self, node: Any, inputs: list[int], outputs: list[int]) -> None:
         operation, twin = node.operation, None
         _refuse_unusual(operation)
-        if _takes_one_tensor(node):
+        if _takes_only_tensors(node):
             nested = isinstance(operation, keras.Model)
             twin = Graph(graph_of(operation)) if nested else twin_of(operation)
         if twin is None:
@@ -184,14 +184,15 @@ def _only_tensor(model: Any, side: str) -> Any:
     return tensors[0]
 
 
-def _takes_one_tensor(node: Any) -> bool:
-    """Whether the node is a plain ``layer(x)``, with nothing but defaults beside.
+def _takes_only_tensors(node: Any) -> bool:
+    """Whether the node is a plain ``layer(x)`` or ``layer([x, y])``, with only defaults beside.
 
     What the user gave as `training` does not count: Keras, too, overrides it in ``fit``.
     """
     args, kwargs = node.arguments.args, node.arguments.kwargs
-    one = len(args) == 1 and len(node.input_tensors) == 1 and args[0] is node.input_tensors[0]
-    return one and all(value is None for name, value in kwargs.items() if name != "training")
+    given = args[0] if len(args) == 1 and isinstance(args[0], list | tuple) else args
+    plain = [id(tensor) for tensor in given] == [id(tensor) for tensor in node.input_tensors]
+    return plain and all(value is None for name, value in kwargs.items() if name != "training")
 
 
 def _template(node: Any, slots: list[int]) -> Callable[[list[Any]], tuple[tuple[Any, ...], Any]]:

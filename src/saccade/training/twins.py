@@ -13,6 +13,7 @@ answers None and the layer itself is called.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -350,6 +351,43 @@ class Pointwise(torch.nn.Module):  # type: ignore[misc]
         return self.function(x)
 
 
+class Merging(torch.nn.Module):  # type: ignore[misc]
+    """Add, Multiply, Concatenate along the last axis: one tensor of several."""
+
+    def __init__(self, merge: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.merge = merge
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """Map several (N, …, C) to one."""
+        return self.merge(tensors)
+
+
+def _sum(tensors: tuple[Tensor, ...]) -> Tensor:
+    return functools.reduce(torch.add, tensors)
+
+
+def _product(tensors: tuple[Tensor, ...]) -> Tensor:
+    return functools.reduce(torch.mul, tensors)
+
+
+def _side_by_side(tensors: tuple[Tensor, ...]) -> Tensor:
+    return torch.cat(tensors, dim=-1)
+
+
+class Padding(torch.nn.Module):  # type: ignore[misc]
+    """ZeroPadding2D."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        (top, bottom), (left, right) = layer.padding
+        self.pads = (0, 0, left, right, top, bottom)  # PyTorch begins with the last axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, H, W, C) to (N, H + top + bottom, W + left + right, C)."""
+        return F.pad(x, self.pads)
+
+
 class Reshape(torch.nn.Module):  # type: ignore[misc]
     """Flatten, Reshape: the same numbers in another shape, in Keras's order."""
 
@@ -400,6 +438,11 @@ def _activation(layer: Any) -> torch.nn.Module | None:
     return Pointwise(activation_of(layer.activation))
 
 
+def _concatenation(layer: Any) -> torch.nn.Module | None:
+    last = layer.axis in (-1, len(layer.output.shape) - 1)
+    return Merging(_side_by_side) if last else None
+
+
 def _flatten(layer: Any) -> torch.nn.Module | None:
     return Reshape((-1,))
 
@@ -415,8 +458,10 @@ def _rescaling(layer: Any) -> torch.nn.Module | None:
 
 _TWINS: dict[type, Callable[[Any], torch.nn.Module | None]] = {
     keras.layers.Activation: _activation,
+    keras.layers.Add: lambda layer: Merging(_sum),
     keras.layers.AveragePooling2D: _average_pooling,
     keras.layers.BatchNormalization: _batch_normalization,
+    keras.layers.Concatenate: _concatenation,
     keras.layers.Conv2D: Convolution,
     keras.layers.Dense: Dense,
     keras.layers.DepthwiseConv2D: DepthwiseConvolution,
@@ -425,10 +470,12 @@ _TWINS: dict[type, Callable[[Any], torch.nn.Module | None]] = {
     keras.layers.GlobalAveragePooling2D: GlobalPooling,
     keras.layers.GlobalMaxPooling2D: GlobalPooling,
     keras.layers.MaxPooling2D: MaxPooling,
+    keras.layers.Multiply: lambda layer: Merging(_product),
     keras.layers.ReLU: _relu,
     keras.layers.Rescaling: _rescaling,
     keras.layers.Reshape: _reshape,
     keras.layers.SeparableConv2D: SeparableConvolution,
     keras.layers.Softmax: _softmax_layer,
     keras.layers.SpatialDropout2D: SpatialDropout,
+    keras.layers.ZeroPadding2D: Padding,
 }
