@@ -33,7 +33,12 @@ def load_with_torch(folder: str, side_px: int) -> tuple[int, float]:
 
     class Pictures(torch.utils.data.Dataset):
         def __init__(self) -> None:
-            self.paths = [os.path.join(at, n) for at, _, names in os.walk(folder) for n in names]
+            self.paths = [
+                os.path.join(at, name)
+                for at, _, names in os.walk(folder)
+                for name in names
+                if name.endswith(".jpg")  # the set of small files holds a text as well
+            ]
 
         def __len__(self) -> int:
             return len(self.paths)
