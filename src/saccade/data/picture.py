@@ -30,8 +30,11 @@ picture is no picture. Sources: EXIF 2.32; ITU-R BT.601; Pillow's documentation.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from os.path import splitext
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -39,11 +42,14 @@ from typing import Any, Final, Literal
 import numpy as np
 from PIL import Image
 
+from saccade.data.jpeg import JPEG_START, PlainHeader, decode_plain, plain_header, plain_scale
 from saccade.data.raster import (
+    MAX_PIXELS,
     PICTURE_SUFFIXES,
     SUFFIXES_OF_FORMAT,
     Payload,
     Pixels,
+    check_size,
     eight_bit,
     opaque,
     opened_file,
@@ -53,6 +59,7 @@ from saccade.data.raster import (
     with_file,
     with_image,
 )
+from saccade.errors import PictureError
 
 __all__ = [
     "MAX_SIDE_PX",
@@ -66,6 +73,7 @@ __all__ = [
     "Preprocessing",
     "digest_of",
     "inspect",
+    "is_jpeg",
 ]
 
 Fit = Literal["pad", "stretch"]
@@ -131,8 +139,12 @@ class Preprocessing:
 
         An open Pillow image is read at full scale, so that it stays as its owner has it.
         """
-        full_scale = full_scale or isinstance(payload, Image.Image)
-        return with_image(payload, lambda image: self._decode(image, full_scale))
+        if isinstance(payload, Path):
+            with opened_file(payload) as file:
+                return self._decode_file(file, full_scale)
+        if isinstance(payload, bytes):
+            return self._decode_file(io.BytesIO(payload), full_scale)
+        return with_image(payload, lambda image: self._decode(image, full_scale=True))
 
     def to_json(self) -> dict[str, int | str]:
         """Return the settings as a JSON document; `from_json` reads it back, equal."""
@@ -145,6 +157,25 @@ class Preprocessing:
         if not isinstance(document, Mapping) or set(document) != wanted:
             raise ValueError(f"preprocessing holds {sorted(wanted)}, got {document!r:.200}")
         return cls(**document)
+
+    def _decode_file(self, file: BufferedReader | io.BytesIO, full_scale: bool) -> Decoded:
+        content = file.getvalue() if isinstance(file, io.BytesIO) else b""
+        header = plain_header(content)
+        if header is not None and header.width_px * header.height_px <= MAX_PIXELS:
+            with suppress(OSError, ValueError, MemoryError):  # below, where it gets its reason
+                return self._decode_plain(content, header, full_scale)
+        return with_file(file, lambda image: self._decode(image, full_scale))
+
+    def _decode_plain(self, content: bytes, header: PlainHeader, full_scale: bool) -> Decoded:
+        """Do what `_decode` does with the same file."""
+        size = width, height = header.width_px, header.height_px
+        target = self._fitted(width, height, sideways=False)
+        scale, box = 1, None
+        if not full_scale and size != (self.width_px, self.height_px):
+            scale = plain_scale(header, (2 * target[0], 2 * target[1]))
+            box = (0, 0, width / scale, height / scale) if scale > 1 else None
+        image = _resized(decode_plain(content, header, scale), target, box)
+        return self._decoded(image, reduced=scale > 1)
 
     def _decode(self, image: Image.Image, full_scale: bool) -> Decoded:
         size, box = image.size, None
@@ -160,12 +191,14 @@ class Preprocessing:
         image = eight_bit(image)
         if reduced:  # the last row and column hold a fraction of a pixel; `box` ends inside them
             image = _resized(image, target[::-1] if sideways else target, box)
-        image = _resized(turned(image, orientation), target)
+        return self._decoded(_resized(turned(image, orientation), target), reduced=reduced)
+
+    def _decoded(self, image: Image.Image, *, reduced: bool) -> Decoded:
         image = opaque(image, "L" if self.channels == 1 else "RGB")
         # Not np.asarray, which asks the image more questions than it takes to copy a small one.
         pixels = np.frombuffer(image.tobytes(), np.uint8)
-        pixels = pixels.reshape(target[1], target[0], self.channels)
-        return Decoded(pixels=self._padded(pixels), reduced=reduced)
+        pixels = pixels.reshape(image.height, image.width, self.channels)
+        return Decoded(pixels=_padded(pixels, self.shape), reduced=reduced)
 
     def _reduce_scale(self, image: Image.Image) -> _Box | None:
         """Have a JPEG decoded at 1/2, 1/4 or 1/8 where that leaves twice the wanted size.
@@ -190,15 +223,6 @@ class Preprocessing:
             min(self.height_px, max(1, round(height * scale))),
         )
 
-    def _padded(self, pixels: Pixels) -> Pixels:
-        height, width, _ = pixels.shape
-        if (height, width) == (self.height_px, self.width_px):
-            return pixels
-        canvas = np.full(self.shape, PAD_VALUE, dtype=np.uint8)
-        top, left = (self.height_px - height) // 2, (self.width_px - width) // 2
-        canvas[top : top + height, left : left + width] = pixels
-        return canvas
-
 
 def _resized(image: Image.Image, size: tuple[int, int], box: _Box | None = None) -> Image.Image:
     if image.size == size:
@@ -206,9 +230,31 @@ def _resized(image: Image.Image, size: tuple[int, int], box: _Box | None = None)
     return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
 
 
+def _padded(pixels: Pixels, shape: tuple[int, int, int]) -> Pixels:
+    if pixels.shape == shape:
+        return pixels
+    height, width, _ = pixels.shape
+    canvas = np.full(shape, PAD_VALUE, dtype=np.uint8)
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+    canvas[top : top + height, left : left + width] = pixels
+    return canvas
+
+
+def is_jpeg(payload: Payload) -> bool:
+    """Say whether the payload begins as a JPEG does."""
+    if isinstance(payload, Path):
+        try:
+            with opened_file(payload) as file:
+                return file.read(3) == JPEG_START
+        except PictureError:
+            return False
+    return isinstance(payload, bytes) and payload.startswith(JPEG_START)
+
+
 def digest_of(pixels: Pixels) -> int:
     """Return a 64-bit digest of pixels that `Preprocessing.read` gave; 0 is never one."""
-    return int.from_bytes(hashlib.blake2b(pixels.tobytes(), digest_size=8).digest(), "little") or 1
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8)
+    return int.from_bytes(digest.digest(), "little") or 1
 
 
 def inspect(payload: Payload, *, name: str = "") -> Facts:
@@ -221,23 +267,49 @@ def inspect(payload: Payload, *, name: str = "") -> Facts:
     if isinstance(payload, Path):
         name = name or payload.name
         with opened_file(payload) as file:
+            if isinstance(file, io.BytesIO):
+                return _facts_of_content(file, name)
             digest = read_safely(lambda: hashlib.file_digest(file, "sha256").hexdigest())
             return with_file(file, lambda image: _facts(image, digest, name))
     if isinstance(payload, bytes):
-        digest = hashlib.sha256(payload).hexdigest()
-    else:
-        values = np.ascontiguousarray(payload)
-        sha256 = hashlib.sha256(f"{values.dtype.str}{values.shape}".encode())
-        sha256.update(values.tobytes())
-        digest = sha256.hexdigest()
+        return _facts_of_content(io.BytesIO(payload), name)
+    values = np.ascontiguousarray(payload)
+    sha256 = hashlib.sha256(f"{values.dtype.str}{values.shape}".encode())
+    sha256.update(values.tobytes())
+    digest = sha256.hexdigest()
     return with_image(payload, lambda image: _facts(image, digest, name))
+
+
+def _facts_of_content(file: io.BytesIO, name: str) -> Facts:
+    content = file.getvalue()  # no copy
+    digest = hashlib.sha256(content).hexdigest()
+    header = plain_header(content)
+    if header is None:
+        return with_file(file, lambda image: _facts(image, digest, name))
+    check_size(header.width_px, header.height_px)
+    flags = ("grey",) if header.mode == "L" else ()
+    return Facts(
+        sha256=digest,
+        width_px=header.width_px,
+        height_px=header.height_px,
+        mode=header.mode,
+        format="JPEG",
+        flags=(*flags, "wrong-extension") if _is_wrong_suffix(name, "JPEG") else flags,
+    )
+
+
+def _is_wrong_suffix(name: str, kind: str | None) -> bool:
+    suffix = splitext(name)[1].lower()
+    return suffix in PICTURE_SUFFIXES and suffix not in SUFFIXES_OF_FORMAT.get(
+        kind or "", PICTURE_SUFFIXES
+    )
 
 
 def _facts(image: Image.Image, digest: str, name: str) -> Facts:
     orientation, (width, height) = orientation_of(image), image.size
     if orientation >= 5 and image.format != "TIFF":  # Pillow has turned a TIFF's size already
         width, height = height, width
-    mode, suffix = image.mode, splitext(name)[1].lower()
+    mode = image.mode
     flags = {  # in alphabetical order
         "16-bit": mode.startswith("I;16"),
         "alpha": image.has_transparency_data,
@@ -248,8 +320,7 @@ def _facts(image: Image.Image, digest: str, name: str) -> Facts:
         "grey": mode in ("1", "L", "LA", "La", "I", "F") or mode.startswith("I;16"),
         "palette": mode in ("P", "PA"),
         "rotated": orientation >= 2,
-        "wrong-extension": suffix in PICTURE_SUFFIXES
-        and suffix not in SUFFIXES_OF_FORMAT.get(image.format or "", PICTURE_SUFFIXES),
+        "wrong-extension": _is_wrong_suffix(name, image.format),
     }
     return Facts(
         sha256=digest,

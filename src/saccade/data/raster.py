@@ -7,6 +7,7 @@ reasons they become, and gives each of Pillow's modes its one meaning.
 from __future__ import annotations
 
 import io
+import os
 import stat
 import struct
 import zlib
@@ -118,16 +119,21 @@ def with_file(file: BufferedReader | io.BytesIO, use: Callable[[Image.Image], _R
 def opened_file(path: Path) -> Iterator[BufferedReader | io.BytesIO]:
     """Open a regular file, a small one read whole; a pipe or a device could block for ever."""
     try:
-        status = path.stat()
+        status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise PictureError("not a file")
         if status.st_size > MAX_BYTES:
             raise PictureError(f"a file of {status.st_size:,} bytes, more than {MAX_BYTES:,}")
-        file = path.open("rb") if status.st_size > _SMALL_BYTES else io.BytesIO(path.read_bytes())
+        file = open(path, "rb") if status.st_size > _SMALL_BYTES else _read_whole(path)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         raise PictureError(f"cannot be read: {_short(error)}") from error
     with file:
         yield file
+
+
+def _read_whole(path: Path) -> io.BytesIO:
+    with open(path, "rb", buffering=0) as file:
+        return io.BytesIO(file.read())
 
 
 def check_size(width: int, height: int) -> None:

@@ -57,13 +57,13 @@ class RowWriter(Work):
         """
         decoded = self._target.preprocessing.decode(payload, full_scale=argument is None)
         if argument is not None:
-            self.write_bytes(argument, decoded.pixels.tobytes())
+            self.write_bytes(argument, decoded.pixels.data)
         return digest_of(decoded.pixels), decoded.reduced
 
-    def write_bytes(self, row: int, content: bytes) -> None:
+    def write_bytes(self, row: int, content: bytes | memoryview) -> None:
         """Write the pixels of one or more rows, from `row` on."""
         self._file.seek(self._target.offset + row * self._row_bytes)
-        rest = memoryview(content)
+        rest = memoryview(content).cast("B")
         while rest:  # a nearly full disk takes a part, and then raises OSError
             rest = rest[self._file.write(rest) :]
 

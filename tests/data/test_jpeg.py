@@ -1,0 +1,147 @@
+"""The short way to plain JPEGs; Pillow's general reader is the witness of every pixel and fact."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saccade.data.jpeg import PlainHeader, decode_plain, plain_header, plain_scale
+from saccade.data.picture import Preprocessing, _facts, inspect
+from saccade.data.raster import with_file
+from saccade.errors import PictureError
+
+
+def jpeg(width: int, height: int, mode: str = "RGB", **options) -> bytes:
+    pixels = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    smooth = Image.fromarray(pixels).resize((width, height), reducing_gap=1.0)
+    buffer = io.BytesIO()
+    smooth.convert(mode).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def exif_of(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def outcome(work):
+    """What came out: the value, or the reason."""
+    try:
+        return work()
+    except PictureError as error:
+        return str(error)
+
+
+def by_general_reader(content: bytes, wanted: Preprocessing, *, full_scale: bool):
+    """The way of everything that is no plain JPEG."""
+    return with_file(io.BytesIO(content), lambda image: wanted._decode(image, full_scale))
+
+
+def assert_both_ways_agree(content: bytes, wanted: Preprocessing) -> None:
+    sha256 = hashlib.sha256(content).hexdigest()
+    general = outcome(lambda: with_file(io.BytesIO(content), lambda i: _facts(i, sha256, "a.jpg")))
+    assert outcome(lambda: inspect(content, name="a.jpg")) == general
+    for full_scale in (False, True):
+        general = outcome(lambda f=full_scale: by_general_reader(content, wanted, full_scale=f))
+        ours = outcome(lambda f=full_scale: wanted.decode(content, full_scale=f))
+        if isinstance(general, str):
+            assert ours == general
+        else:
+            assert ours.reduced == general.reduced
+            assert np.array_equal(ours.pixels, general.pixels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (32, 32), (33, 31), (129, 257), (401, 263)])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_pixels_are_those_of_the_general_reader(size, mode, subsampling):
+    content = jpeg(*size, mode, subsampling=subsampling)
+    assert plain_header(content) == PlainHeader(*size, mode)
+    for channels in (1, 3):
+        for fit in ("pad", "stretch"):
+            wanted = Preprocessing(height_px=32, width_px=24, channels=channels, fit=fit)
+            assert_both_ways_agree(content, wanted)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+def test_a_scale_is_that_of_draft(scale):
+    content = jpeg(101, 67)
+    header = plain_header(content)
+    assert header is not None
+    wanted = 101 // scale, 67 // scale
+    with Image.open(io.BytesIO(content)) as image:
+        image.draft(None, wanted)
+        assert plain_scale(header, wanted) == scale
+        assert np.array_equal(decode_plain(content, header, scale), image)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        jpeg(16, 16, "CMYK"),
+        jpeg(16, 16, progressive=True),
+        jpeg(16, 16, exif=exif_of(6)),
+        jpeg(16, 16, xmp=b"<x tiff:Orientation='6'/>"),
+        jpeg(16, 16)[:300],
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff\xe0\x00\x00",
+        b"",
+        b"GIF89a",
+    ],
+    ids=["cmyk", "progressive", "exif", "xmp", "cut", "start", "length 0", "empty", "gif"],
+)
+def test_what_is_not_plain_is_left_to_the_general_reader(content):
+    assert plain_header(content) is None
+    assert_both_ways_agree(content, Preprocessing(height_px=8, width_px=8, channels=3))
+
+
+def test_a_second_picture_behind_it_is_not_plain():
+    buffer = io.BytesIO()
+    other = Image.new("RGB", (16, 16), "red")
+    other.save(buffer, "MPO", save_all=True, append_images=[other])
+    assert plain_header(buffer.getvalue()) is None
+    assert inspect(buffer.getvalue()).format == "MPO"
+
+
+@pytest.mark.parametrize(("mode", "flags"), [("RGB", ()), ("L", ("grey",))])
+def test_facts_are_those_of_the_general_reader(mode, flags):
+    facts = inspect(jpeg(20, 10, mode), name="a.png")
+    assert (facts.width_px, facts.height_px, facts.mode, facts.format) == (20, 10, mode, "JPEG")
+    assert facts.flags == (*flags, "wrong-extension")
+    turned = inspect(jpeg(20, 10, mode, exif=exif_of(6)), name="a.jpg")
+    assert (turned.width_px, turned.height_px, turned.flags) == (10, 20, (*flags, "rotated"))
+
+
+def test_damage_has_the_reason_of_the_general_reader():
+    """A thousand broken JPEGs: the same pixels or the same reason, whichever way was taken."""
+    rng = random.Random(0)
+    wanted = Preprocessing(height_px=16, width_px=16, channels=3)
+    contents = [jpeg(48, 40, subsampling=number) for number in range(3)]
+    for number in range(1000):
+        content = bytearray(rng.choice(contents))
+        for _ in range(rng.choice((1, 1, 4))):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        if number % 4 == 0:
+            del content[rng.randrange(len(content)) :]
+        assert_both_ways_agree(bytes(content), wanted)
+
+
+def test_real_photographs_take_the_short_way_and_agree(datasets, tmp_path):
+    wanted = Preprocessing(height_px=96, width_px=96, channels=3)
+    with tarfile.open(datasets / "flowers-originals.tar") as tar:
+        tar.extractall(tmp_path, filter="data")
+    paths = sorted(tmp_path.rglob("*.jpg"))[::12]
+    plain = 0
+    for path in paths:
+        content = path.read_bytes()
+        plain += plain_header(content) is not None
+        assert_both_ways_agree(content, wanted)
+        assert np.array_equal(wanted.read(path), wanted.read(content))
+    assert plain > len(paths) / 2
