@@ -19,7 +19,6 @@ from PIL import Image
 from saccade.data.cache import build_cache, cache_key, clear_caches, list_caches
 from saccade.data.cachefolder import pixels_folder
 from saccade.data.index import Index
-from saccade.data.opening import open_source
 from saccade.data.picture import Payload, Preprocessing, digest_of
 from saccade.data.scan import build_index
 from saccade.data.source import Entry, Source
@@ -483,27 +482,3 @@ def test_a_cache_is_an_index_wide(tmp_path):
     cache, index = build(Pictures([png(i) for i in range(3)]))
     assert isinstance(index, Index)
     assert len(cache.pixels) == len(cache.pixel_digest) == len(index)
-
-
-def test_few_photographs_are_decoded_by_threads_to_the_same_pixels(tmp_path, monkeypatch):
-    """JPEGs here, all else in a worker; one that is damaged still gets its reason."""
-    folder = tmp_path / "set" / "a"
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for number in range(20):
-        pixels = rng.integers(0, 256, (150, 130 + number, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:02}.{'png' if number == 7 else 'jpg'}")
-    whole = (folder / "05.jpg").read_bytes()
-    (folder / "05.jpg").write_bytes(whole[: len(whole) // 2])
-    source = open_source(tmp_path / "set", progress=Silence())
-    index = build_index(source, progress=Silence())
-    size = Preprocessing(height_px=96, width_px=96, channels=3)
-    cache, found = build_cache(source, index, size, progress=Silence())
-    monkeypatch.setattr("saccade.data.cache._FEW_PIXELS", 0)
-    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "other"))
-    slow, same = build_cache(source, index, size, progress=Silence())
-    assert not slow.reused
-    assert np.array_equal(cache.pixels, slow.pixels)
-    assert np.array_equal(cache.pixel_digest, slow.pixel_digest)
-    assert found.reason.tolist() == same.reason.tolist()
-    assert np.flatnonzero(found.reason != "").tolist() == [5]

@@ -7,9 +7,8 @@
 A cache is found again by its key, a digest of the pictures' SHA-256 in order, the preprocessing,
 and the versions of this format and of Pillow; where the files lie and what the labels are does not
 matter. Processes decode side by side and write straight into a temporary folder, which one rename
-makes visible; of a small set of photographs, threads decode the JPEGs sooner than processes
-start. Only a part of a picture is ever in memory, so a set may exceed it. A second process that
-wants the same cache waits for the first and then uses its work.
+makes visible. Only a part of a picture is ever in memory, so a set may exceed it. A second process
+that wants the same cache waits for the first and then uses its work.
 
 `pixel_digest` covers the training pixels, so pictures that the network cannot tell apart are
 copies, whatever their files hold. A large JPEG decoded at a reduced scale differs a little from the
@@ -24,12 +23,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,22 +47,18 @@ from saccade.data.cachefolder import (
     read_description,
 )
 from saccade.data.index import Index
-from saccade.data.picture import Preprocessing, digest_of, is_jpeg
+from saccade.data.picture import Preprocessing, digest_of
 from saccade.data.rowwriter import RowWriter, Target
 from saccade.data.source import Source
-from saccade.data.workers import Done, Task, Workers, chunks, do_here
+from saccade.data.workers import Done, Task, Workers, chunks
 from saccade.errors import DataError
 from saccade.files import cannot_write, sha256_of
-from saccade.machine import usable_cores
 from saccade.progress import Progress, Stage
 
 __all__ = ["Cache", "CacheEntry", "build_cache", "clear_caches", "list_caches"]
 
 _BRIGHTNESS_TOLERANCE: Final = 2.0  # of 255; reduced and full scale differ by less than 1
 _BLOCK_BYTES: Final = 2**26
-_FEW_PIXELS: Final = 2**26  # of all pictures: half a second of decoding
-_LARGE_PIXELS: Final = 2**14  # of a picture: below, threads wait for Python's lock in turn
-_PART_TASKS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -204,13 +197,6 @@ class _Build:
         self._reasons.clear()
 
     def _decode(self, target: Target, stage: Stage) -> None:
-        if self._is_sooner_here():
-            with ThreadPoolExecutor(usable_cores()) as threads:
-                tasks = self._tasks(tuple(self._reasons))
-                parts = iter(lambda: list(islice(tasks, _PART_TASKS)), [])
-                for some in threads.map(partial(_write_jpegs, target.to_json()), parts):
-                    self._note(some)
-                    stage.advance(len(some))
         with Workers(RowWriter, target.to_json()) as workers:
             for some in workers.run(chunks(self._tasks(tuple(self._reasons)))):
                 self._note(some)
@@ -220,14 +206,6 @@ class _Build:
                 stage.describe(f"comparing {len(rows):,} JPEGs with other formats")
                 tasks = self._tasks(rows.tolist(), full_scale=True)
                 self._join_copies(workers.run(chunks(tasks)))
-
-    def _is_sooner_here(self) -> bool:
-        """Say whether threads are done before workers have started, and do not wait in turn."""
-        rows = np.fromiter(self._reasons, dtype=np.intp)
-        total = int(
-            (self._index.width_px[rows].astype(np.int64) * self._index.height_px[rows]).sum()
-        )
-        return len(rows) * _LARGE_PIXELS <= total <= _FEW_PIXELS
 
     def _tasks(self, rows: Iterable[int], *, full_scale: bool = False) -> Iterator[Task]:
         num_pixels = (self._index.width_px.astype(np.int64) * self._index.height_px).tolist()
@@ -295,12 +273,6 @@ class _Build:
         for path in self._folder.iterdir():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-
-
-def _write_jpegs(settings: dict[str, Any], tasks: list[Task]) -> list[Done]:
-    """Decode a thread's share; formats other than JPEG are left to workers, which may crash."""
-    with closing(RowWriter(settings)) as writer:
-        return do_here(writer, [task for task in tasks if is_jpeg(task.payload)])
 
 
 def _near(

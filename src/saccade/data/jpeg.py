@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from PIL import Image
 
-JPEG_START: Final = b"\xff\xd8\xff"
+_SOI: Final = b"\xff\xd8\xff"
 _FRAME, _SCAN, _TABLES = 0xC0, 0xDA, 0xDB
 _MODE_OF_COMPONENTS: Final = {1: "L", 3: "RGB"}
 # Huffman tables, restart interval, comment, and application segments but APP1: EXIF and XMP.
@@ -36,7 +36,7 @@ class PlainHeader(NamedTuple):
 
 def plain_header(content: bytes) -> PlainHeader | None:
     """Return the header of a plain JPEG, or None for all else, damaged ones among it."""
-    if not content.startswith(JPEG_START):
+    if not content.startswith(_SOI):
         return None
     position, header = 2, None
     try:

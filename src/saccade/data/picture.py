@@ -42,7 +42,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from PIL import Image
 
-from saccade.data.jpeg import JPEG_START, PlainHeader, decode_plain, plain_header, plain_scale
+from saccade.data.jpeg import PlainHeader, decode_plain, plain_header, plain_scale
 from saccade.data.raster import (
     MAX_PIXELS,
     PICTURE_SUFFIXES,
@@ -59,7 +59,6 @@ from saccade.data.raster import (
     with_file,
     with_image,
 )
-from saccade.errors import PictureError
 
 __all__ = [
     "MAX_SIDE_PX",
@@ -73,7 +72,6 @@ __all__ = [
     "Preprocessing",
     "digest_of",
     "inspect",
-    "is_jpeg",
 ]
 
 Fit = Literal["pad", "stretch"]
@@ -198,7 +196,7 @@ class Preprocessing:
         # Not np.asarray, which asks the image more questions than it takes to copy a small one.
         pixels = np.frombuffer(image.tobytes(), np.uint8)
         pixels = pixels.reshape(image.height, image.width, self.channels)
-        return Decoded(pixels=_padded(pixels, self.shape), reduced=reduced)
+        return Decoded(pixels=self._padded(pixels), reduced=reduced)
 
     def _reduce_scale(self, image: Image.Image) -> _Box | None:
         """Have a JPEG decoded at 1/2, 1/4 or 1/8 where that leaves twice the wanted size.
@@ -223,32 +221,20 @@ class Preprocessing:
             min(self.height_px, max(1, round(height * scale))),
         )
 
+    def _padded(self, pixels: Pixels) -> Pixels:
+        height, width, _ = pixels.shape
+        if (height, width) == (self.height_px, self.width_px):
+            return pixels
+        canvas = np.full(self.shape, PAD_VALUE, dtype=np.uint8)
+        top, left = (self.height_px - height) // 2, (self.width_px - width) // 2
+        canvas[top : top + height, left : left + width] = pixels
+        return canvas
+
 
 def _resized(image: Image.Image, size: tuple[int, int], box: _Box | None = None) -> Image.Image:
     if image.size == size:
         return image
     return image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
-
-
-def _padded(pixels: Pixels, shape: tuple[int, int, int]) -> Pixels:
-    if pixels.shape == shape:
-        return pixels
-    height, width, _ = pixels.shape
-    canvas = np.full(shape, PAD_VALUE, dtype=np.uint8)
-    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
-    canvas[top : top + height, left : left + width] = pixels
-    return canvas
-
-
-def is_jpeg(payload: Payload) -> bool:
-    """Say whether the payload begins as a JPEG does."""
-    if isinstance(payload, Path):
-        try:
-            with opened_file(payload) as file:
-                return file.read(3) == JPEG_START
-        except PictureError:
-            return False
-    return isinstance(payload, bytes) and payload.startswith(JPEG_START)
 
 
 def digest_of(pixels: Pixels) -> int:
