@@ -1,13 +1,15 @@
-"""Whether Saccade reaches the published T5 accuracy on Fashion-MNIST in a quarter of the time.
+"""Whether Saccade reaches the published T5 accuracy on Fashion-MNIST in a tenth of the time.
 
-    python -m benchmarks.accuracy [--quick] [--seeds 3] [--share 0.25] [--model auto]
+    python -m benchmarks.accuracy [--quick] [--seeds 5] [--share 0.1] [--model auto]
 
-For each seed the tutorial's own code trains on TensorFlow, 5 epochs, batch 32; then `saccade train
-fashion-mnist` runs as a user types it. Its budget, which covers the whole run, is a quarter of
-those very seconds and what a first run, not counted, spent outside training (imports, scan,
-scoring, report). So the time is settled beforehand, and the question is the accuracy on the 10,000
-test pictures. Saccade's time is `seconds.train`, which holds compiling; `seconds.total` is shown
-beside it. `--quick` trains each for one epoch: that shows that the program runs, and nothing else.
+For each seed the tutorial's own code trains on TensorFlow, 5 epochs, batch 32, and counts until its
+best epoch, as the test pictures judge it, which is to its favour. Then `saccade train
+fashion-mnist` runs as a user types it. Its budget, which covers the whole run, is a tenth of those
+very seconds and what a first run, not counted, spent outside training (imports, scan, scoring,
+report). So the time is settled beforehand, and the question is the accuracy on the 10,000 test
+pictures. Saccade's time is `seconds.train`, which holds compiling; beside it, the whole process
+from a cold start. `--quick` trains each for one epoch: that shows that the program runs, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +28,14 @@ from saccade.data import open_source
 from saccade.progress import Silence
 
 PUBLISHED = 0.9162  # T5's test accuracy as its tutorial prints it, of 10,000 pictures
-SHARE = 0.25  # of the tutorial's training time
+SHARE = 0.1  # of the tutorial's training time until its best epoch
+WHOLE = 0.25  # of the same, for the whole process
 UNITS = {
     "peer accuracy": "of the test pictures",
     "saccade accuracy": "of the test pictures",
     "peer seconds": "s",
     "saccade seconds.train": "s",
-    "saccade seconds.total": "s",
+    "saccade seconds, whole process": "s",
 }
 
 
@@ -66,20 +70,22 @@ def train_both(
     budget = ["--budget", f"{given.share * theirs['seconds'] + outside_s:.1f}s"]
     effort = ["--epochs", "1"] if given.quick else budget
     options = ["--model", given.model, "--seed", str(seed), "--out", folder, "--json"]
+    began = time.perf_counter()
     ours = run_json(saccade_command("train", "fashion-mnist", *effort, *options))
+    whole_s = time.perf_counter() - began
     return {
         "peer accuracy": theirs["accuracy"],
         "saccade accuracy": ours["test"]["accuracy"]["value"],
         "peer seconds": theirs["seconds"],
         "saccade seconds.train": ours["seconds"]["train"],
-        "saccade seconds.total": ours["seconds"]["total"],
+        "saccade seconds, whole process": whole_s,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed, one epoch")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--share", type=float, default=SHARE, help="of the tutorial's time")
     parser.add_argument("--model", default="auto")
     given = parser.parse_args()
@@ -96,10 +102,13 @@ def main() -> None:
     figures = {name: spread(values, UNITS[name]) for name, values in taken.items()}
     times = ratio(taken["saccade seconds.train"], taken["peer seconds"])
     figures["saccade seconds.train to the peer's"] = times
+    whole = ratio(taken["saccade seconds, whole process"], taken["peer seconds"])
+    figures["saccade's whole process to the peer's training"] = whole
     mean = statistics.mean(taken["saccade accuracy"])
     targets = [
         at_least("mean test accuracy on Fashion-MNIST", PUBLISHED, mean),
-        at_most("training time as a share of the tutorial's, the highest", SHARE, times.high),
+        at_most("training time as a share of the tutorial's, the median", SHARE, times.median),
+        at_most("whole process as a share of its training time", WHOLE, whole.median),
     ]
     publish(
         Result(
