@@ -107,8 +107,8 @@ def main() -> None:
     mean = statistics.mean(taken["saccade accuracy"])
     targets = [
         at_least("mean test accuracy on Fashion-MNIST", PUBLISHED, mean),
-        at_most("training time as a share of the tutorial's, the median", SHARE, times.median),
-        at_most("whole process as a share of its training time", WHOLE, whole.median),
+        at_most("training time as a share of the tutorial's, the highest", SHARE, times.high),
+        at_most("whole process as a share of its training time, the highest", WHOLE, whole.high),
     ]
     publish(
         Result(
