@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 
-NAMES = ("start", "demo", "loading", "throughput", "accuracy")
+NAMES = ("start", "predict", "demo", "loading", "throughput", "accuracy")
 
 
 def main(arguments: list[str]) -> int:

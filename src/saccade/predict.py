@@ -29,6 +29,7 @@ from saccade.bundle.manifest import Manifest
 from saccade.bundle.read import Bundle, read_bundle
 from saccade.bundle.runtime import Runtime, num_threads
 from saccade.data.picture import Preprocessing
+from saccade.data.quiet import QUIET
 from saccade.data.raster import PICTURE_SUFFIXES
 from saccade.errors import BundleError, DataError, PictureError
 
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 
 PixelsOrReason: TypeAlias = npt.NDArray[np.uint8] | str
 BUNDLE_NAME: Final = "model.saccade"
+
+# Few, so that a handful of large photographs is shared out among the cores; enough that handing
+# them over costs next to nothing for small ones.
+_FILES_A_TASK: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +151,8 @@ class Classifier:
         readers = ThreadPoolExecutor(num_threads(), thread_name_prefix="saccade-read")
         try:
             size = self._runtime.batch_size
-            pictures = _read_ahead(readers, self.preprocessing, iter(paths), limit=2 * size)
+            ahead = max(2 * size // _FILES_A_TASK, 2 * num_threads())
+            pictures = _read_ahead(readers, self.preprocessing, iter(paths), num_tasks=ahead)
             while batch := list(islice(pictures, size)):
                 yield from self._predictions(batch)
         finally:  # also where the caller stops listening
@@ -181,25 +187,33 @@ def _read_ahead(
     preprocessing: Preprocessing,
     paths: Iterator[str | os.PathLike[str]],
     *,
-    limit: int,
+    num_tasks: int,
 ) -> Iterator[tuple[str, PixelsOrReason]]:
-    """Yield each path with its pixels, or the reason that there are none; read `limit` ahead."""
-    ahead: deque[tuple[str, Future[PixelsOrReason]]] = deque()
+    """Yield each path with its pixels, or the reason that there are none; read some tasks ahead."""
+    ahead: deque[tuple[list[str], Future[list[PixelsOrReason]]]] = deque()
     while True:
-        for path in islice(paths, limit - len(ahead)):
-            name = os.fspath(path)
-            ahead.append((name, readers.submit(_read, preprocessing, name)))
+        while len(ahead) < num_tasks and (names := _names(paths)):
+            ahead.append((names, readers.submit(_read, preprocessing, names)))
         if not ahead:
             return
-        name, future = ahead.popleft()
-        yield name, future.result()
+        names, future = ahead.popleft()
+        yield from zip(names, future.result(), strict=True)
 
 
-def _read(preprocessing: Preprocessing, path: str) -> PixelsOrReason:
+def _names(paths: Iterator[str | os.PathLike[str]]) -> list[str]:
+    return [os.fspath(path) for path in islice(paths, _FILES_A_TASK)]
+
+
+def _read(preprocessing: Preprocessing, names: list[str]) -> list[PixelsOrReason]:
+    with QUIET:  # once for all, since being first in and last out takes as long as a small picture
+        return [_read_one(preprocessing, name) for name in names]
+
+
+def _read_one(preprocessing: Preprocessing, name: str) -> PixelsOrReason:
     try:
-        return preprocessing.read(Path(path))
+        return preprocessing.read(Path(name))
     except PictureError as error:
-        return _why_not_listed(path) or str(error)
+        return _why_not_listed(name) or str(error)
 
 
 def _why_not_listed(path: str) -> str:
