@@ -13,6 +13,7 @@ import sys
 
 NAMES = (
     "start",
+    "predict",
     "demo",
     "loading",
     "throughput",

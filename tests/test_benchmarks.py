@@ -17,7 +17,7 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # as `python -m benchmarks` sees them
 
-from benchmarks import demo, peers, throughput, timing, transfer  # noqa: E402
+from benchmarks import demo, peers, predict, throughput, timing, transfer  # noqa: E402
 
 COUNTS_UP = """
 import sys
@@ -137,34 +137,65 @@ def test_demo_measures_the_command_of_the_makefile() -> None:
         demo.demo_words("demo:\n\techo\n")
 
 
-def test_loading_runs_at_a_small_size(tmp_path: Path) -> None:
-    archive = tmp_path / "pictures.tar.gz"
+def write_archive(path: Path, *, side: int = 32) -> None:
+    """Write 24 JPEG files in two class folders."""
     random = np.random.default_rng(0)
-    with tarfile.open(archive, "w:gz") as tar:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
         for number in range(24):
             content = io.BytesIO()
-            pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(content, "JPEG")
             member = tarfile.TarInfo(f"set/{'ab'[number % 2]}/{number}.jpg")
             member.size = content.tell()
             content.seek(0)
             tar.addfile(member, content)
+
+
+def run_quick(*words: str, **variables: str) -> list[str]:
+    """Return what a benchmark prints at its small size, by line."""
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "loading", "--quick", "--archive", str(archive)],
+        [sys.executable, "-m", "benchmarks", words[0], "--quick", *words[1:]],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | variables,
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert result.returncode == 0, result.stderr
-    *_, program, summary = result.stdout.splitlines()
+    return result.stdout.splitlines()
+
+
+def test_loading_runs_at_a_small_size(tmp_path: Path) -> None:
+    archive = tmp_path / "pictures.tar.gz"
+    write_archive(archive)
+    *_, program, summary = run_quick("loading", "--archive", str(archive))
     document = json.loads(program)
     rates = {name: figure["median"] for name, figure in document["figures"].items()}
     assert all(rate > 0 for rate in rates.values())
     ours, loop = rates["saccade, files a second"], rates["tarfile and Pillow, files a second"]
     assert rates["saccade to the plain loop"] == pytest.approx(ours / loop)
     assert json.loads(summary)["targets"] == [{"benchmark": "loading"} | document["targets"][0]]
+
+
+def test_predict_runs_at_a_small_size(tmp_path: Path) -> None:
+    write_archive(tmp_path / "cifar10-jpeg.tar.gz")
+    write_archive(tmp_path / "cats-vs-dogs-192px.tar", side=192)
+    *_, program, _ = run_quick("predict", SACCADE_DATASETS=str(tmp_path))
+    document = json.loads(program)
+    for case in ("small files", "photographs"):
+        figures = {n: f["median"] for n, f in document["figures"].items() if n.startswith(case)}
+        assert len(figures) == 4
+        assert all(figure > 0 for figure in figures.values())
+        assert figures[f"{case}, saccade, warm"] < figures[f"{case}, saccade, command"]
+    assert [target["reached"] for target in document["targets"]] == [None] * 8  # without a peer
+
+
+def test_folders_are_held_against_the_better_batch() -> None:
+    taken = {"saccade, warm": [1.0, 2.0], "saccade, command": [1.0, 1.0]}
+    taken |= {"Keras, batch 32, warm": [5.0, 9.0], "Keras, batch 256, warm": [3.0, 8.0]}
+    taken |= {"Keras, batch 32, command": [7.0, 7.0], "Keras, batch 256, command": [8.0, 8.0]}
+    assert predict.against_best(taken, "warm").samples == (3.0, 4.0)
+    assert predict.against_best(taken, "command").samples == (7.0, 7.0)
 
 
 def test_unknown_benchmark_is_named() -> None:

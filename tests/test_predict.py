@@ -164,6 +164,23 @@ def test_files_come_in_order_with_their_errors(classifier: Classifier, tmp_path:
             assert prediction.label == ("light" if number % 2 else "dark")
 
 
+def test_files_equal_single_pictures(classifier: Classifier, tmp_path: Path) -> None:
+    """Tasks of many small files, of one large file, and of both, with a file that is missing."""
+    random, paths = np.random.default_rng(3), []
+    for number in range(100):
+        side = 400 if number % 30 == 7 else 10  # about 480 kB and 400 bytes
+        paths.append(tmp_path / f"{number}.png")
+        Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(paths[-1])
+    paths[50].unlink()
+    for path, given in zip(paths, classifier.predict_files(paths), strict=True):
+        assert given.path == str(path)
+        if path == paths[50]:
+            assert given.error == "cannot be read: No such file or directory"
+            continue
+        one = classifier.predict(path)
+        assert given.probabilities == pytest.approx(one.probabilities, abs=1e-6)
+
+
 def test_only_bad_files(classifier: Classifier, tmp_path: Path) -> None:
     given = list(classifier.predict_files([tmp_path / "none.png", tmp_path]))
     assert all(prediction.error for prediction in given)

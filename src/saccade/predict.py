@@ -5,8 +5,9 @@
 >>> classifier.predict("cat.jpg").label                        # doctest: +SKIP
 'cat'
 
-Pictures are decoded by `saccade.data.picture` as they were in training, several at a time; a batch
-then goes through ONNX Runtime. Nothing but a few batches is held, however many pictures there are.
+Pictures are decoded by `saccade.data.picture` as they were in training. Each core takes some files
+at a time, decodes them and puts them through ONNX Runtime, so that decoding and inference go on
+side by side; nothing but a few such tasks is held, however many pictures there are.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from __future__ import annotations
 import glob
 import os
 import re
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ from saccade.bundle.manifest import Manifest
 from saccade.bundle.read import Bundle, read_bundle
 from saccade.bundle.runtime import Runtime, num_threads
 from saccade.data.picture import Preprocessing
+from saccade.data.quiet import QUIET
 from saccade.data.raster import PICTURE_SUFFIXES
 from saccade.errors import BundleError, DataError, PictureError
 
@@ -37,8 +40,17 @@ if TYPE_CHECKING:
 
     Picture: TypeAlias = str | os.PathLike[str] | bytes | npt.NDArray[Any] | Image.Image
 
-PixelsOrReason: TypeAlias = npt.NDArray[np.uint8] | str
+Row: TypeAlias = npt.NDArray[np.float32]  # (C,) probabilities
+NamedResult: TypeAlias = tuple[str, Row | str]  # a file's name with its row, or why it has none
 BUNDLE_NAME: Final = "model.saccade"
+
+# What one core takes at a time: small pictures by the dozen, large photographs one by one, so that
+# a handful of them is shared out among the cores.
+_FILES_A_TASK: Final = 32
+_BYTES_A_TASK: Final = 2**18
+# Below this, Pillow's Python, which one thread runs at a time, takes as long as its decoder or
+# longer; threads that then fight over the interpreter are slower than threads that take turns.
+_SMALL_BYTES: Final = 2**12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +97,8 @@ class Classifier:
 
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
-        self._runtime = Runtime(
-            bundle.onnx,
-            input_shape=bundle.manifest.preprocessing.shape,
-            num_classes=len(bundle.manifest.classes),
-        )
+        self._runtime = self._new_runtime()
+        self._turn = threading.Lock()  # of the one thread that decodes small pictures
 
     @property
     def manifest(self) -> Manifest:
@@ -118,12 +127,15 @@ class Classifier:
         a Pillow image. Raises PictureError where it cannot be used.
         """
         if not isinstance(picture, str | os.PathLike):
-            return self._predict(None, self.preprocessing.read(picture))
+            (row,) = self._runtime.probabilities(self.preprocessing.read(picture)[None])
+            return self._prediction(None, row)
         path = os.fspath(picture)
         try:
-            return self._predict(path, self.preprocessing.read(Path(path)))
+            pixels = self.preprocessing.read(Path(path))
         except PictureError as error:
             raise PictureError(f"{path}: {error}") from error
+        (row,) = self._runtime.probabilities(pixels[None])
+        return self._prediction(path, row)
 
     def predict_batch(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return (N, C) calibrated probabilities for (N, H, W, C) uint8 pixels.
@@ -143,28 +155,50 @@ class Classifier:
 
         A file that cannot be used gives a Prediction with its `error`, and the rest go on.
         """
-        readers = ThreadPoolExecutor(num_threads(), thread_name_prefix="saccade-read")
+        runtime = self._runtime
+        most = min(_FILES_A_TASK, runtime.batch_size)
+        workers = ThreadPoolExecutor(num_threads(), thread_name_prefix="saccade-predict")
+        ahead: deque[Future[list[NamedResult]]] = deque()
         try:
-            size = self._runtime.batch_size
-            pictures = _read_ahead(readers, self.preprocessing, iter(paths), limit=2 * size)
-            while batch := list(islice(pictures, size)):
-                yield from self._predictions(batch)
+            for task in _tasks(paths, most):
+                if ahead and runtime is self._runtime:  # more than one task
+                    runtime = self._new_runtime(one_core=True)
+                ahead.append(workers.submit(self._results, task, runtime))
+                if len(ahead) > 2 * num_threads():
+                    yield from self._answers(ahead.popleft())
+            while ahead:
+                yield from self._answers(ahead.popleft())
         finally:  # also where the caller stops listening
-            readers.shutdown(cancel_futures=True)
+            workers.shutdown(cancel_futures=True)
 
-    def _predict(self, path: str | None, pixels: npt.NDArray[np.uint8]) -> Prediction:
-        return self._prediction(path, self._runtime.probabilities(pixels[None])[0])
+    def _new_runtime(self, *, one_core: bool = False) -> Runtime:
+        return Runtime(
+            self._bundle.onnx,
+            input_shape=self.preprocessing.shape,
+            num_classes=len(self.classes),
+            one_core=one_core,
+        )
 
-    def _predictions(self, batch: list[tuple[str, PixelsOrReason]]) -> Iterator[Prediction]:
-        pixels = [read for _, read in batch if not isinstance(read, str)]
-        rows = iter(self._runtime.probabilities(np.stack(pixels)) if pixels else ())
-        for path, read in batch:
-            if isinstance(read, str):
-                yield Prediction(path=path, probabilities={}, error=read)
+    def _results(self, task: _Task, runtime: Runtime) -> list[NamedResult]:
+        """Return, of some files, the probabilities or the reason that there are none."""
+        # Silence once for all: setting it up takes as long as a small picture.
+        with self._turn if task.small else nullcontext(), QUIET:
+            read = [_read(self.preprocessing, name) for name in task.names]
+        pixels = [picture for picture in read if not isinstance(picture, str)]
+        rows = iter(runtime.probabilities(np.stack(pixels)) if pixels else ())
+        return [
+            (name, picture if isinstance(picture, str) else next(rows))
+            for name, picture in zip(task.names, read, strict=True)
+        ]
+
+    def _answers(self, done: Future[list[NamedResult]]) -> Iterator[Prediction]:
+        for name, result in done.result():
+            if isinstance(result, str):
+                yield Prediction(path=name, probabilities={}, error=result)
             else:
-                yield self._prediction(path, next(rows))
+                yield self._prediction(name, result)
 
-    def _prediction(self, path: str | None, row: npt.NDArray[np.float32]) -> Prediction:
+    def _prediction(self, path: str | None, row: Row) -> Prediction:
         shares = dict(zip(self.classes, row.tolist(), strict=True))
         best = int(row.argmax())
         return Prediction(
@@ -176,30 +210,38 @@ class Classifier:
         )
 
 
-def _read_ahead(
-    readers: ThreadPoolExecutor,
-    preprocessing: Preprocessing,
-    paths: Iterator[str | os.PathLike[str]],
-    *,
-    limit: int,
-) -> Iterator[tuple[str, PixelsOrReason]]:
-    """Yield each path with its pixels, or the reason that there are none; read `limit` ahead."""
-    ahead: deque[tuple[str, Future[PixelsOrReason]]] = deque()
-    while True:
-        for path in islice(paths, limit - len(ahead)):
-            name = os.fspath(path)
-            ahead.append((name, readers.submit(_read, preprocessing, name)))
-        if not ahead:
-            return
-        name, future = ahead.popleft()
-        yield name, future.result()
+class _Task(NamedTuple):
+    """Files for one core to decode and predict."""
+
+    names: list[str]
+    small: bool
 
 
-def _read(preprocessing: Preprocessing, path: str) -> PixelsOrReason:
+def _tasks(paths: Iterable[str | os.PathLike[str]], most: int) -> Iterator[_Task]:
+    names: list[str] = []
+    num_bytes = 0
+    for path in paths:
+        names.append(os.fspath(path))
+        num_bytes += _num_bytes(names[-1])
+        if len(names) == most or num_bytes >= _BYTES_A_TASK:
+            yield _Task(names, num_bytes < _SMALL_BYTES * len(names))
+            names, num_bytes = [], 0
+    if names:
+        yield _Task(names, num_bytes < _SMALL_BYTES * len(names))
+
+
+def _num_bytes(name: str) -> int:
     try:
-        return preprocessing.read(Path(path))
+        return os.stat(name).st_size
+    except (OSError, ValueError):  # whoever reads it says why
+        return 0
+
+
+def _read(preprocessing: Preprocessing, name: str) -> npt.NDArray[np.uint8] | str:
+    try:
+        return preprocessing.read(Path(name))
     except PictureError as error:
-        return _why_not_listed(path) or str(error)
+        return _why_not_listed(name) or str(error)
 
 
 def _why_not_listed(path: str) -> str:

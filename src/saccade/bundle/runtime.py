@@ -44,17 +44,24 @@ _ERRORS: Final = (
 class Runtime:
     """An ONNX document, ready to run; `probabilities` may be called from several threads.
 
+    One call uses all cores, which answers soonest; with `one_core` it uses its caller's alone,
+    which is best where as many callers as there are cores decode pictures meanwhile.
     Raises BundleError where the document is not what a bundle holds, or cannot be run.
     """
 
     def __init__(
-        self, document: bytes, *, input_shape: tuple[int, int, int], num_classes: int
+        self,
+        document: bytes,
+        *,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        one_core: bool = False,
     ) -> None:
         check_document(document)
         try:
             self._session = onnxruntime.InferenceSession(
                 document,
-                session_options(),
+                session_options(1 if one_core else num_threads()),
                 providers=["CPUExecutionProvider"],
                 enable_fallback=0,  # which would print, and try the same again
             )
@@ -84,13 +91,13 @@ class Runtime:
         return probabilities
 
 
-def session_options() -> onnxruntime.SessionOptions:
-    """Return how ONNX Runtime shall run here: quietly, repeatably, on the cores we may use."""
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Return how ONNX Runtime shall run here: quietly, repeatably, on that many cores."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # fatal only: what goes wrong comes as an exception
     # Said outright, so that ONNX Runtime neither counts the whole machine's cores in a container
     # nor pins its threads to them.
-    options.intra_op_num_threads = num_threads()
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     return options

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
@@ -58,6 +57,8 @@ def _training_facts() -> dict[str, str | None]:
 
 
 def _version_of(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # a quarter of the help's imports
+
     try:
         return version(package)
     except PackageNotFoundError:

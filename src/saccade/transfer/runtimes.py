@@ -136,10 +136,10 @@ def _finish(request: Any, number: int) -> Features:
 def _onnxruntime(document: bytes) -> Runtime:
     import onnxruntime
 
-    from saccade.bundle.runtime import INPUT_NAME, session_options
+    from saccade.bundle.runtime import INPUT_NAME, num_threads, session_options
 
     session = onnxruntime.InferenceSession(
-        document, session_options(), providers=["CPUExecutionProvider"]
+        document, session_options(num_threads()), providers=["CPUExecutionProvider"]
     )
 
     def run(pixels: Pixels) -> Iterator[Features]:
