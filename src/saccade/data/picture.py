@@ -196,7 +196,7 @@ class Preprocessing:
         # Not np.asarray, which asks the image more questions than it takes to copy a small one.
         pixels = np.frombuffer(image.tobytes(), np.uint8)
         pixels = pixels.reshape(image.height, image.width, self.channels)
-        return Decoded(pixels=self._padded(pixels), reduced=reduced)
+        return Decoded(pixels=_padded(pixels, self.shape), reduced=reduced)
 
     def _reduce_scale(self, image: Image.Image) -> _Box | None:
         """Have a JPEG decoded at 1/2, 1/4 or 1/8 where that leaves twice the wanted size.
@@ -221,14 +221,16 @@ class Preprocessing:
             min(self.height_px, max(1, round(height * scale))),
         )
 
-    def _padded(self, pixels: Pixels) -> Pixels:
-        height, width, _ = pixels.shape
-        if (height, width) == (self.height_px, self.width_px):
-            return pixels
-        canvas = np.full(self.shape, PAD_VALUE, dtype=np.uint8)
-        top, left = (self.height_px - height) // 2, (self.width_px - width) // 2
-        canvas[top : top + height, left : left + width] = pixels
-        return canvas
+
+def _padded(pixels: Pixels, shape: tuple[int, int, int]) -> Pixels:
+    """Put pixels in the middle of a canvas of this shape."""
+    height, width, _ = pixels.shape
+    if pixels.shape == shape:
+        return pixels
+    canvas = np.full(shape, PAD_VALUE, dtype=np.uint8)
+    top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+    canvas[top : top + height, left : left + width] = pixels
+    return canvas
 
 
 def _resized(image: Image.Image, size: tuple[int, int], box: _Box | None = None) -> Image.Image:
