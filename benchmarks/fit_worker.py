@@ -21,20 +21,31 @@ ANSWER = "ANSWER "
 
 def network(keras, name: str):
     """Return a network as its tutorial writes it; the pixels have been divided before."""
-    layers = keras.layers
-    shape, dense, loss = {
-        "t5": ((28, 28, 1), [128], keras.losses.SparseCategoricalCrossentropy()),
-        "t6": ((32, 32, 3), [200, 200], keras.losses.SparseCategoricalCrossentropy(True)),
+    layers, losses = keras.layers, keras.losses
+    classes = losses.SparseCategoricalCrossentropy
+    shape, filters, padding, dense, outputs, loss, optimizer = {
+        "t4": ((28, 28, 1), (64, 64), "valid", [128], (10, "softmax"), classes(), "adam"),
+        "t5": ((28, 28, 1), (32, 64), "same", [128], (10, "softmax"), classes(), "adam"),
+        "t6": ((32, 32, 3), (32, 64), "same", [200, 200], (10, None), classes(True), "adam"),
+        "t7": (
+            (150, 150, 3),
+            (16, 32, 64),
+            "valid",
+            [512],
+            (1, "sigmoid"),
+            losses.BinaryCrossentropy(),
+            "rmsprop",
+        ),
     }[name]
     stack = [keras.Input(shape)]
-    for filters in (32, 64):
-        stack.append(layers.Conv2D(filters, (3, 3), padding="same", activation="relu"))
+    for maps in filters:
+        stack.append(layers.Conv2D(maps, (3, 3), padding=padding, activation="relu"))
         stack.append(layers.MaxPooling2D((2, 2), strides=2))
     stack.append(layers.Flatten())
     stack += [layers.Dense(width, activation="relu") for width in dense]
-    last = layers.Dense(10, dtype="float32", activation=None if name == "t6" else "softmax")
+    last = layers.Dense(outputs[0], dtype="float32", activation=outputs[1])
     model = keras.Sequential([*stack, last])
-    model.compile(optimizer=keras.optimizers.Adam(), loss=loss, metrics=["accuracy"])
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     return model
 
 
@@ -57,7 +68,7 @@ def turns(keras):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--engine", choices=["keras", "saccade"], required=True)
-    parser.add_argument("--network", choices=["t5", "t6"], required=True)
+    parser.add_argument("--network", choices=["t4", "t5", "t6", "t7"], required=True)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--images", type=int, required=True)
@@ -71,7 +82,7 @@ def main() -> None:
     model = network(keras, given.network)
     random = np.random.default_rng(0)
     x = random.random((given.images, *model.input_shape[1:]), dtype=np.float32)  # 0 to 1
-    y = random.integers(0, 10, given.images)
+    y = random.integers(0, max(2, model.output_shape[-1]), given.images)
     options = {"batch_size": given.batch, "epochs": 500, "verbose": 0}
     if given.engine == "saccade":
         import saccade
