@@ -21,6 +21,7 @@ from saccade.training.twins import (
     MaxPooling,
     Pointwise,
     PooledConvolution,
+    arithmetic_of,
     twin_of,
 )
 
@@ -90,6 +91,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         if _takes_only_tensors(node):
             nested = isinstance(operation, keras.Model)
             twin = Graph(graph_of(operation)) if nested else twin_of(operation)
+        twin = twin or arithmetic_of(node)
         if twin is None:
             self.num_foreign += 1
             self.is_random |= any(True for _ in _seed_generators(operation))
