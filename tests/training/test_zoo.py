@@ -129,7 +129,7 @@ def test_network_answers_and_learns_as_in_keras(name: str) -> None:
     for variable, a in zip(model.variables, moved, strict=True):
         torch.testing.assert_close(a, variable.value.detach(), rtol=1e-4, atol=1e-4)
     # Fifty normalisations over six pictures amplify the last digit, up to some percent, so Keras
-    # itself says how much: by its gradients for pictures whose every pixel is a neighbouring number.
+    # itself says how much: by its gradients where every pixel is the number next to it.
     whole, wobble = norm(keras_s), 0.0
     for limit in (0.0, torch.inf):
         near = gradients(

@@ -53,6 +53,12 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         self._output = slots[id(_only_tensor(model, "outputs"))]
         self._join_neighbours()
 
+    @property
+    def num_layers(self) -> int:
+        """The number of calls in one pass, those inside nested models included."""
+        twins = (call.twin for call in self._calls)
+        return sum(twin.num_layers if isinstance(twin, Graph) else 1 for twin in twins)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's output, in training mode or not as `train` and `eval` have set."""
         values: list[Any] = [None] * self._num_slots
