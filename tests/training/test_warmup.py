@@ -13,18 +13,16 @@ from saccade.progress import Lines
 from saccade.training.learner import Learner
 from saccade.training.loop import train_network
 from saccade.training.plan import derive_plan
-from saccade.training.precision import Precision
 from saccade.training.result import Hooks
 from saccade.training.warmup import plan_horizon
 
 
-@pytest.mark.parametrize(("number_format", "compiles"), [("bf16", True), ("float32", False)])
-def test_compiling_is_a_stage_of_its_own(number_format, compiles, capsys):
-    """An hour of steps: worth compiling in bf16, of which this processor may only imitate."""
+@pytest.mark.parametrize(("asked", "compiles"), [("on", True), ("off", False)])
+def test_compiling_is_a_stage_of_its_own(asked, compiles, capsys, monkeypatch):
+    monkeypatch.setenv("SACCADE_COMPILE", asked)
     plan = replace(derive_plan(replace(FACTS, epochs=None, budget_s=3600.0)), max_epochs=100_000)
     model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
     learner = Learner(model, plan)
-    learner.step.precision = Precision(format=number_format, reason="asked for")
     train, _ = digits()
     plan_horizon(
         learner,

@@ -1,10 +1,14 @@
 """Whether, and how, a training step is compiled.
 
-Compiling costs 5 seconds where an earlier run left its result on disk and 5 to 15 where not, so it
-must be earned back. What it gains depends on what bounds a step. In float32 the products do, and
-those are PyTorch's own kernels either way: nothing, measured, once freed memory is kept for the
-next step (`models.process`). Where the processor multiplies bf16, products are so quick that the
-rest weighs as much: about half.
+Compiling costs seconds for every layer (20 for two dozen, minutes for a hundred), so it must be
+earned back, and what it gains depends on what bounds a step. In float32 the products do, and those
+are PyTorch's own kernels either way: nothing, measured. Where the processor multiplies bf16, the
+rest weighs as much, and the compiler halves it; but so do our own kernels, by more: with them a
+compiled step takes a quarter to three quarters longer than one that is not (docs/performance.md),
+since the compiler cannot see into them. So compiling is chosen for what it was measured to gain at:
+bf16 on a processor for which our kernels could not be built.
+
+``SACCADE_COMPILE=on`` (or ``off``) overrides the estimate.
 """
 
 from __future__ import annotations
@@ -13,23 +17,68 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from saccade.data.cachefolder import compiled_folder
+from saccade.errors import SettingsError
+from saccade.training.kernels.library import load_kernels
 from saccade.training.precision import Format
 
-_COST_S = 15.0
-_GAIN: dict[Format, float] = {"float32": 0.0, "bf16": 0.45}  # share of a step's time
-_MARGIN = 1.5  # gains vary; a loss would be noticed
-_CXX = ("c++", "g++", "clang++", "cl")
+_START_S: Final = 5.0  # of compiling anything
+_LAYER_S: Final = 0.7  # of compiling one layer more, forwards and backwards
+_MOST_LAYERS: Final = 100  # beyond, the compiler's time and memory are not to be foreseen
+_GAIN: Final = 0.45  # share of a step's time, bf16, without our kernels
+_MARGIN: Final = 1.5  # gains vary; a loss would be noticed
+_FROM_STEPS: Final = 1_000  # where no clock may decide
+_CXX: Final = ("c++", "g++", "clang++", "cl")
 
 Forward = Callable[[Any, Any, Any], Any]  # (inputs, labels, weights or None), all tensors
 
 
-def pays(seconds_a_step: float, num_steps: int, number_format: Format) -> bool:
-    """Whether compiling is earned back over `num_steps` more steps of this length."""
-    gained = seconds_a_step * num_steps * _GAIN[number_format]
-    return gained > _MARGIN * _COST_S
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What a step computes, as far as that decides whether compiling it pays."""
+
+    number_format: Format
+    device: str  # "cpu" or "cuda"
+    num_layers: int
+
+    @property
+    def cost_s(self) -> float:
+        """The seconds that compiling takes, about."""
+        return _START_S + _LAYER_S * self.num_layers
+
+    @property
+    def gain(self) -> float:
+        """The share of a step's time that compiling saves; 0 where none was measured."""
+        slow = self.number_format == "bf16" and self.device == "cpu" and load_kernels() is None
+        return _GAIN if slow and self.num_layers <= _MOST_LAYERS else 0.0
+
+
+def pays(work: Workload, *, seconds_a_step: float | None, num_steps: int) -> bool:
+    """Whether to compile a step for the `num_steps` that are left, or the user asks for it.
+
+    Without `seconds_a_step` no clock decides, so that a run can be repeated to the last digit:
+    a compiled step rounds otherwise. Raises SettingsError for a wrong ``SACCADE_COMPILE``.
+    """
+    asked = wish()
+    if asked is not None:
+        return asked
+    if seconds_a_step is None:
+        return work.gain > 0 and num_steps >= _FROM_STEPS
+    return seconds_a_step * num_steps * work.gain > _MARGIN * work.cost_s
+
+
+def wish() -> bool | None:
+    """Return whether the user asks for compiling; None where ``SACCADE_COMPILE`` is not set.
+
+    Raises SettingsError where it is set to anything but on and off.
+    """
+    asked = os.environ.get("SACCADE_COMPILE")
+    if asked and asked not in ("on", "off"):
+        raise SettingsError(f"SACCADE_COMPILE is on or off, got {asked!r}")
+    return asked == "on" if asked else None
 
 
 def obstacle() -> str:
@@ -52,7 +101,8 @@ class Compilable:
         self._graph: Forward | None = None
         self._built = False
         self._shape: Any = None
-        self.notes: tuple[str, ...] = ()
+        refused = wish() is False
+        self.notes: tuple[str, ...] = ("not compiled: SACCADE_COMPILE is off",) if refused else ()
 
     @property
     def compiled(self) -> bool:
@@ -69,6 +119,8 @@ class Compilable:
 
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
         self._graph = torch.compile(self._function, fullgraph=True, dynamic=False)
+        if wish():
+            self.notes += ("compiled: SACCADE_COMPILE is on",)
 
     def __call__(self, x: Any, y: Any, weight: Any) -> Any:
         """Return the function's result."""

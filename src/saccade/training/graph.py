@@ -21,6 +21,7 @@ from saccade.training.twins import (
     MaxPooling,
     Pointwise,
     PooledConvolution,
+    arithmetic_of,
     twin_of,
 )
 
@@ -51,6 +52,12 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         self._add_nodes(model, slots)
         self._output = slots[id(_only_tensor(model, "outputs"))]
         self._join_neighbours()
+
+    @property
+    def num_layers(self) -> int:
+        """The number of calls in one pass, those inside nested models included."""
+        twins = (call.twin for call in self._calls)
+        return sum(twin.num_layers if isinstance(twin, Graph) else 1 for twin in twins)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's output, in training mode or not as `train` and `eval` have set."""
@@ -90,6 +97,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         if _takes_only_tensors(node):
             nested = isinstance(operation, keras.Model)
             twin = Graph(graph_of(operation)) if nested else twin_of(operation)
+        twin = twin or arithmetic_of(node)
         if twin is None:
             self.num_foreign += 1
             self.is_random |= any(True for _ in _seed_generators(operation))

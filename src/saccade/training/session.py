@@ -141,7 +141,7 @@ class Session:
             return
         step_s = (time.monotonic() - self._timed_from) / _TIMED_STEPS
         num_steps = self._num_batches * self._arguments["epochs"] - self._batches_done
-        if pays(step_s, num_steps, self._step.precision.format):
+        if pays(self._step.workload, seconds_a_step=step_s, num_steps=num_steps):
             self._step.compile()
             if self._arguments["verbose"] and self._step.compiled:
                 print("\nsaccade: compiles the training step", flush=True)

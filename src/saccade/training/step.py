@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from saccade.models.backend import engine_name, load_keras
-from saccade.training.compiler import Compilable
+from saccade.training.compiler import Compilable, Workload
 from saccade.training.graph import Graph, Unsupported, graph_of
 from saccade.training.losses import Loss, Penalty, as_keras_loss
 from saccade.training.optimizers import Update
@@ -60,6 +60,11 @@ class TrainingStep:
             Loss.of_compiled(model) if loss is None else Loss(as_keras_loss(loss), output_rank=rank)
         )
         self.precision = precision or _precision_for(self.graph, self.loss, self.device.type)
+        self.workload = Workload(
+            number_format=self.precision.format,
+            device=self.device.type,
+            num_layers=self.graph.num_layers,
+        )
         optimizer = model.optimizer if optimizer is None else optimizer
         optimizer = keras.optimizers.get(optimizer)
         self._update = Update(optimizer, variables, self.precision.format)
@@ -76,7 +81,7 @@ class TrainingStep:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why the step is not compiled, where it was asked to be."""
+        """Why the step is compiled or not, where that was asked for."""
         return self._forward.notes
 
     def compile(self) -> None:

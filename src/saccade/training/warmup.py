@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from saccade.training.plan import TrainPlan
 
 _MEASURED_STEPS: Final = 3  # after the first, which compiles
-_COMPILED_FROM_STEPS: Final = 1_000  # where no clock may decide
 
 
 def plan_horizon(
@@ -100,8 +99,7 @@ def _pays_to_compile(
     """Compiled products round otherwise, so where epochs are given the clock may not decide."""
     if done >= 1.0:  # stopped after its training, while it was judged
         return False
-    number_format = learner.step.precision.format
     if plan.budget_s is None:
-        return number_format == "bf16" and max_steps >= _COMPILED_FROM_STEPS
-    left_s = plan.budget_s * (1 - done)
-    return pays(step_s, min(max_steps, int(left_s / step_s)), number_format)
+        return pays(learner.step.workload, seconds_a_step=None, num_steps=max_steps)
+    left = min(max_steps, int(plan.budget_s * (1 - done) / step_s))
+    return pays(learner.step.workload, seconds_a_step=step_s, num_steps=left)

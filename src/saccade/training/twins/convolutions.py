@@ -1,0 +1,146 @@
+"""Twins of layers with a kernel: convolutions and Dense, and a convolution with its pooling.
+
+Activations keep Keras's order (N, H, W, C). A permuted view of that is PyTorch's channels-last
+format, its fastest, so the views that surround each spatial operation move no memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from saccade.training.kernels import functions as kernels
+from saccade.training.pooling import pads_of
+from saccade.training.twins.activations import IDENTITY, activation_of
+from saccade.training.twins.pooling import MaxPooling
+from saccade.training.twins.weights import value_of
+
+Tensor = Any  # torch has no type information here
+
+
+class Convolution(torch.nn.Module):  # type: ignore[misc]
+    """Conv2D. The kernel stays in Keras's order (height, width, in, out)."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.kernel, self.bias = value_of(layer.kernel), value_of(layer.bias)
+        self.window = tuple(layer.kernel_size)
+        self.strides, self.dilation = tuple(layer.strides), tuple(layer.dilation_rate)
+        self.same = layer.padding == "same"
+        self.groups = layer.groups
+        self.activation = activation_of(layer.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, H, W, C) to (N, H', W', filters)."""
+        kernel = self.kernel.permute(3, 2, 0, 1)
+        return self.activation(_convolve(self, x, kernel, self.bias, self.groups))
+
+
+class DepthwiseConvolution(torch.nn.Module):  # type: ignore[misc]
+    """DepthwiseConv2D: one filter, or `depth_multiplier` of them, for each channel."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.kernel, self.bias = value_of(layer.kernel), value_of(layer.bias)
+        self.window = tuple(layer.kernel_size)
+        self.strides, self.dilation = tuple(layer.strides), tuple(layer.dilation_rate)
+        self.same = layer.padding == "same"
+        self.activation = activation_of(layer.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, H, W, C) to (N, H', W', C · depth_multiplier)."""
+        kernel = _depthwise_kernel(self.kernel)
+        return self.activation(_convolve(self, x, kernel, self.bias, x.shape[-1]))
+
+
+class SeparableConvolution(torch.nn.Module):  # type: ignore[misc]
+    """SeparableConv2D: a depthwise convolution, then a 1×1 one that mixes the channels."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.depthwise, self.pointwise = (
+            value_of(layer.depthwise_kernel),
+            value_of(layer.pointwise_kernel),
+        )
+        self.bias = value_of(layer.bias)
+        self.window = tuple(layer.kernel_size)
+        self.strides, self.dilation = tuple(layer.strides), tuple(layer.dilation_rate)
+        self.same = layer.padding == "same"
+        self.activation = activation_of(layer.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, H, W, C) to (N, H', W', filters)."""
+        x = _convolve(self, x, _depthwise_kernel(self.depthwise), None, x.shape[-1])
+        pointwise = self.pointwise.reshape(self.pointwise.shape[-2:]).t()  # (filters, in)
+        return self.activation(F.linear(x, pointwise, self.bias))
+
+
+def _depthwise_kernel(kernel: Tensor) -> Tensor:
+    height, width, channels, multiplier = kernel.shape
+    return kernel.permute(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
+
+
+def _convolve(twin: Any, x: Tensor, kernel: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    x = x.permute(0, 3, 1, 2)
+    padding: tuple[int, int] = (0, 0)
+    if twin.same:
+        (top, bottom), (left, right) = pads_of(
+            x.shape[2:], twin.window, twin.strides, twin.dilation
+        )
+        if top == bottom and left == right:
+            padding = (top, left)
+        else:  # PyTorch pads both sides alike; Keras puts the odd pixel at the end
+            x = F.pad(x, (left, right, top, bottom))
+    x = F.conv2d(x, kernel, bias, twin.strides, padding, twin.dilation, groups)
+    return x.permute(0, 2, 3, 1)
+
+
+class Dense(torch.nn.Module):  # type: ignore[misc]
+    """Dense; the kernel stays in Keras's order (in, out)."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.kernel, self.bias = value_of(layer.kernel), value_of(layer.bias)
+        self.activation = activation_of(layer.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (…, in) to (…, units)."""
+        return self.activation(F.linear(x, self.kernel.t(), self.bias))
+
+
+class PooledConvolution(torch.nn.Module):  # type: ignore[misc]
+    """Conv2D and the MaxPooling2D that alone reads it: in one pass where they are a stem."""
+
+    def __init__(self, convolution: Convolution, pooling: MaxPooling) -> None:
+        super().__init__()
+        self.convolution, self.pooling = convolution, pooling
+        self.form = _stem_form(convolution, pooling)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, H, W, C) to (N, H', W', filters)."""
+        if self.form is None or not self.form.fits(x):
+            return self.pooling(self.convolution(x))
+        y = kernels.stem(x, self.convolution.kernel, self.convolution.bias, self.form)
+        return y if self.form.rectify else self.pooling.activation(y)
+
+
+def _stem_form(convolution: Convolution, pooling: MaxPooling) -> kernels.Stem | None:
+    plain = (
+        convolution.strides == convolution.dilation == (1, 1)
+        and convolution.groups == 1
+        and convolution.activation is IDENTITY
+        and pooling.window == pooling.strides == (2, 2)
+        and not pooling.same
+    )
+    if not plain:
+        return None
+    _, _, channels, maps = convolution.kernel.shape
+    return kernels.Stem(
+        window=convolution.window,
+        maps=maps,
+        channels=channels,
+        same=convolution.same,
+        rectify=pooling.activation is torch.relu,
+    )

@@ -1,0 +1,154 @@
+"""Twins of layers that normalise: by the batch, by each picture, by known numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from saccade.models.backend import load_keras
+from saccade.training.kernels import functions as kernels
+from saccade.training.twins.activations import IDENTITY, Activation
+from saccade.training.twins.weights import value_of
+
+keras = load_keras()
+Tensor = Any  # torch has no type information here
+
+
+class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
+    """BatchNormalization over the last axis; `activation` is one that the graph moved here.
+
+    Keras tracks the biased variance of the batch, PyTorch's own layer the unbiased one.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.gamma, self.beta = value_of(layer.gamma), value_of(layer.beta)
+        self.moving_mean, self.moving_variance = (
+            value_of(layer.moving_mean),
+            value_of(layer.moving_variance),
+        )
+        self.momentum, self.epsilon = layer.momentum, layer.epsilon
+        self.frozen = not layer.trainable
+        self.activation: Activation = IDENTITY
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (…, C) to the same shape; in training also moves the statistics."""
+        if not self.training or self.frozen:
+            return self.activation(self._normalise_by_past(x.float()))
+        if x.numel() > x.shape[-1] and kernels.maps_fit(x):
+            rectify = self.activation is torch.relu
+            y, mean, variance = kernels.normalise(
+                x, self.gamma, self.beta, epsilon=self.epsilon, rectify=rectify
+            )
+            self._move(mean, variance)
+            return y if rectify else self.activation(y)
+        return self.activation(self._normalise_by_batch(x.float()))
+
+    def _normalise_by_past(self, x: Tensor) -> Tensor:
+        mean, variance = self.moving_mean, self.moving_variance
+        y = F.batch_norm(
+            x.movedim(-1, 1), mean, variance, self.gamma, self.beta, False, 0.0, self.epsilon
+        )
+        return y.movedim(1, -1)
+
+    def _normalise_by_batch(self, x: Tensor) -> Tensor:
+        """Return `x` by its own statistics, in one kernel each way instead of a dozen."""
+        count = x.numel() // x.shape[-1]
+        if count == 1:  # PyTorch refuses a single value; it is its own mean, its variance is 0
+            self._move(x.detach().flatten(), torch.zeros_like(self.moving_variance))
+            y = x * 0.0 if self.gamma is None else x * 0.0 * self.gamma
+            return y if self.beta is None else y + self.beta
+        mean, unbiased = torch.zeros_like(self.moving_mean), torch.zeros_like(self.moving_mean)
+        y = F.batch_norm(
+            x.movedim(-1, 1), mean, unbiased, self.gamma, self.beta, True, 1.0, self.epsilon
+        )
+        self._move(mean, unbiased * ((count - 1) / count))
+        return y.movedim(1, -1)
+
+    def _move(self, mean: Tensor, variance: Tensor) -> None:
+        with torch.no_grad():
+            self.moving_mean.mul_(self.momentum).add_(mean * (1.0 - self.momentum))
+            self.moving_variance.mul_(self.momentum).add_(variance * (1.0 - self.momentum))
+
+
+def batch_normalization(layer: Any) -> BatchNormalization | None:
+    """Return the twin of a BatchNormalization layer, over the last axis, on one machine."""
+    last = layer.axis in (-1, layer.input_spec.ndim - 1)
+    return None if layer.renorm or layer.synchronized or not last else BatchNormalization(layer)
+
+
+class LayerNormalization(torch.nn.Module):  # type: ignore[misc]
+    """LayerNormalization over the last axis."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.gamma, self.beta = value_of(layer.gamma), value_of(layer.beta)
+        self.epsilon = layer.epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (…, C) to the same shape, float32."""
+        return F.layer_norm(x.float(), x.shape[-1:], self.gamma, self.beta, self.epsilon)
+
+
+def layer_normalization(layer: Any) -> LayerNormalization | None:
+    """Return the twin of a LayerNormalization layer, where that is over the last axis."""
+    last = layer.axis == [-1] and not layer.rms_scaling
+    return LayerNormalization(layer) if last else None
+
+
+class GroupNormalization(torch.nn.Module):  # type: ignore[misc]
+    """GroupNormalization of channels on the last axis."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.gamma, self.beta = value_of(layer.gamma), value_of(layer.beta)
+        if self.gamma is None and self.beta is not None:  # PyTorch's backward pass needs both
+            self.gamma = torch.ones_like(self.beta.detach())
+        self.groups, self.epsilon = layer.groups, layer.epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, …, C) to the same shape, float32."""
+        x = x.float().movedim(-1, 1)
+        y = torch.group_norm(x, self.groups, self.gamma, self.beta, self.epsilon)
+        return y.movedim(1, -1)
+
+
+def group_normalization(layer: Any) -> GroupNormalization | None:
+    """Return the twin of a GroupNormalization layer, where channels are last."""
+    return GroupNormalization(layer) if layer.axis in (-1, layer.input_spec.ndim - 1) else None
+
+
+class Normalization(torch.nn.Module):  # type: ignore[misc]
+    """Normalization by a mean and a variance that are known."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        deviation = layer.variance.detach().sqrt().clamp(min=keras.config.epsilon())
+        self.mean, self.deviation = layer.mean.detach(), deviation
+        self.invert = layer.invert
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (x - mean) / deviation as float32; where inverted, x · deviation + mean."""
+        x = x.float()
+        return self.mean + x * self.deviation if self.invert else (x - self.mean) / self.deviation
+
+
+class Rescaling(torch.nn.Module):  # type: ignore[misc]
+    """Rescaling by two numbers, or by one for each channel."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.scale, self.offset = _number(layer.scale), _number(layer.offset)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x · scale + offset, as float32."""
+        return x.float() * self.scale + self.offset
+
+
+def _number(given: Any) -> Any:
+    """Return a number, or a tensor on the model's device of what is given channel by channel."""
+    if isinstance(given, int | float):
+        return float(given)
+    return keras.ops.convert_to_tensor(given, "float32")
