@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as kl
+from keras.src.applications import convnext
 
 from saccade.bundle.graph import to_onnx
 from saccade.bundle.layers import _UNCHANGED, GraphBuilder, UnknownLayerError, emit_model
@@ -116,10 +117,12 @@ def test_layer_asleep_when_predicting(name: str) -> None:
         "RandomSharpness": {"factor": 0.5},
         "RandomTranslation": {"height_factor": 0.5, "width_factor": 0.5},
         "RandomZoom": {"height_factor": 0.5},
+        "StochasticDepth": {"drop_path_rate": 0.5},
     }
     rates = {"AlphaDropout", "Dropout", "GaussianDropout", "SpatialDropout2D"}
     defaults = {"rate": 0.5} if name in rates else {"stddev": 1.0} if "Noise" in name else {}
-    layer = getattr(kl, name)(**arguments.get(name, defaults))
+    home = convnext if name == "StochasticDepth" else kl  # Keras keeps it beside its only user
+    layer = getattr(home, name)(**arguments.get(name, defaults))
     assert worst_difference(sequential(layer, SCALE)) < 2e-6
 
 
