@@ -7,6 +7,7 @@ stands for it.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -78,6 +79,19 @@ ZOO: dict[str, Callable[[], Any]] = {
 }
 
 
+# Minutes each, in which the others say nearly as much; SACCADE_ZOO=all runs them too.
+LARGE = {
+    "efficientnet",
+    "efficientnet-v2",
+    "inception",
+    "inception-resnet",
+    "nasnet",
+    "t6-xception",
+    "xception",
+}
+EVERY = sorted(ZOO if os.environ.get("SACCADE_ZOO") == "all" else set(ZOO) - LARGE)
+
+
 def network(name: str) -> Any:
     """Return a network that drops nothing: Keras draws other random numbers than PyTorch."""
     keras.utils.set_random_seed(4)
@@ -110,7 +124,7 @@ def norm(tensors: list[torch.Tensor]) -> float:
     return float(torch.cat([tensor.flatten() for tensor in tensors]).norm())
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", EVERY)
 def test_network_answers_and_learns_as_in_keras(name: str) -> None:
     model = network(name)
     x, y = batch(model)
@@ -119,29 +133,31 @@ def test_network_answers_and_learns_as_in_keras(name: str) -> None:
     with torch.no_grad():
         # A hundred layers of float32 sums in another order: 1e-4 of an output of about 1.
         torch.testing.assert_close(graph.eval()(x), model(x, training=False), rtol=1e-4, atol=1e-4)
+    # By the statistics of the past: those of six pictures amplify the last digit to some percent.
+    # The gradient through them is each layer's own, and compared in test_twins.py.
+    ours = gradients(model, loss(y, graph(x)))
+    keras_s = gradients(model, loss(y, model(x, training=False)))
+    whole = norm(keras_s)
+    for variable, a, b in zip(model.trainable_variables, ours, keras_s, strict=True):
+        assert norm([a - b]) <= 1e-3 * (norm([b]) + 0.01 * whole), variable.path
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_network_moves_its_statistics_as_in_keras(name: str) -> None:
+    model = network(name)
+    x, _ = batch(model)
     states = [v.value.detach().clone() for v in model.variables]
-    ours = gradients(model, loss(y, graph.train()(x)))
-    moved = [v.value.detach().clone() for v in model.variables]
     with torch.no_grad():
+        Graph(graph_of(model)).train()(x)
+        moved = [v.value.detach().clone() for v in model.variables]
         for variable, state in zip(model.variables, states, strict=True):
             variable.value.copy_(state)
-    keras_s = gradients(model, loss(y, model(x, training=True)))
-    for variable, a in zip(model.variables, moved, strict=True):
-        torch.testing.assert_close(a, variable.value.detach(), rtol=1e-4, atol=1e-4)
-    # Fifty normalisations over six pictures amplify the last digit, up to some percent, so Keras
-    # itself says how much: by its gradients where every pixel is the number next to it.
-    whole, wobble = norm(keras_s), 0.0
-    for limit in (0.0, torch.inf):
-        near = gradients(
-            model, loss(y, model(torch.nextafter(x, torch.tensor(limit)), training=True))
-        )
-        wobble = max(wobble, norm([a - b for a, b in zip(near, keras_s, strict=True)]) / whole)
-    allowed = min(10 * wobble + 1e-5, 0.2)
-    for variable, a, b in zip(model.trainable_variables, ours, keras_s, strict=True):
-        assert norm([a - b]) <= allowed * (norm([b]) + 0.01 * whole), variable.path
+        model(x, training=True)
+    for variable, ours in zip(model.variables, moved, strict=True):
+        torch.testing.assert_close(ours, variable.value.detach(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", EVERY)
 def test_network_is_one_graph_for_the_compiler(name: str) -> None:
     # `fullgraph` raises at the first break. What follows the tracing takes minutes and is
     # PyTorch's own affair, so it is left out; the step's test goes all the way.
