@@ -1,11 +1,11 @@
 """Whether, and how, a training step is compiled.
 
-Compiling costs seconds for every layer (20 for two dozen, minutes for a hundred), so it must be
+Compiling costs some seconds and more with every layer (24 for MobileNetV2's 155), so it must be
 earned back, and what it gains depends on what bounds a step. In float32 the products do, and those
 are PyTorch's own kernels either way: nothing, measured. Where the processor multiplies bf16, the
 rest weighs as much, and the compiler halves it; but so do our own kernels, by more: with them a
-compiled step takes a quarter to three quarters longer than one that is not (docs/performance.md),
-since the compiler cannot see into them. So compiling is chosen for what it was measured to gain at:
+compiled step takes up to three quarters longer than one that is not (docs/performance.md), since
+the compiler cannot see into them. So compiling is chosen for what it was measured to gain at:
 bf16 on a processor for which our kernels could not be built.
 
 ``SACCADE_COMPILE=on`` (or ``off``) overrides the estimate.
@@ -25,9 +25,9 @@ from saccade.errors import SettingsError
 from saccade.training.kernels.library import load_kernels
 from saccade.training.precision import Format
 
-_START_S: Final = 5.0  # of compiling anything
-_LAYER_S: Final = 0.7  # of compiling one layer more, forwards and backwards
-_MOST_LAYERS: Final = 100  # beyond, the compiler's time and memory are not to be foreseen
+_START_S: Final = 10.0  # of compiling anything
+_LAYER_S: Final = 0.1  # of compiling one layer more, forwards and backwards
+_MOST_LAYERS: Final = 200  # more were not measured
 _GAIN: Final = 0.45  # share of a step's time, bf16, without our kernels
 _MARGIN: Final = 1.5  # gains vary; a loss would be noticed
 _FROM_STEPS: Final = 1_000  # where no clock may decide
