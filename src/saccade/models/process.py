@@ -12,8 +12,8 @@ import platform
 from typing import Final
 
 # Rounds that an OpenMP thread waits awake. Without end (the default), a step was measured 3 to 10
-# times slower beside other work; with none, a quarter slower on a quiet machine.
-_SPIN_ROUNDS: Final = 3_000
+# times slower beside other work; with none, a quarter slower on a quiet machine (performance.md).
+_SPIN_ROUNDS: Final = 10_000
 _KEPT_BYTES: Final = 2**30  # freed memory that is kept for the next step
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # as malloc.h of the GNU C library numbers them
 
