@@ -9,10 +9,12 @@ import pytest
 from PIL import Image
 
 import saccade
+from saccade.config import TrainSettings
 from saccade.data import read_index
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 from saccade.recipe.clock import Clock
+from saccade.recipe.request import new_request
 from saccade.recipe.training import missed
 from saccade.run import open_run
 from saccade.types import PARTS
@@ -262,3 +264,14 @@ def test_run_that_ran_out_of_epochs_says_so(digits_run):
     (note,) = missed(rich, Clock())
     assert "ended early, after 0 s of 600 s" in note
     assert missed(digits_run, Clock()) == ()
+
+
+def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path):
+    settings = TrainSettings(epochs=1)
+    folders = []
+    for _ in range(12):  # well within a second or two, so that most names are taken
+        request = new_request("digits", test=None, settings=settings, name=None, out=tmp_path)
+        request.folder.mkdir()
+        folders.append(request.folder)
+    assert len(set(folders)) == 12
+    assert any(folder.name.endswith("-2") for folder in folders)

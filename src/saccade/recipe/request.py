@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -47,7 +48,7 @@ def new_request(
         raise SettingsError("give the pictures to train on: a folder, an archive, a table or a set")
     check_name(settings.model)
     now = datetime.now(UTC)
-    folder = Path(out) / (_checked(name) if name else _own_name(data, now))
+    folder = Path(out) / _checked(name) if name else _unused(Path(out) / _own_name(data, now))
     if folder.exists():
         raise SettingsError(
             f"{folder} exists; choose another --name, or go on with --resume {folder}"
@@ -59,6 +60,14 @@ def new_request(
         folder=folder,
         created=now.isoformat(timespec="seconds"),
     )
+
+
+def _unused(folder: Path) -> Path:
+    """Return the folder, or one named after it where another run began in the same second."""
+    names = (f"{folder.name}-{number}" for number in itertools.count(2))
+    while folder.exists():
+        folder = folder.with_name(next(names))
+    return folder
 
 
 def check_resume_alone(**options: Any) -> None:
