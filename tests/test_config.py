@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from saccade.config import DEFAULT_BUDGET_S, choose_settings, parse_duration
+from saccade.config import DEFAULT_BUDGET_S, choose_settings, parse_duration, switch
 from saccade.errors import SettingsError
 
 
@@ -34,3 +34,17 @@ def test_settings_take_a_budget_or_epochs():
 def test_settings_out_of_range_are_refused(epochs, seed):
     with pytest.raises(SettingsError, match="whole number"):
         choose_settings(model="auto", budget=None, epochs=epochs, seed=seed)
+
+
+@pytest.mark.parametrize(("said", "means"), [("on", True), ("off", False), ("", None)])
+def test_switch_is_on_or_off_or_not_set(monkeypatch, said, means):
+    monkeypatch.setenv("SACCADE_KERNELS", said)
+    assert switch("SACCADE_KERNELS") is means
+
+
+def test_switch_that_says_neither_is_refused(monkeypatch):
+    monkeypatch.delenv("SACCADE_KERNELS", raising=False)
+    assert switch("SACCADE_KERNELS") is None
+    monkeypatch.setenv("SACCADE_KERNELS", "1")
+    with pytest.raises(SettingsError, match="SACCADE_KERNELS is on or off, got '1'"):
+        switch("SACCADE_KERNELS")

@@ -1,7 +1,8 @@
-"""What a user asks of a training run, checked once, frozen."""
+"""What a user asks of a run, checked once, frozen; and switches in the environment."""
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -30,6 +31,17 @@ def parse_duration(text: str | float) -> float:
     if not 0 < seconds < 1e7:
         raise SettingsError(f"a budget is more than nothing and under 100 days, got {text!r}")
     return seconds
+
+
+def switch(name: str) -> bool | None:
+    """Return whether an environment variable says on or off; None where it is not set.
+
+    Raises SettingsError where it says anything else.
+    """
+    said = os.environ.get(name)
+    if said and said not in ("on", "off"):
+        raise SettingsError(f"{name} is on or off, got {said!r}")
+    return said == "on" if said else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

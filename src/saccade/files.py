@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from saccade.errors import SettingsError
+
+TEMPORARY: Final = ".tmp-"  # how the name of everything half-written begins
 
 
 @contextmanager
@@ -19,12 +21,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path` in one step.
 
     A reader sees the old file or the whole new one. After an error nothing is left behind; after
-    `kill -9` only a file whose name begins with ``.tmp-`` is. Raises SettingsError where the place
-    cannot be written (no permission, no such folder, disk full).
+    `kill -9` only a file whose name begins with `TEMPORARY` is. Raises SettingsError where the
+    place cannot be written (no permission, no such folder, disk full).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
         os.close(handle)
     except OSError as error:
         raise cannot_write(path, error) from error

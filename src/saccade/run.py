@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from saccade.errors import DataError, SettingsError
 from saccade.evaluation import Evaluation
+from saccade.files import TEMPORARY
 
 VERSION: Final = 1
 FINISHED: Final = "run.json"
@@ -195,7 +196,7 @@ def list_runs(out: Path) -> tuple[RunEntry, ...]:
     entries = [
         (started, path.name, _entry(path))
         for path in out.iterdir()
-        if not path.name.startswith(".tmp-") and (started := _time_started(path)) is not None
+        if not path.name.startswith(TEMPORARY) and (started := _time_started(path)) is not None
     ]
     return tuple(entry for _, _, entry in sorted(entries, key=lambda found: found[:2]))
 

@@ -208,6 +208,15 @@ def test_kernels_are_compiled_once_and_kept(tmp_path: Path) -> None:
     assert loads(tmp_path, SACCADE_KERNELS="off") == "False False"
 
 
+@needs_kernels
+def test_damaged_kernels_are_compiled_anew(tmp_path: Path) -> None:
+    assert loads(tmp_path) == "True True"
+    (kept,) = (tmp_path / "cache" / "compiled").iterdir()
+    kept.write_bytes(b"not a library")
+    assert loads(tmp_path) == "True True"
+    assert kept.stat().st_size > 1_000
+
+
 def test_without_a_compiler_torch_does_the_work(tmp_path: Path) -> None:
     assert loads(tmp_path, CXX="no-such-compiler") == "False False"
     assert loads(tmp_path, CXX="/bin/false") == "False False"

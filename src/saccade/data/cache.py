@@ -52,7 +52,7 @@ from saccade.data.rowwriter import RowWriter, Target
 from saccade.data.source import Source
 from saccade.data.workers import Done, Task, Workers, chunks
 from saccade.errors import DataError
-from saccade.files import cannot_write, sha256_of
+from saccade.files import TEMPORARY, cannot_write, sha256_of
 from saccade.progress import Progress, Stage
 
 __all__ = ["Cache", "CacheEntry", "build_cache", "clear_caches", "list_caches"]
@@ -259,7 +259,7 @@ class _Build:
         np.save(self._folder / "digests.npy", self._digests, allow_pickle=False)
         document: dict[str, Any] = {
             "version": CACHE_VERSION,
-            "key": self._folder.name.removeprefix(".tmp-"),
+            "key": self._folder.name.removeprefix(TEMPORARY),
             "name": self._source.name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "num_pictures": int(np.count_nonzero(self._digests)),

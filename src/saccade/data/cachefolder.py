@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.errors import MissingExtraError
-from saccade.files import cannot_write
+from saccade.files import TEMPORARY, cannot_write
 
 CACHE_VERSION: Final = 1
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
-_TEMPORARY: Final = ".tmp-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +76,8 @@ def list_caches() -> tuple[CacheEntry, ...]:
 def clear_caches() -> int:
     """Delete the caches that nobody is building, whole or left half-built; return bytes freed."""
     freed = 0
-    for folder in (*_folders(""), *_folders(_TEMPORARY)):
-        if folder.name.startswith(_TEMPORARY) or _entry(folder) is not None:
+    for folder in (*_folders(""), *_folders(TEMPORARY)):
+        if folder.name.startswith(TEMPORARY) or _entry(folder) is not None:
             freed += _delete_unless_built(folder)
     return freed
 
@@ -97,7 +96,7 @@ def clear_compiled() -> int:
 
 def delete_left_overs() -> None:
     """Delete what processes that died left half-built."""
-    for folder in _folders(_TEMPORARY):
+    for folder in _folders(TEMPORARY):
         _delete_unless_built(folder)
 
 
@@ -109,7 +108,7 @@ def building(key: str) -> Iterator[Path]:
     afterwards. Raises SettingsError where the place cannot be written.
     """
     root = pixels_folder()
-    temporary = root / f"{_TEMPORARY}{key}"
+    temporary = root / f"{TEMPORARY}{key}"
     with ExitStack() as stack:
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -124,7 +123,7 @@ def building(key: str) -> Iterator[Path]:
 
 def publish(temporary: Path) -> Path:
     """Make a built cache visible in one step, instead of a damaged one if need be."""
-    final = temporary.with_name(temporary.name.removeprefix(_TEMPORARY))
+    final = temporary.with_name(temporary.name.removeprefix(TEMPORARY))
     shutil.rmtree(final, ignore_errors=True)
     return temporary.rename(final)
 
@@ -190,7 +189,7 @@ def _size_of(folder: Path) -> int:
 
 
 def _delete_unless_built(folder: Path) -> int:
-    with _lock(folder.name.removeprefix(_TEMPORARY), blocking=False) as free:
+    with _lock(folder.name.removeprefix(TEMPORARY), blocking=False) as free:
         if not free or not folder.exists():
             return 0
         size = _size_of(folder)

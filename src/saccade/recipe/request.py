@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from saccade.config import TrainSettings
 from saccade.errors import DataError, SettingsError
-from saccade.files import cannot_write, umask, write_json
+from saccade.files import TEMPORARY, cannot_write, umask, write_json
 from saccade.models import check_name
 from saccade.run import FINISHED, STARTED, VERSION, read_document
 from saccade.training import TrainPlan
@@ -106,8 +106,9 @@ def resumed_request(folder: Path | str, data: Any, test: Any) -> Request:
 
 def sweep(folder: Path) -> None:
     """Delete the half-written files that a run leaves when it is killed."""
-    for path in folder.rglob(".tmp-*"):
-        path.unlink(missing_ok=True)
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        with suppress(OSError):  # it is in nobody's way
+            path.unlink()
 
 
 def write_started(request: Request, plan: TrainPlan, data_digest: str) -> None:
@@ -133,7 +134,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-"))
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=TEMPORARY))
     except OSError as error:
         raise cannot_write(folder, error) from error
     try:

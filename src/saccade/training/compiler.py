@@ -14,24 +14,23 @@ bf16 on a processor for which our kernels could not be built.
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from saccade.config import switch
 from saccade.data.cachefolder import compiled_folder
-from saccade.errors import SettingsError
-from saccade.training.kernels.library import load_kernels
+from saccade.training.kernels.library import find_compiler, load_kernels
 from saccade.training.precision import Format
 
+_SWITCH: Final = "SACCADE_COMPILE"
 _START_S: Final = 10.0  # of compiling anything
 _LAYER_S: Final = 0.1  # of compiling one layer more, forwards and backwards
 _MOST_LAYERS: Final = 200  # more were not measured
 _GAIN: Final = 0.45  # share of a step's time, bf16, without our kernels
 _MARGIN: Final = 1.5  # gains vary; a loss would be noticed
 _FROM_STEPS: Final = 1_000  # where no clock may decide
-_CXX: Final = ("c++", "g++", "clang++", "cl")
 
 Forward = Callable[[Any, Any, Any], Any]  # (inputs, labels, weights or None), all tensors
 
@@ -62,7 +61,7 @@ def pays(work: Workload, *, seconds_a_step: float | None, num_steps: int) -> boo
     Without `seconds_a_step` no clock decides, so that a run can be repeated to the last digit:
     a compiled step rounds otherwise. Raises SettingsError for a wrong ``SACCADE_COMPILE``.
     """
-    asked = wish()
+    asked = switch(_SWITCH)
     if asked is not None:
         return asked
     if seconds_a_step is None:
@@ -70,23 +69,9 @@ def pays(work: Workload, *, seconds_a_step: float | None, num_steps: int) -> boo
     return seconds_a_step * num_steps * work.gain > _MARGIN * work.cost_s
 
 
-def wish() -> bool | None:
-    """Return whether the user asks for compiling; None where ``SACCADE_COMPILE`` is not set.
-
-    Raises SettingsError where it is set to anything but on and off.
-    """
-    asked = os.environ.get("SACCADE_COMPILE")
-    if asked and asked not in ("on", "off"):
-        raise SettingsError(f"SACCADE_COMPILE is on or off, got {asked!r}")
-    return asked == "on" if asked else None
-
-
 def obstacle() -> str:
     """Return why nothing can be compiled on this machine; empty where it can."""
-    wanted = (os.environ["CXX"],) if "CXX" in os.environ else _CXX
-    if not any(shutil.which(name) for name in wanted):
-        return "there is no C++ compiler"
-    return ""
+    return "" if find_compiler() else "there is no C++ compiler"
 
 
 class Compilable:
@@ -101,7 +86,7 @@ class Compilable:
         self._graph: Forward | None = None
         self._built = False
         self._shape: Any = None
-        refused = wish() is False
+        refused = switch(_SWITCH) is False
         self.notes: tuple[str, ...] = ("not compiled: SACCADE_COMPILE is off",) if refused else ()
 
     @property
@@ -119,7 +104,7 @@ class Compilable:
 
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
         self._graph = torch.compile(self._function, fullgraph=True, dynamic=False)
-        if wish():
+        if switch(_SWITCH):
             self.notes += ("compiled: SACCADE_COMPILE is on",)
 
     def __call__(self, x: Any, y: Any, weight: Any) -> Any:

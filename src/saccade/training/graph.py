@@ -42,7 +42,6 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, model: Any) -> None:
         super().__init__()
         self._calls: list[_Call] = []
-        self._twins = torch.nn.ModuleList()
         self.num_foreign = 0  # calls that have no twin
         self.is_random = False  # a call without a twin draws random numbers
         source = _only_tensor(model, "inputs")
@@ -52,6 +51,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         self._add_nodes(model, slots)
         self._output = slots[id(_only_tensor(model, "outputs"))]
         self._join_neighbours()
+        self._twins = torch.nn.ModuleList(c.twin for c in self._calls if c.twin is not None)
 
     @property
     def num_layers(self) -> int:
@@ -101,8 +101,6 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         if twin is None:
             self.num_foreign += 1
             self.is_random |= any(True for _ in _seed_generators(operation))
-        else:
-            self._twins.append(twin)
         if isinstance(twin, Graph):
             self.num_foreign += twin.num_foreign
             self.is_random |= twin.is_random
@@ -123,7 +121,6 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
             if twin is not None:
                 call.twin, call.outputs = twin, after.outputs
                 self._calls.remove(after)
-        self._twins = torch.nn.ModuleList(c.twin for c in self._calls if c.twin is not None)
 
 
 def _joined(first: torch.nn.Module, second: torch.nn.Module | None) -> torch.nn.Module | None:

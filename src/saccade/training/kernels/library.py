@@ -16,12 +16,16 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from saccade.config import switch
 from saccade.data.cachefolder import compiled_folder
+from saccade.errors import SettingsError
+from saccade.files import atomic_path
 
 _SOURCES: Final = ("maps.cpp", "stem.cpp")
 _FLAGS: Final = (
@@ -34,26 +38,30 @@ _FLAGS: Final = (
     "-fPIC",
     "-shared",
 )
-_COMPILERS: Final = ("g++", "c++", "clang++")
+_COMPILERS: Final = ("g++", "c++", "clang++", "cl")
 _TIMEOUT_S: Final = 120
 
 
 @cache
 def load_kernels() -> ctypes.CDLL | None:
-    """Return the kernels' library, compiled now if need be; None where there can be none."""
-    if os.environ.get("SACCADE_KERNELS") == "off":
+    """Return the kernels' library, compiled now if need be; None where there can be none.
+
+    Raises SettingsError for a wrong ``SACCADE_KERNELS``.
+    """
+    if switch("SACCADE_KERNELS") is False:
         return None
-    compiler = _compiler()
+    compiler = find_compiler()
     if not compiler:
         return None
     import torch  # noqa: F401  (first, so that both use one and the same thread pool)
 
-    path = compiled_folder() / f"kernels-{_digest(compiler)}.so"
     try:
-        if not path.is_file():
-            _compile(compiler, path)
+        path = compiled_folder() / f"kernels-{_digest(compiler)}.so"
+        with suppress(OSError):  # there is none yet, or a damaged one
+            return ctypes.CDLL(str(path))
+        _compile(compiler, path)
         return ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, SettingsError, subprocess.SubprocessError):
         return None
 
 
@@ -64,7 +72,8 @@ def has_stem() -> bool:
     return library is not None and bool(library.stem_is_there())
 
 
-def _compiler() -> str:
+def find_compiler() -> str:
+    """Return the path of the C++ compiler, $CXX or a usual one; empty where there is none."""
     wanted = (os.environ["CXX"],) if "CXX" in os.environ else _COMPILERS
     return next((path for path in map(shutil.which, wanted) if path), "")
 
@@ -93,16 +102,13 @@ def _read(name: str) -> bytes:
 
 
 def _compile(compiler: str, path: Path) -> None:
-    """Compile beside the final place, so that no other process loads half a library."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
         for name in _SOURCES:
             (Path(folder) / name).write_bytes(_read(name))
         subprocess.run(
-            [compiler, *_FLAGS, *_SOURCES, "-o", path.name],
+            [compiler, *_FLAGS, *_SOURCES, "-o", str(temporary)],
             cwd=folder,
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=True,
         )
-        os.replace(Path(folder) / path.name, path)

@@ -121,7 +121,7 @@ constexpr Index kBlock = 128;  // rows that are summed in float32 before they jo
 // Calls `visit(from, to, sums)` for blocks of rows, and adds up what each left in `sums`.
 template <typename Visit>
 std::vector<double> sum_over(Index rows, Index width, int threads, Visit visit) {
-  std::vector<std::vector<double>> parts((rows + kBlock - 1) / kBlock ? threads : 0);
+  std::vector<std::vector<double>> parts(threads);
   const Index blocks = (rows + kBlock - 1) / kBlock;
   std::vector<double> total(width, 0.0);
 #pragma omp parallel for num_threads(threads) schedule(static)

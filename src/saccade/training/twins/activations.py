@@ -67,14 +67,10 @@ def _bounded(
     return y - negative_slope * torch.relu(threshold - x) if negative_slope else y
 
 
-def _exponential(x: Tensor) -> Tensor:
-    return torch.exp(x)
-
-
 _ACTIVATIONS: dict[Any, Activation] = {
     keras.activations.celu: F.celu,
     keras.activations.elu: F.elu,
-    keras.activations.exponential: _exponential,
+    keras.activations.exponential: torch.exp,
     keras.activations.gelu: F.gelu,  # by the error function, as both do unless told
     keras.activations.hard_sigmoid: F.hardsigmoid,
     keras.activations.hard_silu: F.hardswish,

@@ -20,59 +20,71 @@ from saccade.training.twins.weights import value_of
 Tensor = Any  # torch has no type information here
 
 
-class Convolution(torch.nn.Module):  # type: ignore[misc]
-    """Conv2D. The kernel stays in Keras's order (height, width, in, out)."""
+class _Sliding(torch.nn.Module):  # type: ignore[misc]
+    """What all convolutions share: the window's form, and how it slides over (N, H, W, C)."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.kernel, self.bias = value_of(layer.kernel), value_of(layer.bias)
-        self.window = tuple(layer.kernel_size)
-        self.strides, self.dilation = tuple(layer.strides), tuple(layer.dilation_rate)
-        self.same = layer.padding == "same"
-        self.groups = layer.groups
-        self.activation = activation_of(layer.activation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, H, W, C) to (N, H', W', filters)."""
-        kernel = self.kernel.permute(3, 2, 0, 1)
-        return self.activation(_convolve(self, x, kernel, self.bias, self.groups))
-
-
-class DepthwiseConvolution(torch.nn.Module):  # type: ignore[misc]
-    """DepthwiseConv2D: one filter, or `depth_multiplier` of them, for each channel."""
-
-    def __init__(self, layer: Any) -> None:
-        super().__init__()
-        self.kernel, self.bias = value_of(layer.kernel), value_of(layer.bias)
-        self.window = tuple(layer.kernel_size)
-        self.strides, self.dilation = tuple(layer.strides), tuple(layer.dilation_rate)
-        self.same = layer.padding == "same"
-        self.activation = activation_of(layer.activation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, H, W, C) to (N, H', W', C · depth_multiplier)."""
-        kernel = _depthwise_kernel(self.kernel)
-        return self.activation(_convolve(self, x, kernel, self.bias, x.shape[-1]))
-
-
-class SeparableConvolution(torch.nn.Module):  # type: ignore[misc]
-    """SeparableConv2D: a depthwise convolution, then a 1×1 one that mixes the channels."""
-
-    def __init__(self, layer: Any) -> None:
-        super().__init__()
-        self.depthwise, self.pointwise = (
-            value_of(layer.depthwise_kernel),
-            value_of(layer.pointwise_kernel),
-        )
         self.bias = value_of(layer.bias)
         self.window = tuple(layer.kernel_size)
         self.strides, self.dilation = tuple(layer.strides), tuple(layer.dilation_rate)
         self.same = layer.padding == "same"
         self.activation = activation_of(layer.activation)
 
+    def _convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+        """Map (N, H, W, C) to (N, H', W', C'); the kernel is in PyTorch's order."""
+        x = x.permute(0, 3, 1, 2)
+        padding: tuple[int, int] = (0, 0)
+        if self.same:
+            (top, bottom), (left, right) = pads_of(
+                x.shape[2:], self.window, self.strides, self.dilation
+            )
+            if top == bottom and left == right:
+                padding = (top, left)
+            else:  # PyTorch pads both sides alike; Keras puts the odd pixel at the end
+                x = F.pad(x, (left, right, top, bottom))
+        x = F.conv2d(x, kernel, bias, self.strides, padding, self.dilation, groups)
+        return x.permute(0, 2, 3, 1)
+
+
+class Convolution(_Sliding):
+    """Conv2D. The kernel stays in Keras's order (height, width, in, out)."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        self.kernel = value_of(layer.kernel)
+        self.groups = layer.groups
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, H, W, C) to (N, H', W', filters)."""
-        x = _convolve(self, x, _depthwise_kernel(self.depthwise), None, x.shape[-1])
+        kernel = self.kernel.permute(3, 2, 0, 1)
+        return self.activation(self._convolve(x, kernel, self.bias, self.groups))
+
+
+class DepthwiseConvolution(_Sliding):
+    """DepthwiseConv2D: one filter, or `depth_multiplier` of them, for each channel."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        self.kernel = value_of(layer.kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, H, W, C) to (N, H', W', C · depth_multiplier)."""
+        kernel = _depthwise_kernel(self.kernel)
+        return self.activation(self._convolve(x, kernel, self.bias, x.shape[-1]))
+
+
+class SeparableConvolution(_Sliding):
+    """SeparableConv2D: a depthwise convolution, then a 1×1 one that mixes the channels."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        self.depthwise = value_of(layer.depthwise_kernel)
+        self.pointwise = value_of(layer.pointwise_kernel)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, H, W, C) to (N, H', W', filters)."""
+        x = self._convolve(x, _depthwise_kernel(self.depthwise), None, x.shape[-1])
         pointwise = self.pointwise.reshape(self.pointwise.shape[-2:]).t()  # (filters, in)
         return self.activation(F.linear(x, pointwise, self.bias))
 
@@ -80,21 +92,6 @@ class SeparableConvolution(torch.nn.Module):  # type: ignore[misc]
 def _depthwise_kernel(kernel: Tensor) -> Tensor:
     height, width, channels, multiplier = kernel.shape
     return kernel.permute(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
-
-
-def _convolve(twin: Any, x: Tensor, kernel: Tensor, bias: Tensor | None, groups: int) -> Tensor:
-    x = x.permute(0, 3, 1, 2)
-    padding: tuple[int, int] = (0, 0)
-    if twin.same:
-        (top, bottom), (left, right) = pads_of(
-            x.shape[2:], twin.window, twin.strides, twin.dilation
-        )
-        if top == bottom and left == right:
-            padding = (top, left)
-        else:  # PyTorch pads both sides alike; Keras puts the odd pixel at the end
-            x = F.pad(x, (left, right, top, bottom))
-    x = F.conv2d(x, kernel, bias, twin.strides, padding, twin.dilation, groups)
-    return x.permute(0, 2, 3, 1)
 
 
 class Dense(torch.nn.Module):  # type: ignore[misc]
