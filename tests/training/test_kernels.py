@@ -23,7 +23,7 @@ FORMATS = [torch.float32, torch.bfloat16]
 ROUNDING = {torch.float32: 1e-6, torch.bfloat16: 4e-3}  # of one number, relative
 
 needs_kernels = pytest.mark.skipif(library.load_kernels() is None, reason="no C++ compiler")
-needs_stem = pytest.mark.skipif(not library.has_stem(), reason="the processor has no AMX")
+needs_tiles = pytest.mark.skipif(not library.has_tiles(), reason="the processor has no AMX")
 
 
 def leaf(tensor: Any) -> Any:
@@ -100,7 +100,7 @@ def test_normalisation_keeps_small_spreads_around_large_means() -> None:
     assert torch.allclose(variance.double(), x.double().var(0, unbiased=False), rtol=1e-3)
 
 
-@needs_stem
+@needs_tiles
 @pytest.mark.parametrize("rectify", [False, True])
 @pytest.mark.parametrize("same", [False, True])
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_stem_against_double_precision(
     assert relative(bias.grad, offset.grad) < 1e-4
 
 
-@needs_stem
+@needs_tiles
 def test_stem_passes_on_what_is_not_a_number() -> None:
     form = functions.Stem(window=(3, 3), maps=16, channels=1, same=True, rectify=True)
     x = torch.zeros(1, 8, 8, 1)
@@ -146,7 +146,7 @@ def test_stem_passes_on_what_is_not_a_number() -> None:
     assert not y[0, 2, 2].isnan().any()
 
 
-@needs_stem
+@needs_tiles
 def test_stem_fits_only_where_it_is_right() -> None:
     form = functions.Stem(window=(3, 3), maps=32, channels=3, same=True, rectify=True)
     x = torch.zeros(2, 32, 32, 3)
@@ -157,6 +157,69 @@ def test_stem_fits_only_where_it_is_right() -> None:
         assert not form.fits(torch.zeros(2, 4, 32, 3)), "too small for the window"
         odd = functions.Stem(window=(3, 3), maps=20, channels=3, same=True, rectify=True)
         assert not odd.fits(torch.zeros(2, 32, 32, 3)), "maps do not fill a tile"
+
+
+@needs_tiles
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize(
+    ("n", "size", "window", "channels", "maps", "padding"),
+    [
+        (32, (4, 4), (3, 3), 32, 32, (1, 1)),
+        (33, (5, 9), (3, 3), 48, 80, (1, 1)),  # a picture over, tiles without a second
+        (70, (6, 5), (5, 3), 64, 32, (2, 1)),
+        (1, (7, 6), (3, 2), 32, 48, (0, 0)),
+        (5, (3, 70), (3, 3), 32, 32, (0, 1)),  # more pixels a row than stay in the nearer cache
+        (2, (2, 2), (5, 5), 32, 32, (2, 2)),  # the window reaches beyond both sides
+    ],
+)
+def test_convolution_against_double_precision(
+    n: int, size: Any, window: Any, channels: int, maps: int, padding: Any, with_bias: bool
+) -> None:
+    torch.manual_seed(3)
+    x = leaf(torch.randn(n, *size, channels).bfloat16())
+    kernel = leaf((torch.randn(*window, channels, maps) * 0.1).bfloat16().float())
+    bias = leaf(torch.randn(maps).bfloat16().float()) if with_bias else None
+    got = functions.convolve(x, kernel, bias, padding=padding)
+
+    pixels, weights = leaf(x.double()), leaf(kernel.double())
+    offset = leaf(bias.double()) if with_bias else None
+    wanted = F.conv2d(
+        pixels.permute(0, 3, 1, 2), weights.permute(3, 2, 0, 1), offset, padding=padding
+    ).permute(0, 2, 3, 1)
+    gradient = torch.randn(wanted.shape).bfloat16()
+    got.backward(gradient)
+    wanted.backward(gradient.double())
+    assert relative(got, wanted) < 4e-3
+    assert relative(x.grad, pixels.grad) < 4e-3
+    assert relative(kernel.grad, weights.grad) < 1e-5, "products are exact, sums float32"
+    if with_bias:
+        assert relative(bias.grad, offset.grad) < 1e-5
+
+
+@needs_tiles
+def test_convolution_passes_on_what_is_not_a_number() -> None:
+    x = torch.zeros(3, 4, 4, 32, dtype=torch.bfloat16)
+    kernel = leaf(torch.ones(3, 3, 32, 32))
+    y = functions.convolve(x, kernel, None, padding=(1, 1))
+    gradient = torch.zeros_like(y)
+    gradient[2, 0, 0, 5] = float("nan")
+    y.backward(gradient)
+    assert kernel.grad[1, 1, :, 5].isnan().all()
+    assert not kernel.grad[..., :5].isnan().any()
+
+
+@needs_tiles
+def test_convolution_fits_only_where_it_pays() -> None:
+    x, kernel = torch.zeros(2, 8, 8, 32), leaf(torch.zeros(3, 3, 32, 64))
+    assert not functions.convolution_fits(x, kernel), "products are float32 here"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert functions.convolution_fits(x, kernel)
+        assert not functions.convolution_fits(x, kernel.detach()), "it is frozen"
+        assert not functions.convolution_fits(x, leaf(torch.zeros(1, 1, 32, 64)))
+        assert not functions.convolution_fits(x, leaf(torch.zeros(3, 3, 16, 64)))
+        assert not functions.convolution_fits(x, leaf(torch.zeros(3, 3, 40, 64)))
+        with torch.no_grad():
+            assert not functions.convolution_fits(x, kernel), "nothing is trained"
 
 
 def chain(*layers: Any) -> Graph:

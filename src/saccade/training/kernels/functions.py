@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import torch
 
-from saccade.training.kernels.library import has_stem, load_kernels
+from saccade.training.kernels.library import has_tiles, load_kernels
 
 Tensor = Any  # torch has no type information here
 
 _NAMES: Final = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
 _TILE: Final = 16  # maps that one tile of the matrix unit holds
 _TAPS: Final = 32  # entries under the window that one product of it sums over
+_LEAST_MAPS: Final = 32  # read and written, from which the gradient of weights was measured to pay
 
 
 def maps_fit(x: Tensor) -> bool:
@@ -74,7 +75,7 @@ class Stem:
             and not x.requires_grad
             and torch.is_autocast_enabled("cpu")
             and maps_fit(x)
-            and has_stem()
+            and has_tiles()
         )
 
 
@@ -85,6 +86,29 @@ def stem(x: Tensor, kernel: Tensor, bias: Tensor | None, form: Stem) -> Tensor:
     """
     bias = torch.zeros(form.maps) if bias is None else bias
     return _Stem.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, form)
+
+
+def convolution_fits(x: Tensor, kernel: Tensor) -> bool:
+    """Whether `convolve` takes maps `x` and a kernel (height, width, C, maps), and pays."""
+    height, width, channels, maps = kernel.shape
+    return (
+        torch.is_grad_enabled()
+        and kernel.requires_grad
+        and height * width > 1
+        and min(channels, maps) >= _LEAST_MAPS
+        and channels % _TILE == maps % _TILE == 0
+        and torch.is_autocast_enabled("cpu")
+        and maps_fit(x)
+        and has_tiles()
+    )
+
+
+def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, padding: tuple[int, int]) -> Tensor:
+    """Convolve (N, H, W, C), stride 1, each side padded by (rows, columns), to (N, H', W', maps).
+
+    Products are of bfloat16, and so is the result; sums and the weights' gradients are float32.
+    """
+    return _Convolve.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, padding)
 
 
 class _MaxPool(torch.autograd.Function):  # type: ignore[misc]
@@ -153,6 +177,38 @@ class _Stem(torch.autograd.Function):  # type: ignore[misc]
         dkernel, dbias = torch.empty_like(kernel), torch.empty(kernel.shape[-1])
         _call("stem_backward", x, gradient.contiguous(), place, dkernel, dbias, ctx.geometry)
         return None, dkernel, dbias, None
+
+
+class _Convolve(torch.autograd.Function):  # type: ignore[misc]
+    """PyTorch's convolution, but for the gradient of its weights, the slowest part of a step."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor | None, padding: tuple[int, int]
+    ) -> Tensor:
+        weight = kernel.permute(3, 2, 0, 1).to(torch.bfloat16)
+        ctx.save_for_backward(x, weight)
+        ctx.padding, ctx.has_bias = padding, bias is not None
+        bias = None if bias is None else bias.to(torch.bfloat16)
+        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=padding)
+        return y.permute(0, 2, 3, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        maps, channels, height, width = weight.shape
+        dkernel = torch.empty(height, width, channels, maps)
+        sizes = (*x.shape, maps, height, width, *ctx.padding, *gradient.shape[1:3])
+        _call("convolution_weights", x, gradient, dkernel, (ctypes.c_int64 * len(sizes))(*sizes))
+        dx = None
+        if ctx.needs_input_grad[0]:
+            arguments = ([1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, False, False])
+            dx = torch.ops.aten.convolution_backward(
+                gradient.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2), weight, None, *arguments
+            )[0].permute(0, 2, 3, 1)
+        dbias = gradient.sum((0, 1, 2), dtype=torch.float32) if ctx.has_bias else None
+        return dx, dkernel, dbias, None
 
 
 def _geometry(x: Tensor, form: Stem) -> tuple[int, ...]:

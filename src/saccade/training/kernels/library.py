@@ -27,7 +27,8 @@ from saccade.data.cachefolder import compiled_folder
 from saccade.errors import SettingsError
 from saccade.files import atomic_path
 
-_SOURCES: Final = ("maps.cpp", "stem.cpp")
+_SOURCES: Final = ("maps.cpp", "stem.cpp", "weights.cpp")
+_HEADERS: Final = ("tiles.h",)
 _FLAGS: Final = (
     "-std=c++17",
     "-O3",
@@ -66,10 +67,10 @@ def load_kernels() -> ctypes.CDLL | None:
 
 
 @cache
-def has_stem() -> bool:
-    """Whether the library holds the fused first block, which needs AMX."""
+def has_tiles() -> bool:
+    """Whether the library holds the kernels that need the tile unit (AMX), and may use it."""
     library = load_kernels()
-    return library is not None and bool(library.stem_is_there())
+    return library is not None and bool(library.tiles_are_there())
 
 
 def find_compiler() -> str:
@@ -83,7 +84,7 @@ def _digest(compiler: str) -> str:
     version = subprocess.run(
         [compiler, "--version"], capture_output=True, timeout=_TIMEOUT_S, check=False
     ).stdout
-    parts = [_read(name) for name in _SOURCES]
+    parts = [_read(name) for name in _SOURCES + _HEADERS]
     parts += [" ".join(_FLAGS).encode(), version, _processor().encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
@@ -103,7 +104,7 @@ def _read(name: str) -> bytes:
 
 def _compile(compiler: str, path: Path) -> None:
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
-        for name in _SOURCES:
+        for name in _SOURCES + _HEADERS:
             (Path(folder) / name).write_bytes(_read(name))
         subprocess.run(
             [compiler, *_FLAGS, *_SOURCES, "-o", str(temporary)],

@@ -5,15 +5,11 @@
 // processor's nearest cache: forward, two rows of them are made at a time, and pooled; backward,
 // the gradient of the maps, mostly zeros, is spread from the pooled one as it is needed.
 //
-// Products are of bfloat16, added up in float32, by the tile unit (AMX) of recent processors. Tiles
-// hold 16 rows of 64 bytes; `a · b` adds 16 × 32 times 32 × 16 entries, where the second is given
-// as pairs: row r holds, for each column, its entries 2r and 2r + 1 side by side.
+// Products are of bfloat16, added up in float32, by the tile unit (see tiles.h).
 
 #include <cstdint>
 
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
-
-#include <immintrin.h>
 #include <omp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,14 +18,11 @@
 #include <cstring>
 #include <vector>
 
+#include "tiles.h"
+
 namespace {
 
-using Index = int64_t;
-using Half = uint16_t;  // a bfloat16
-
-constexpr Index kSide = 16;          // rows of a tile, and its float32 columns
-constexpr Index kTaps = 32;          // entries that one product sums over
-constexpr Index kTile = kSide * 32;  // bfloat16 entries of a tile
+constexpr Index kTaps = 32;  // entries that one product sums over
 constexpr int kNowhere = 255;        // the place of the largest entry where the ReLU zeroed a window
 
 struct Geometry {
@@ -37,23 +30,6 @@ struct Geometry {
   Index maps, window_height, window_width;
   Index top, left;      // padding
   Index rows, columns;  // of the pooled maps
-};
-
-struct alignas(64) Configuration {
-  uint8_t palette = 1, start = 0, reserved[14] = {};
-  uint16_t bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-// The unit's settings belong to a thread; PyTorch's own kernels make theirs anew at each use.
-class Tiles {
- public:
-  Tiles() {
-    Configuration all;
-    for (int i = 0; i < 8; ++i) all.bytes[i] = 64, all.rows[i] = kSide;
-    _tile_loadconfig(&all);
-  }
-  ~Tiles() { _tile_release(); }
 };
 
 Half narrow(float value) {
@@ -258,7 +234,7 @@ void backward(const Half* x, const Half* gradient, const uint8_t* place, float* 
 
 }  // namespace
 
-extern "C" int stem_is_there() {  // the system grants the tile unit's large registers on request
+extern "C" int tiles_are_there() {  // the system grants the tile unit's large registers on request
   constexpr long request = 0x1023, tile_data = 18;
   return syscall(SYS_arch_prctl, request, tile_data) == 0;
 }
@@ -279,6 +255,6 @@ extern "C" void stem_backward(const Half* x, const Half* gradient, const uint8_t
 
 #else
 
-extern "C" int stem_is_there() { return 0; }
+extern "C" int tiles_are_there() { return 0; }
 
 #endif

@@ -54,9 +54,18 @@ class Convolution(_Sliding):
         super().__init__(layer)
         self.kernel = value_of(layer.kernel)
         self.groups = layer.groups
+        steps = {*self.strides, *self.dilation, self.groups}
+        height, width = self.window
+        # What our kernel pads is the same on both sides, as the odd windows are.
+        self.plain = steps == {1} and (not self.same or height % 2 == width % 2 == 1)
+        self.padding = ((height - 1) // 2, (width - 1) // 2) if self.same else (0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, H, W, C) to (N, H', W', filters)."""
+        if self.plain and kernels.convolution_fits(x, self.kernel):
+            return self.activation(
+                kernels.convolve(x, self.kernel, self.bias, padding=self.padding)
+            )
         kernel = self.kernel.permute(3, 2, 0, 1)
         return self.activation(self._convolve(x, kernel, self.bias, self.groups))
 
