@@ -7,10 +7,10 @@ Found are copies that were resized, recompressed, made lighter or darker, mirror
 to about a tenth a side. Nothing is compared with everything: each picture, mirrored and cropped in
 a few ways, becomes 27 low frequencies of its thumbnail, and random planes through these cut the
 pictures into buckets, many times over (locality-sensitive hashing: Charikar, "Similarity estimation
-techniques from rounding algorithms", 2002). A picture is compared with a few of its bucket, first by
-these frequencies, then by aligning one thumbnail with the other (Gauss-Newton on scale and shift,
-as Lucas and Kanade, 1981) and correlating both the pictures and their fine detail, since smooth
-pictures of different things agree in the rest.
+techniques from rounding algorithms", 2002). A picture is compared with a few of its bucket,
+first by these frequencies, then by aligning one thumbnail with the other (Gauss-Newton on scale and
+shift, as Lucas and Kanade, 1981) and correlating both the pictures and their fine detail, since
+smooth pictures of different things agree in the rest.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ _VARIANTS: Final = (
     *((False, 0.0, 0.0, 0.0), (True, 0.0, 0.0, 0.0)),
     *((False, _INSET, x, y) for x, y in ((0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1))),
 )
+# All that the pairs hang on: with other numbers, pairs that were kept are of no use.
+SETTINGS: Final = (
+    *(_NUM_BANDS, _WINDOW, _SIMILAR, _PROMISES, _AGREES, _DETAIL_AGREES, _FLAT, _STEPS, _VARIANTS),
+)
 
 _Floats = npt.NDArray[np.float32]
 _Rows = npt.NDArray[np.intp]
@@ -70,6 +74,10 @@ class Likely:
     def __len__(self) -> int:
         return len(self.first)
 
+    def of(self, some: _Rows) -> Likely:
+        """Return some of the pairs."""
+        return Likely(first=self.first[some], second=self.second[some], variant=self.variant[some])
+
 
 def near_copies(thumbs: Pixels) -> Pairs:
     """Return the pairs among (N, 32, 32) thumbnails; time grows as N log N."""
@@ -84,14 +92,14 @@ def likely_pairs(thumbs: Pixels) -> Likely:
     return Likely(first=rows[first], second=rows[second], variant=variant)
 
 
-def compared(thumbs: Pixels, likely: Likely) -> Pairs:
-    """Return those of the likely pairs that agree once aligned, each once."""
+def compared(thumbs: Pixels, likely: Likely, *, each_once: bool = True) -> Pairs:
+    """Return those of the likely pairs that agree once aligned."""
     score = _verified(thumbs, likely.first, likely.second, likely.variant)
     kept = score > 0
     ends = np.sort(np.stack([likely.first[kept], likely.second[kept]]), axis=0)
     order = np.lexsort((-score[kept], ends[1], ends[0]))
     ends, best = ends[:, order], score[kept][order]
-    new = np.append(True, np.diff(ends, axis=1).any(axis=0))[: len(best)]
+    new = np.append(True, np.diff(ends, axis=1).any(axis=0) | (not each_once))[: len(best)]
     return Pairs(first=ends[0, new], second=ends[1, new], score=best[new])
 
 
@@ -153,7 +161,7 @@ def _neighbours(
 
 
 def _side_by_side(work: Callable[[int], _Any], items: Iterable[int]) -> list[_Any]:
-    """Return what `work` gives for each item, on every core: NumPy holds no lock while it counts."""
+    """Return what `work` gives for each item, on every core: NumPy holds no lock."""
     with ThreadPoolExecutor(usable_cores()) as threads:
         return list(threads.map(work, items))
 
@@ -203,8 +211,8 @@ def _aligned(still: _Floats, moving: _Floats, place: _Floats) -> _Floats:
         shown = _placed(moving, place)
         down, across = np.gradient(shown, float(at[1] - at[0]), axis=(1, 2))
         slopes = np.stack([across * at, across, down * at[:, None], down], axis=1)
-        slopes = slopes.reshape(len(shown), 4, -1)
-        gap = (still - shown).reshape(len(shown), -1, 1)
+        slopes = slopes.reshape(len(shown), 4, THUMB_PX**2)
+        gap = (still - shown).reshape(len(shown), THUMB_PX**2, 1)
         normal = slopes @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)
         change = np.linalg.solve(normal, slopes @ gap)[..., 0]
         place = place + np.clip(change, -0.1, 0.1) * np.sign(place[:, [0, 0, 2, 2]])
