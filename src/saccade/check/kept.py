@@ -35,7 +35,8 @@ from saccade.data import Cache, Pixels
 from saccade.files import atomic_path
 
 KEPT_VERSION: Final = 1
-MOST_ALIKE: Final = 10.0  # others that a picture is like, on average; sets with copies have 1 to 5
+MOST_ALIKE: Final = 5.0  # others that a picture is like, on average; sets with copies have 1 to 4
+LEAST_PX: Final = 16  # a side; the fine detail that tells copies apart is compared at this size
 _SAMPLE: Final = 1000
 _ALIGNED: Final = 500  # likely pairs of the sample; the share that agrees is known to 5 points
 # Seconds of two cores, rounded up.
@@ -62,6 +63,14 @@ def kept_copies(cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: floa
     row. Raises SettingsError where the cache cannot be written.
     """
     rows = _different(cache.pixel_digest)
+    large = np.array([min(sizes[row]) >= LEAST_PX for row in rows.tolist()], bool)
+    if not large.any():
+        return Copies(
+            pairs=None,
+            why_not=f"near copies were not looked for: under {LEAST_PX} px, copies cannot be told "
+            "from other pictures",
+        )
+    rows = rows[large]
     path = cache.folder / f"copies-{_digest()}.npz"
     kept = _load(path, len(cache.pixels))
     if kept is None:
@@ -198,7 +207,7 @@ def _digest() -> str:
 def _load(path: Path, num_rows: int) -> _Kept | None:
     """Return kept pairs, or None where they are absent or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
             ends = found["ends"].astype(np.intp)
             score = found["score"].astype(np.float32)
             num_alike, num_likely = float(found["num_alike"]), int(found["num_likely"])
