@@ -63,12 +63,11 @@ def test_other_settings_are_other_files(tmp_path, monkeypatch):
 def test_lookalikes_are_no_copies_and_the_reason_says_so(tmp_path):
     one = noise(2)[0].astype(int)
     grain = np.random.default_rng(0).normal(0, 3, (300, *one.shape))
-    copies = found(np.clip(one + grain, 0, 255).astype(np.uint8), tmp_path)
-    assert copies.pairs is None
-    assert "each picture is like about 299 others" in copies.why_not
-    assert (
-        "like about 299" in found(np.clip(one + grain, 0, 255).astype(np.uint8), tmp_path).why_not
-    )
+    pixels = np.clip(one + grain, 0, 255).astype(np.uint8)
+    for _ in range(2):  # the second time from what is kept
+        copies = found(pixels, tmp_path)
+        assert copies.pairs is None
+        assert "each picture is like about 299 others" in copies.why_not
 
 
 @pytest.mark.parametrize("looked_for_before", [False, True])

@@ -56,7 +56,7 @@ def prepared(data, tmp_path, **settings):
 
 def test_planted_near_copies_never_lie_on_two_sides(tmp_path):
     data = with_copies(tmp_path / "data")
-    for seed in range(5):
+    for seed in range(3):
         index = prepared(data, tmp_path, seed=seed)[1].index
         part = dict(zip(index.path.tolist(), index.part.tolist(), strict=True))
         pairs = [(p, p.replace("-copy", "-first")) for p in part if "-copy" in p]

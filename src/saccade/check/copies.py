@@ -92,14 +92,22 @@ def likely_pairs(thumbs: Pixels) -> Likely:
     return Likely(first=rows[first], second=rows[second], variant=variant)
 
 
-def compared(thumbs: Pixels, likely: Likely, *, each_once: bool = True) -> Pairs:
-    """Return those of the likely pairs that agree once aligned."""
+def every_likely_pair(thumbs: Pixels) -> Likely:
+    """Return all pairs with like low frequencies, none mirrored or cropped; takes N squared."""
+    rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= _FLAT)
+    vectors = _descriptors(thumbs[rows])[0]
+    first, second = np.nonzero(np.triu(vectors @ vectors.T >= _SIMILAR, k=1))
+    return Likely(first=rows[first], second=rows[second], variant=np.zeros_like(first))
+
+
+def compared(thumbs: Pixels, likely: Likely) -> Pairs:
+    """Return those of the likely pairs that agree once aligned, each once."""
     score = _verified(thumbs, likely.first, likely.second, likely.variant)
     kept = score > 0
     ends = np.sort(np.stack([likely.first[kept], likely.second[kept]]), axis=0)
     order = np.lexsort((-score[kept], ends[1], ends[0]))
     ends, best = ends[:, order], score[kept][order]
-    new = np.append(True, np.diff(ends, axis=1).any(axis=0) | (not each_once))[: len(best)]
+    new = np.append(True, np.diff(ends, axis=1).any(axis=0))[: len(best)]
     return Pairs(first=ends[0, new], second=ends[1, new], score=best[new])
 
 

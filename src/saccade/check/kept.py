@@ -29,7 +29,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.copies import SETTINGS, Pairs, compared, likely_pairs
+from saccade.check.copies import SETTINGS, Pairs, compared, every_likely_pair, likely_pairs
 from saccade.check.thumbnails import LUMA, THUMB_PX
 from saccade.data import Cache, Pixels
 from saccade.files import atomic_path
@@ -125,14 +125,12 @@ _NO_PAIRS: Final = Pairs(
 
 def _alike(thumbs: Pixels) -> float:
     """Return how many others of these a picture agrees with, on average."""
-    likely = likely_pairs(thumbs)
-    ends = np.sort(np.stack([likely.first, likely.second]), axis=0)
-    num_pairs = len(np.unique(ends[0] * len(thumbs) + ends[1]))
+    likely = every_likely_pair(thumbs)
     drawn = np.random.default_rng(0).permutation(len(likely))[:_ALIGNED]
     if not len(drawn):
         return 0.0
-    agreed = compared(thumbs, likely.of(drawn), each_once=False)
-    return 2 * num_pairs * len(agreed.first) / len(drawn) / len(thumbs)
+    share = len(compared(thumbs, likely.of(drawn)).first) / len(drawn)
+    return 2 * share * len(likely) / len(thumbs)
 
 
 def _others(num_all: int, num_sampled: int) -> float:

@@ -209,8 +209,12 @@ def _carved(
     groups, unit = np.unique(group[rows], return_inverse=True)  # a unit is a group of copies
     size = np.bincount(unit)
     stays = np.bincount(unit, weights=is_open[rows]) > 0
+    pairs = np.unique(np.stack([unit, index.label[rows]], axis=1), axis=0)
+    _refuse_small(index, np.bincount(pairs[:, 1], minlength=len(index.classes)), shares)
     label = _labels_of_units(unit, index.label[rows])
-    _refuse_small(index, np.bincount(label, minlength=len(index.classes)), shares)
+    num_units = np.bincount(label, minlength=len(index.classes))
+    # A class that lies in the groups of others alone is dealt out with the largest of them.
+    label[num_units[label] <= len(shares)] = num_units.argmax()
     order = np.random.default_rng(seed).permutation(len(groups))
     order = order[np.argsort(label[order], kind="stable")]
     starts = np.searchsorted(label[order], np.arange(len(index.classes) + 1))
@@ -224,7 +228,24 @@ def _carved(
             begin = end_of_part
     part = index.part.copy()
     part[rows] = part_of_unit[unit]
+    _refuse_lacking(index, part[rows], index.label[rows], (_TRAIN, *shares))
     return part
+
+
+def _refuse_lacking(
+    index: Index,
+    part: npt.NDArray[np.int8],
+    label: npt.NDArray[np.int32],
+    wanted: Iterable[int],
+) -> None:
+    """Raise DataError where groups of several classes have left a part without one of these."""
+    for code in wanted:
+        absent = np.setdiff1d(label, label[part == code])
+        if len(absent):
+            raise DataError(
+                f"with these groups no picture of {index.classes[absent[0]]!r} is in "
+                f"{PARTS[code]}; take another --seed, or smaller groups"
+            )
 
 
 def _labels_of_units(unit: _Rows, label: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
