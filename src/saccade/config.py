@@ -46,7 +46,7 @@ def switch(name: str) -> bool | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """The settings of one run: the budget or the epochs, the model, the seed.
+    """The settings of one run: the budget or the epochs, the model, the seed, and how to split.
 
     Raises SettingsError where both or neither of `budget_s` and `epochs` are given, and for values
     out of range.
@@ -56,6 +56,8 @@ class TrainSettings:
     budget_s: float | None = None
     epochs: int | None = None
     seed: int = 0
+    group: str | None = None  # a table's column, or a pattern on each picture's path
+    exclude: str | None = None  # a CSV file of pictures to leave out
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -71,10 +73,24 @@ class TrainSettings:
 
 
 def choose_settings(
-    *, model: str, budget: str | float | None, epochs: int | None, seed: int
+    *,
+    model: str,
+    budget: str | float | None,
+    epochs: int | None,
+    seed: int,
+    group: str | None = None,
+    exclude: str | os.PathLike[str] | None = None,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     if budget is not None:
-        return TrainSettings(model=model, budget_s=parse_duration(budget), epochs=epochs, seed=seed)
-    budget_s = DEFAULT_BUDGET_S if epochs is None else None
-    return TrainSettings(model=model, budget_s=budget_s, epochs=epochs, seed=seed)
+        budget_s: float | None = parse_duration(budget)
+    else:
+        budget_s = DEFAULT_BUDGET_S if epochs is None else None
+    return TrainSettings(
+        model=model,
+        budget_s=budget_s,
+        epochs=epochs,
+        seed=seed,
+        group=group,
+        exclude=None if exclude is None else os.fspath(exclude),
+    )

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.errors import DataError, SettingsError
-from saccade.evaluation import Evaluation
+from saccade.evaluation import Evaluation, Leak
 from saccade.files import TEMPORARY
 
 VERSION: Final = 1
@@ -63,6 +63,7 @@ class Run:
     gallery_groups: Mapping[str, Sequence[int]]  # "grid", "mistakes", "least_sure": places in it
     data_notes: tuple[str, ...]  # what a reader should know of the data
     notes: tuple[str, ...]  # and of the training
+    leak: Leak | None = None  # test pictures with a near copy in training or validation
 
     @property
     def name(self) -> str:
@@ -107,6 +108,7 @@ class Run:
             "gallery_groups": {name: list(rows) for name, rows in self.gallery_groups.items()},
             "data_notes": list(self.data_notes),
             "notes": list(self.notes),
+            "leak": None if self.leak is None else self.leak.to_json(),
         }
 
     @classmethod
@@ -135,6 +137,7 @@ class Run:
             gallery_groups=document["gallery_groups"],
             data_notes=tuple(document["data_notes"]),
             notes=tuple(document["notes"]),
+            leak=Leak.from_json(leak) if (leak := document.get("leak")) else None,
         )
 
 

@@ -7,26 +7,30 @@ Found are copies that were resized, recompressed, made lighter or darker, mirror
 to about a tenth a side. Nothing is compared with everything: each picture, mirrored and cropped in
 a few ways, becomes 27 low frequencies of its thumbnail, and random planes through these cut the
 pictures into buckets, many times over (locality-sensitive hashing: Charikar, "Similarity estimation
-techniques from rounding algorithms", 2002). Only neighbours in a bucket are compared, first by
-these frequencies, then by aligning one thumbnail with the other (Gauss-Newton on scale and shift,
-as Lucas and Kanade, 1981) and correlating both the pictures and their fine detail, since smooth
-pictures of different things agree in the rest.
+techniques from rounding algorithms", 2002). A picture is compared with a few of its bucket,
+first by these frequencies, then by aligning one thumbnail with the other (Gauss-Newton on scale and
+shift, as Lucas and Kanade, 1981) and correlating both the pictures and their fine detail, since
+smooth pictures of different things agree in the rest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from saccade.check.thumbnails import THUMB_PX
 from saccade.data import Pixels
+from saccade.machine import usable_cores
 
 _NUM_BANDS: Final = 28
-_WINDOW: Final = 8  # neighbours within a bucket that are compared: linear, however large it is
+_WINDOW: Final = 4  # pictures of a bucket that one is compared with: linear, however large it is
+_MAX_BITS: Final = 22  # of a bucket's number; float32 holds it exactly, and the table is 32 MiB
 _SIMILAR: Final = 0.95  # of low frequencies; what is worth comparing
 _PROMISES: Final = 0.8  # of thumbnails before alignment; what is worth aligning
 _AGREES: Final = 0.96  # of aligned thumbnails
@@ -40,9 +44,14 @@ _VARIANTS: Final = (
     *((False, 0.0, 0.0, 0.0), (True, 0.0, 0.0, 0.0)),
     *((False, _INSET, x, y) for x, y in ((0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1))),
 )
+# All that the pairs hang on: with other numbers, pairs that were kept are of no use.
+SETTINGS: Final = (
+    *(_NUM_BANDS, _WINDOW, _SIMILAR, _PROMISES, _AGREES, _DETAIL_AGREES, _FLAT, _STEPS, _VARIANTS),
+)
 
 _Floats = npt.NDArray[np.float32]
 _Rows = npt.NDArray[np.intp]
+_Any = TypeVar("_Any")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,13 +63,48 @@ class Pairs:
     score: _Floats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Likely:
+    """Pairs of rows that may be copies; `variant` is the one of `second` that is like `first`."""
+
+    first: _Rows
+    second: _Rows
+    variant: _Rows
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def of(self, some: _Rows) -> Likely:
+        """Return some of the pairs."""
+        return Likely(first=self.first[some], second=self.second[some], variant=self.variant[some])
+
+
 def near_copies(thumbs: Pixels) -> Pairs:
     """Return the pairs among (N, 32, 32) thumbnails; time grows as N log N."""
+    likely = likely_pairs(thumbs)
+    return compared(thumbs, likely)
+
+
+def likely_pairs(thumbs: Pixels) -> Likely:
+    """Return the pairs with like low frequencies, which are worth aligning."""
     rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= _FLAT)
     first, second, variant = _candidates(_descriptors(thumbs[rows]))
-    score = _verified(thumbs[rows], first, second, variant)
+    return Likely(first=rows[first], second=rows[second], variant=variant)
+
+
+def every_likely_pair(thumbs: Pixels) -> Likely:
+    """Return all pairs with like low frequencies, none mirrored or cropped; takes N squared."""
+    rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= _FLAT)
+    vectors = _descriptors(thumbs[rows])[0]
+    first, second = np.nonzero(np.triu(vectors @ vectors.T >= _SIMILAR, k=1))
+    return Likely(first=rows[first], second=rows[second], variant=np.zeros_like(first))
+
+
+def compared(thumbs: Pixels, likely: Likely) -> Pairs:
+    """Return those of the likely pairs that agree once aligned, each once."""
+    score = _verified(thumbs, likely.first, likely.second, likely.variant)
     kept = score > 0
-    ends = np.sort(np.stack([rows[first[kept]], rows[second[kept]]]), axis=0)
+    ends = np.sort(np.stack([likely.first[kept], likely.second[kept]]), axis=0)
     order = np.lexsort((-score[kept], ends[1], ends[0]))
     ends, best = ends[:, order], score[kept][order]
     new = np.append(True, np.diff(ends, axis=1).any(axis=0))[: len(best)]
@@ -69,50 +113,65 @@ def near_copies(thumbs: Pixels) -> Pairs:
 
 def _descriptors(thumbs: Pixels) -> _Floats:
     """Return unit vectors of low frequencies, (variants, N, 27)."""
-    vectors = np.empty((len(_VARIANTS), len(thumbs), len(_low_frequencies()[0])), np.float32)
+    size = len(_low_frequencies()[0])
+    vectors = np.empty((len(_VARIANTS), len(thumbs), size), np.float32)
+    waves = _waves()
     for start in range(0, len(thumbs), _BLOCK):
-        some = thumbs[start : start + _BLOCK].astype(np.float32)
-        for number, variant in enumerate(_VARIANTS):
-            across, down = _sampling(variant)
-            waves = _cosines() @ down @ some @ across.T @ _cosines().T
-            vectors[number, start : start + _BLOCK] = waves[:, *_low_frequencies()]
-    length = np.linalg.norm(vectors, axis=2, keepdims=True)
-    unit: _Floats = vectors / np.maximum(length, 1e-6)
-    return unit
+        some = thumbs[start : start + _BLOCK].reshape(-1, THUMB_PX**2).astype(np.float32)
+        product = (some @ waves).reshape(len(some), len(_VARIANTS), size)
+        vectors[:, start : start + _BLOCK] = product.transpose(1, 0, 2)
+    length = np.sqrt(np.einsum("vnk,vnk->vn", vectors, vectors))[..., None]
+    vectors /= np.maximum(length, 1e-6)
+    return vectors
 
 
 def _candidates(vectors: _Floats) -> tuple[_Rows, _Rows, _Rows]:
     """Return (first, second, variant of second) that share a bucket and have like frequencies."""
     num_variants, num_rows, size = vectors.shape
+    if num_rows < 2:
+        return (np.empty(0, np.intp),) * 3
+    scale = 1 / np.maximum(vectors[0].std(axis=0), 1e-3)
+    num_bits = min(_MAX_BITS, int(np.log2(num_rows)) + 3)
+    planes = np.random.default_rng(0).standard_normal((_NUM_BANDS, size, num_bits)) * scale[:, None]
     flat = vectors.reshape(-1, size)
-    scale = 1 / np.maximum(vectors[0].std(axis=0), 1e-3) if num_rows else np.ones(size)
-    num_bits = min(30, int(np.log2(max(2, num_rows))) + 3)
-    random, found = np.random.default_rng(0), []
-    for _ in range(_NUM_BANDS):
-        planes = random.standard_normal((size, num_bits)) * scale[:, None]
-        offset = vectors[0].mean(axis=0) @ planes if num_rows else 0
-        bits = flat @ planes.astype(np.float32) > offset
-        bucket = bits @ (1 << np.arange(num_bits))
-        found.append(_neighbours(flat, bucket, random.permutation(len(flat)), num_rows))
+    found = _side_by_side(
+        lambda band: _neighbours(flat, planes[band].astype(np.float32), num_rows, seed=band),
+        range(_NUM_BANDS),
+    )
     pair, best = _best_variant(np.concatenate(found), num_rows, num_variants)
     return pair // num_rows, pair % num_rows, best
 
 
 def _neighbours(
-    flat: _Floats, bucket: npt.NDArray[np.int64], shuffled: _Rows, num_rows: int
+    flat: _Floats, planes: _Floats, num_rows: int, *, seed: int
 ) -> npt.NDArray[np.int64]:
-    """Return codes of like pairs in one band's buckets, of which one at least is not a variant."""
-    order = shuffled[np.argsort(bucket[shuffled], kind="stable")]
+    """Return codes of like pairs in one band's buckets: a picture, and a picture or its variant."""
+    random, num_bits = np.random.default_rng(seed), planes.shape[1]
+    bits = flat @ planes > flat[:num_rows].mean(axis=0) @ planes
+    powers = (1 << np.arange(num_bits)).astype(np.float32)
+    bucket = (bits.astype(np.float32) @ powers).astype(np.int32)
+    order = np.argsort(bucket[:num_rows], kind="stable")
+    size = np.bincount(bucket[:num_rows], minlength=1 << num_bits)
+    start = np.cumsum(size) - size
+    rows = np.flatnonzero(size[bucket] > 0)
+    turn = random.integers(0, 1 << 20, len(rows))  # of a large bucket, each sees others
     codes = [np.empty(0, np.int64)]
-    for step in range(1, _WINDOW + 1):
-        one, other = order[:-step], order[step:]
-        near = bucket[one] == bucket[other]
-        low, high = np.minimum(one, other)[near], np.maximum(one, other)[near]
-        wanted = (low < num_rows) & (low != high % num_rows)
+    for step in range(_WINDOW):
+        more = size[bucket[rows]] > step
+        rows, turn = rows[more], turn[more]
+        place = start[bucket[rows]] + (turn + step) % size[bucket[rows]]
+        low, high = np.minimum(order[place], rows), np.maximum(order[place], rows)
+        wanted = low != high % num_rows
         low, high = low[wanted], high[wanted]
         like = np.einsum("ij,ij->i", flat[low], flat[high]) >= _SIMILAR
         codes.append(low[like].astype(np.int64) * len(flat) + high[like])
     return np.unique(np.concatenate(codes))
+
+
+def _side_by_side(work: Callable[[int], _Any], items: Iterable[int]) -> list[_Any]:
+    """Return what `work` gives for each item, on every core: NumPy holds no lock."""
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        return list(threads.map(work, items))
 
 
 def _best_variant(
@@ -127,8 +186,9 @@ def _verified(thumbs: Pixels, first: _Rows, second: _Rows, variant: _Rows) -> _F
     """Return each pair's correlation after alignment; 0 where they are not copies."""
     score = np.zeros(len(first), np.float32)
     starts = np.array([_start(v) for v in _VARIANTS], np.float32)
-    for start in range(0, len(first), _BLOCK):
-        block = np.arange(start, min(start + _BLOCK, len(first)))
+
+    def verify(begin: int) -> None:
+        block = np.arange(begin, min(begin + _BLOCK, len(first)))
         still = _standard(thumbs[first[block]].astype(np.float32))
         moving = thumbs[second[block]].astype(np.float32)
         place = starts[variant[block]]
@@ -138,6 +198,8 @@ def _verified(thumbs: Pixels, first: _Rows, second: _Rows, variant: _Rows) -> _F
         agreed = _agreement(still, aligned)
         detail = _agreement(_detail(still), _detail(aligned))
         score[block] = np.where((agreed >= _AGREES) & (detail >= _DETAIL_AGREES), agreed, 0)
+
+    _side_by_side(verify, range(0, len(first), _BLOCK))
     return np.minimum(score, 1)
 
 
@@ -157,8 +219,8 @@ def _aligned(still: _Floats, moving: _Floats, place: _Floats) -> _Floats:
         shown = _placed(moving, place)
         down, across = np.gradient(shown, float(at[1] - at[0]), axis=(1, 2))
         slopes = np.stack([across * at, across, down * at[:, None], down], axis=1)
-        slopes = slopes.reshape(len(shown), 4, -1)
-        gap = (still - shown).reshape(len(shown), -1, 1)
+        slopes = slopes.reshape(len(shown), 4, THUMB_PX**2)
+        gap = (still - shown).reshape(len(shown), THUMB_PX**2, 1)
         normal = slopes @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)
         change = np.linalg.solve(normal, slopes @ gap)[..., 0]
         place = place + np.clip(change, -0.1, 0.1) * np.sign(place[:, [0, 0, 2, 2]])
@@ -202,6 +264,18 @@ def _start(variant: tuple[bool, float, float, float]) -> tuple[float, float, flo
     mirrored, inset, left, top = variant
     scale = 1 - inset
     return (-scale if mirrored else scale), inset * (2 * left - 1), scale, inset * (2 * top - 1)
+
+
+@cache
+def _waves() -> _Floats:
+    """Return (1024, variants * 27): from a thumbnail's pixels to its descriptors before scaling."""
+    down, across = _low_frequencies()
+    waves = [
+        np.einsum("ky,kx->yxk", (_cosines() @ rows)[down], (_cosines() @ columns)[across])
+        for columns, rows in map(_sampling, _VARIANTS)
+    ]
+    joined: _Floats = np.concatenate(waves, axis=2).reshape(THUMB_PX**2, -1)
+    return joined
 
 
 def _sampling(variant: tuple[bool, float, float, float]) -> tuple[_Floats, _Floats]:

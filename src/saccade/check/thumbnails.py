@@ -26,7 +26,7 @@ from saccade.progress import Progress
 
 THUMB_PX: Final = 32
 _LOOK_PX: Final = 256  # blur and borders still show, and a large JPEG decodes at a reduced scale
-_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
+LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 _WORTH_WORKERS: Final = 400  # pictures; fewer take less time than workers take to start
 
 _Floats = npt.NDArray[np.float32]
@@ -61,7 +61,7 @@ class Looker(Work):
         width, height = (min(side, _LOOK_PX) for side in argument)
         reading = Preprocessing(height_px=height, width_px=width, channels=3, fit="stretch")
         pixels = reading.read(payload)
-        grey = pixels.astype(np.float32) @ _LUMA
+        grey = pixels.astype(np.float32) @ LUMA
         ring = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         small = Image.fromarray(grey).resize((THUMB_PX, THUMB_PX), Image.Resampling.BILINEAR)
         thumb = np.asarray(small).round().astype(np.uint8)

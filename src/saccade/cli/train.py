@@ -32,6 +32,22 @@ def command(
     name: Annotated[str | None, typer.Option(help="The run's name under --out.")] = None,
     out: Annotated[Path, OUT] = Path("runs"),
     seed: Annotated[int, typer.Option(help="The same seed splits and trains the same.")] = 0,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN|PATTERN",
+            help="Keep one patient, product or burst on one side: a table's column, or a pattern "
+            "on the path, such as 'patient(\\d+)'.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Leave out the pictures in this CSV, such as check's exclude.csv.",
+            readable=False,
+        ),
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -56,6 +72,8 @@ def command(
             name=name,
             out=out,
             seed=seed,
+            group=group,
+            exclude=exclude,
             resume=resume,
             progress=shown,
         )

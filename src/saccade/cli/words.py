@@ -21,6 +21,7 @@ def answer(run: Run) -> str:
             *_figures(run.test),
             f"Pictures  {images.used:,} used ({images.train:,} to train, {images.validation:,} to "
             f"validate, {images.test:,} to test), {images.left_out:,} left out",
+            *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
             *(f"Note      {one_line(note)}" for note in (*run.data_notes, *run.notes)),
             f"Model     {one_line(str(run.model))}",

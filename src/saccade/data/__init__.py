@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from saccade.data.cache import Cache, build_cache
     from saccade.data.cachefolder import CacheEntry, clear_caches, list_caches
     from saccade.data.cachefolder import user_cache as cache_folder
+    from saccade.data.exclusion import excluded
+    from saccade.data.grouping import check_pattern, group_rows
     from saccade.data.index import UNASSIGNED, Index, read_index, write_index
+    from saccade.data.kin import Kin
     from saccade.data.named import named_sets
     from saccade.data.opening import open_source
     from saccade.data.picture import Facts, Preprocessing, inspect
@@ -27,6 +30,7 @@ _HOME = {
     "Entry": "source",
     "Facts": "picture",
     "Index": "index",
+    "Kin": "kin",
     "Payload": "raster",
     "Pixels": "raster",
     "Preprocessing": "picture",
@@ -37,7 +41,10 @@ _HOME = {
     "build_cache": "cache",
     "build_index": "scan",
     "cache_folder": "cachefolder:user_cache",
+    "check_pattern": "grouping",
     "clear_caches": "cachefolder",
+    "excluded": "exclusion",
+    "group_rows": "grouping",
     "inspect": "picture",
     "list_caches": "cachefolder",
     "named_sets": "named",
@@ -57,6 +64,7 @@ __all__ = [
     "Entry",
     "Facts",
     "Index",
+    "Kin",
     "Payload",
     "Pixels",
     "Preprocessing",
@@ -64,7 +72,10 @@ __all__ = [
     "build_cache",
     "build_index",
     "cache_folder",
+    "check_pattern",
     "clear_caches",
+    "excluded",
+    "group_rows",
     "inspect",
     "list_caches",
     "named_sets",

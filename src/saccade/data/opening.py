@@ -109,6 +109,16 @@ class _WithTest(Source):
         """All pictures where both sources hold arrays of one shape."""
         return self._arrays
 
+    def column(self, name: str) -> list[str] | None:
+        """Return both sources' cells; empty ones for the source that lacks the column."""
+        first, second = self._source.column(name), self._test.column(name)
+        if first is None and second is None:
+            return None
+        return [
+            *(first or [""] * len(self._source.entries)),
+            *(second or [""] * len(self._test.entries)),
+        ]
+
     def payloads(self, rows: Iterable[int]) -> Iterator[tuple[int, Payload]]:
         """Yield the first source's pictures, then the second's."""
         first = len(self._source.entries)

@@ -167,7 +167,7 @@ class Preprocessing:
     def _decode_plain(self, content: bytes, header: PlainHeader, full_scale: bool) -> Decoded:
         """Do what `_decode` does with the same file."""
         size = width, height = header.width_px, header.height_px
-        target = self._fitted(width, height, sideways=False)
+        target = self.content_size(width, height, sideways=False)
         scale, box = 1, None
         if not full_scale and size != (self.width_px, self.height_px):
             scale = plain_scale(header, (2 * target[0], 2 * target[1]))
@@ -185,7 +185,7 @@ class Preprocessing:
         orientation = orientation_of(image)
         sideways = orientation >= 5
         width, height = size if reduced else image.size  # an icon's may change while loading
-        target = self._fitted(width, height, sideways=sideways)
+        target = self.content_size(width, height, sideways=sideways)
         image = eight_bit(image)
         if reduced:  # the last row and column hold a fraction of a pixel; `box` ends inside them
             image = _resized(image, target[::-1] if sideways else target, box)
@@ -204,13 +204,16 @@ class Preprocessing:
         Returns where the picture is in what will be decoded.
         """
         sideways = orientation_of(image) >= 5
-        width, height = self._fitted(*image.size, sideways=sideways)
+        width, height = self.content_size(*image.size, sideways=sideways)
         wanted = (2 * height, 2 * width) if sideways else (2 * width, 2 * height)
         drafted = image.draft(None, wanted)
         return drafted[1] if drafted else None
 
-    def _fitted(self, width: int, height: int, *, sideways: bool) -> tuple[int, int]:
-        """Return the upright content's (width, height) for a picture stored at this size."""
+    def content_size(self, width: int, height: int, *, sideways: bool = False) -> tuple[int, int]:
+        """Return the upright content's (width, height) for a picture stored at this size.
+
+        It lies in the middle; what it does not cover is filled.
+        """
         if self.fit == "stretch":
             return self.width_px, self.height_px
         if sideways:

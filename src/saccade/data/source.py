@@ -74,6 +74,10 @@ class Source(ABC):
         """The pictures as one (N, H, W, C) uint8 array where they are in memory, else None."""
         return None
 
+    def column(self, name: str) -> list[str] | None:
+        """Return each entry's cell in a table's column; None where there is no such column."""
+        return None
+
 
 def part_of(name: str) -> Part | None:
     """Return the part that a folder or a table's cell names, or None: ``"Val"`` is validation."""

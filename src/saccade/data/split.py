@@ -5,7 +5,8 @@
 
 What the user has set apart stays as it is; a test or validation part that the user did not give is
 taken from the training pictures, class by class, so that every part holds every class. Copies
-(equal pixels) move together, so no picture is learned in one part and scored in another. Of copies
+(equal pixels) move together, so no picture is learned in one part and scored in another; so do near
+copies and the user's own groups (`kin`), among the pictures that are dealt out here. Of copies
 that the user has put on two sides, the one in the test part stays, then the one in validation, and
 the other is left out with its reason. Equal pictures with different labels are flagged "conflict",
 copies "copy".
@@ -16,12 +17,14 @@ part; shares of larger classes come out to within one group of copies.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from saccade.data.index import UNASSIGNED, Index
+from saccade.data.kin import Kin, joined
 from saccade.errors import DataError, SettingsError
 from saccade.types import PARTS
 
@@ -35,20 +38,26 @@ _Rows = npt.NDArray[np.intp]
 _Mask = npt.NDArray[np.bool_]
 
 
-def open_rows(index: Index, *, seed: int) -> _Mask:
+def open_rows(index: Index, *, seed: int, named: _Rows | None = None) -> _Mask:
     """Return which rows may be looked at before the split: none will be a test picture.
 
     Where the user gave a test part, all others. Else a third of each class, at least one picture,
-    drawn blindly; `split_index` then keeps them, and their copies, out of the test part.
+    drawn blindly; `split_index` then keeps them, and their copies, out of the test part. Of groups
+    (see `Kin.named`) whole ones are drawn, so as to leave others for the test part.
     """
     usable: _Mask = index.usable & (index.part != _TEST)
     if (index.usable & (index.part == _TEST)).any():
         return usable
     order = np.random.default_rng(seed).permutation(len(index))
+    if named is not None:
+        turn = np.unique(named[order], return_index=True)
+        order = order[np.argsort(turn[1][np.searchsorted(turn[0], named[order])], kind="stable")]
     is_open = np.zeros(len(index), dtype=np.bool_)
     for label in np.unique(index.label[usable]):
         rows = order[usable[order] & (index.label[order] == label)]
         is_open[rows[: max(1, int(len(rows) * _OPEN_SHARE))]] = True
+    if named is not None:
+        is_open |= usable & np.isin(named, np.setdiff1d(named[is_open], [-1]))
     return is_open
 
 
@@ -60,6 +69,7 @@ def split_index(
     validation_share: float = VALIDATION_SHARE,
     test_share: float = TEST_SHARE,
     is_open: _Mask | None = None,
+    kin: Kin | None = None,
 ) -> Index:
     """Return the index with the part of every usable row set, and left-out copies given a reason.
 
@@ -74,7 +84,7 @@ def split_index(
             f"and {test_share} for test"
         )
     index = _without_unlabelled(index)
-    group = _groups(index, pixel_digest)
+    group = _groups(index, (pixel_digest, index.sha256.astype(str)))
     index = _without_copies(_flagged(index, group), group)
     shares = {part: s for part, s in shares.items() if not len(index.rows_of(part))}
     part = np.where(index.usable & (index.part == UNASSIGNED), _TRAIN, index.part).astype(np.int8)
@@ -84,7 +94,8 @@ def split_index(
         return index
     if is_open is None:
         is_open = np.zeros(len(index), dtype=np.bool_)
-    return index.with_columns(part=_carved(index, group, shares, seed, is_open))
+    units = _units(index, group, kin or Kin(), len(shares) + 1)
+    return index.with_columns(part=_carved(index, units, shares, seed, is_open))
 
 
 def _without_unlabelled(index: Index) -> Index:
@@ -93,15 +104,14 @@ def _without_unlabelled(index: Index) -> Index:
     return index.with_columns(reason=reason)
 
 
-def _groups(index: Index, pixel_digest: npt.NDArray[np.uint64]) -> _Rows:
-    """Return a group number for every row, equal where pixels or bytes are; -1 if not usable."""
+def _groups(index: Index, columns: Iterable[npt.NDArray[Any]]) -> _Rows:
+    """Return a group number for every row, equal where any column is; -1 if not usable."""
     rows = np.flatnonzero(index.usable)
-    by_pixels = np.unique(pixel_digest[rows], return_inverse=True)[1]
-    by_bytes = np.unique(index.sha256[rows].astype(str), return_inverse=True)[1]
+    values = [np.unique(column[rows], return_inverse=True)[1] for column in columns]
     number = np.arange(len(rows))
-    while True:  # each round joins along both columns; equal bytes have equal pixels, so two do
+    while True:  # each round joins along every column
         before = number
-        for column in (by_pixels, by_bytes):
+        for column in values:
             least = np.full(len(rows), len(rows))
             np.minimum.at(least, column, number)
             number = least[column]
@@ -110,6 +120,30 @@ def _groups(index: Index, pixel_digest: npt.NDArray[np.uint64]) -> _Rows:
     group = np.full(len(index), -1, dtype=np.intp)
     group[rows] = np.unique(number, return_inverse=True)[1]
     return group
+
+
+def _units(index: Index, group: _Rows, kin: Kin, num_parts: int) -> _Rows:
+    """Return the groups that are dealt out: of training rows, with their kin; -1 elsewhere."""
+    if kin.named is not None:
+        alone = len(index) + np.arange(len(index))
+        group = _groups(index, (group, np.where(kin.named < 0, alone, kin.named)))
+    group = np.where(index.usable & (index.part == _TRAIN), group, -1)
+    if kin.near is None:
+        return group
+    units = joined(group, kin.near, index.label)
+    if (_num_units(index, units) >= num_parts).all():
+        return units
+    # A class would lack a part, since its pictures go along with those of another.
+    first, second, score = kin.near
+    same = index.label[first] == index.label[second]
+    return joined(group, (first[same], second[same], score[same]), index.label)
+
+
+def _num_units(index: Index, group: _Rows) -> _Rows:
+    """Return how many groups each class has; a group counts for its most frequent class."""
+    rows = np.flatnonzero(group >= 0)
+    unit = np.unique(group[rows], return_inverse=True)[1]
+    return np.bincount(_labels_of_units(unit, index.label[rows]), minlength=len(index.classes))
 
 
 def _flagged(index: Index, group: _Rows) -> Index:
@@ -175,8 +209,12 @@ def _carved(
     groups, unit = np.unique(group[rows], return_inverse=True)  # a unit is a group of copies
     size = np.bincount(unit)
     stays = np.bincount(unit, weights=is_open[rows]) > 0
+    pairs = np.unique(np.stack([unit, index.label[rows]], axis=1), axis=0)
+    _refuse_small(index, np.bincount(pairs[:, 1], minlength=len(index.classes)), shares)
     label = _labels_of_units(unit, index.label[rows])
-    _refuse_small(index, np.bincount(label, minlength=len(index.classes)), shares)
+    num_units = np.bincount(label, minlength=len(index.classes))
+    # A class that lies in the groups of others alone is dealt out with the largest of them.
+    label[num_units[label] <= len(shares)] = num_units.argmax()
     order = np.random.default_rng(seed).permutation(len(groups))
     order = order[np.argsort(label[order], kind="stable")]
     starts = np.searchsorted(label[order], np.arange(len(index.classes) + 1))
@@ -190,7 +228,24 @@ def _carved(
             begin = end_of_part
     part = index.part.copy()
     part[rows] = part_of_unit[unit]
+    _refuse_lacking(index, part[rows], index.label[rows], (_TRAIN, *shares))
     return part
+
+
+def _refuse_lacking(
+    index: Index,
+    part: npt.NDArray[np.int8],
+    label: npt.NDArray[np.int32],
+    wanted: Iterable[int],
+) -> None:
+    """Raise DataError where groups of several classes have left a part without one of these."""
+    for code in wanted:
+        absent = np.setdiff1d(label, label[part == code])
+        if len(absent):
+            raise DataError(
+                f"with these groups no picture of {index.classes[absent[0]]!r} is in "
+                f"{PARTS[code]}; take another --seed, or smaller groups"
+            )
 
 
 def _labels_of_units(unit: _Rows, label: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -233,7 +288,7 @@ def _refuse_small(index: Index, num_units: _Rows, shares: dict[int, float]) -> N
     )
     parts = " and ".join(PARTS[part] for part in sorted((_TRAIN, *shares)))
     raise DataError(
-        f"every class needs at least {needed} different pictures, for {parts}: "
+        f"every class needs at least {needed} different pictures or groups, for {parts}: "
         f"{details}{_more(len(small))}; add pictures, or leave the class out"
     )
 

@@ -41,7 +41,7 @@ class TableSource(Source):
 
     def __init__(self, table: Path) -> None:
         parquet = must_be_file(table).suffix.casefold() == ".parquet"
-        found: list[tuple[Entry, str]] = []
+        found: list[tuple[Entry, str, int]] = []
         left_out: list[tuple[str, str]] = []
         for number, path, label, part in _parquet_rows(table) if parquet else _csv_rows(table):
             place = f"{table.name}, row {number}"
@@ -52,14 +52,21 @@ class TableSource(Source):
                 raise DataError(f"{place}: {part!r} is no part; wanted train, validation or test")
             shown = printable(path.replace(os.sep, "/"))
             entry = Entry(path=shown, label=class_name(label), part=part_of(part))
-            found.append((entry, path))
+            found.append((entry, path, number))
         if not found:
             why = f"; {left_out[0][1]}" if left_out else ""
             raise DataError(f"{table} lists no pictures with a path and a label{why}")
         found.sort(key=lambda pair: pair[0].path)
-        super().__init__(table.stem, [entry for entry, _ in found], left_out)
-        self._folder = table.parent
-        self._paths = [path for _, path in found]
+        super().__init__(table.stem, [entry for entry, _, _ in found], left_out)
+        self._table, self._folder = table, table.parent
+        self._paths = [path for _, path, _ in found]
+        self._numbers = [number for _, _, number in found]
+
+    def column(self, name: str) -> list[str] | None:
+        """Return each picture's cell in the column of this name, in any case."""
+        parquet = self._table.suffix.casefold() == ".parquet"
+        cells = (_parquet_cells if parquet else _csv_cells)(self._table, name.strip().casefold())
+        return None if cells is None else [cells[number] for number in self._numbers]
 
     def payloads(self, rows: Iterable[int]) -> Iterator[tuple[int, Payload]]:
         """Yield each picture's path."""
@@ -79,16 +86,33 @@ def _refusal(path: str, label: str) -> str:
 
 
 def _csv_rows(table: Path) -> Iterator[_Row]:
+    lines = _csv_lines(table)
+    path, label, part = _columns(table, next(lines, (0, []))[1])
+    for number, row in lines:
+        yield number, _cell(row, path), _cell(row, label), _cell(row, part)
+
+
+def _csv_cells(table: Path, name: str) -> dict[int, str] | None:
+    """Return one column's cells by row number; None where there is no such column."""
+    lines = _csv_lines(table)
+    names = [title.strip().casefold() for title in next(lines, (0, []))[1]]
+    if name not in names:
+        return None
+    return {number: _cell(row, names.index(name)) for number, row in lines}
+
+
+def _csv_lines(table: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the header and then every row that holds anything, each with its number."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             header = file.readline()
             file.seek(0)
             delimiter = max(",;\t", key=header.count)
             lines = csv.reader(file, delimiter=delimiter)
-            path, label, part = _columns(table, next(lines, []))
+            yield 1, next(lines, [])
             for row in lines:
                 if row:
-                    yield lines.line_num, _cell(row, path), _cell(row, label), _cell(row, part)
+                    yield lines.line_num, row
     except UnicodeDecodeError as error:
         raise DataError(f"{table} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
     except csv.Error as error:
@@ -115,6 +139,20 @@ def _columns(table: Path, header: Sequence[str]) -> tuple[int, int, int]:
                 f"name it {usual[0]} (or {', '.join(usual[1:4])})"
             )
     return found[0], found[1], found[2]
+
+
+def _parquet_cells(table: Path, name: str) -> dict[int, str] | None:
+    """Return one column's cells by row number; None where there is no such column."""
+    import pyarrow.parquet as parquet
+
+    with table.open("rb") as stream, parquet.ParquetFile(stream) as file:
+        titles = [title for title in file.schema_arrow.names if title.strip().casefold() == name]
+        if not titles:
+            return None
+        cells: list[str] = []
+        for batch in file.iter_batches(columns=titles[:1]):
+            cells += _texts(table, batch, titles[0])
+    return dict(enumerate(cells, 1))
 
 
 def _parquet_rows(table: Path) -> Iterator[_Row]:

@@ -10,6 +10,7 @@ from saccade.evaluation.calibration import (
     reliability,
 )
 from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
+from saccade.evaluation.leak import Leak, measure_leak
 from saccade.evaluation.metrics import evaluate
 from saccade.evaluation.mistakes import confident_mistakes, least_sure
 
@@ -18,6 +19,7 @@ __all__ = [
     "TARGET_ERROR_RATE",
     "ClassFigures",
     "Evaluation",
+    "Leak",
     "ReliabilityBin",
     "Sureness",
     "apply_temperature",
@@ -26,5 +28,6 @@ __all__ = [
     "evaluate",
     "fit_temperature",
     "least_sure",
+    "measure_leak",
     "reliability",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,8 @@ from saccade.data import (
     Preprocessing,
     build_cache,
     build_index,
+    excluded,
+    group_rows,
     open_rows,
     open_source,
     split_index,
@@ -28,6 +31,7 @@ from saccade.machine import measure_gigaflops
 from saccade.models import AUTO, engine_name, wanted_input_shape
 from saccade.progress import Progress
 from saccade.recipe.clock import Clock
+from saccade.recipe.kinship import Kinship, find_kin
 from saccade.recipe.request import Request
 from saccade.training import Facts, Pictures, TrainPlan, derive_plan
 from saccade.types import PARTS
@@ -48,6 +52,8 @@ class Prepared:
     cache: Cache
     plan: TrainPlan
     data_digest: str
+    kinship: Kinship
+    exclude_digest: str | None = None  # of the paths that the user left out
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -65,18 +71,39 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     with clock.stage("scan"):
         source = open_source(request.data, test=request.test, progress=progress)
         index = build_index(source, progress=progress)
+        exclude_digest = None
+        if (file := request.settings.exclude) is not None:
+            index, exclude_digest = excluded(index, Path(file).expanduser())
         _check_classes(index, source.name)
-    data_digest = _digest(index)
+        group = request.settings.group
+        named = None if group is None else group_rows(source, index, group)
+    data_digest = _digest(index, exclude_digest, named)
     if request.data_digest not in (None, data_digest):
         raise DataError(f"{source.name} has changed since {request.folder} began; train anew")
-    is_open = open_rows(index, seed=request.settings.seed)
+    is_open = open_rows(index, seed=request.settings.seed, named=named)
     engine_name()  # imports what trains, so that the plan knows what time is left
     plan = request.plan or _plan(index, is_open, request.settings, clock)
     with clock.stage("cache"):
         cache, index = build_cache(source, index, preprocessing_of(plan), progress=progress)
-        seed = request.settings.seed
-        index = split_index(index, cache.pixel_digest, seed=seed, is_open=is_open)
-    return Prepared(name=source.name, index=index, cache=cache, plan=plan, data_digest=data_digest)
+    with clock.stage("copies"):
+        budget_s = request.settings.budget_s
+        kinship = find_kin(index, cache, preprocessing_of(plan), named=named, budget_s=budget_s)
+        index = split_index(
+            index,
+            cache.pixel_digest,
+            seed=request.settings.seed,
+            is_open=is_open,
+            kin=kinship.kin,
+        )
+    return Prepared(
+        name=source.name,
+        index=index,
+        cache=cache,
+        plan=plan,
+        data_digest=data_digest,
+        kinship=kinship,
+        exclude_digest=exclude_digest,
+    )
 
 
 def with_budget(prepared: Prepared, budget_s: float) -> Prepared:
@@ -91,15 +118,15 @@ def preprocessing_of(plan: TrainPlan) -> Preprocessing:
     )
 
 
-def data_notes(index: Index) -> tuple[str, ...]:
+def data_notes(prepared: Prepared) -> tuple[str, ...]:
     """Return sentences on what a reader should know of the data."""
-    notes = []
+    notes, index = [], prepared.index
     if left_out := int((~index.usable).sum()):
         notes.append(f"{left_out:,} of {len(index):,} files were left out; the report lists them")
     conflicts = sum("conflict" in flags.split(";") for flags in index.flags)
     if conflicts:
         notes.append(f"{conflicts:,} pictures have a copy with another label")
-    return tuple(notes)
+    return (*notes, *prepared.kinship.notes(index))
 
 
 def _plan(
@@ -166,10 +193,14 @@ def _left_out(index: Index) -> list[tuple[str, str]]:
     return [(index.path[row], index.reason[row]) for row in np.flatnonzero(~index.usable)]
 
 
-def _digest(index: Index) -> str:
-    """Return a digest of every picture's content, label and part, in order."""
+def _digest(index: Index, exclude_digest: str | None, named: npt.NDArray[np.intp] | None) -> str:
+    """Return a digest of every picture's content, label and part, in order, and of the groups."""
     digest = hashlib.sha256("\n".join(index.classes).encode("utf-8", "backslashreplace"))
     columns: tuple[npt.NDArray[Any], ...] = (index.sha256, index.label, index.part)
     for sha256, label, part in zip(*columns, strict=True):
         digest.update(f"\n{sha256} {label} {part}".encode())
+    if exclude_digest is not None:
+        digest.update(f"\nexclude {exclude_digest}".encode())
+    if named is not None:
+        digest.update(b"\ngroup " + named.astype("<i8").tobytes())
     return digest.hexdigest()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.config import TrainSettings
+from saccade.data import check_pattern
 from saccade.errors import DataError, SettingsError
 from saccade.files import TEMPORARY, cannot_write, umask, write_json
 from saccade.models import check_name
@@ -21,7 +22,15 @@ from saccade.run import FINISHED, STARTED, VERSION, read_document
 from saccade.training import TrainPlan
 
 # What `train` takes where nothing is given: a given default cannot be told from nothing.
-_NOT_GIVEN: Final = {"budget": None, "epochs": None, "model": "auto", "name": None, "seed": 0}
+_NOT_GIVEN: Final = {
+    "budget": None,
+    "epochs": None,
+    "model": "auto",
+    "name": None,
+    "seed": 0,
+    "group": None,
+    "exclude": None,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +56,8 @@ def new_request(
     if data is None:
         raise SettingsError("give the pictures to train on: a folder, an archive, a table or a set")
     check_name(settings.model)
+    if settings.group is not None:
+        check_pattern(settings.group)
     now = datetime.now(UTC)
     folder = Path(out) / _checked(name) if name else _unused(Path(out) / _own_name(data, now))
     if folder.exists():
@@ -118,7 +129,11 @@ def write_started(request: Request, plan: TrainPlan, data_digest: str) -> None:
         "created": request.created,
         "data": _kept(request.data),
         "test": _kept(request.test),
-        "settings": request.settings.to_json() | {"model": _kept_model(request.settings.model)},
+        "settings": request.settings.to_json()
+        | {
+            "model": _kept_model(request.settings.model),
+            "exclude": _kept(request.settings.exclude),
+        },
         "plan": plan.to_json(),
         "data_digest": data_digest,
     }

@@ -76,6 +76,8 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     name: str | None = None,
     out: str | os.PathLike[str] = "runs",
     seed: int = 0,
+    group: str | None = None,
+    exclude: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -88,17 +90,23 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     `data` is a folder of class folders, an archive or a table of them, a named set, or arrays
     ``(x, y)``; `test`, of the same kinds, is kept for the final score. `budget` is the time of the
     whole run, such as ``"5m"`` or seconds; `epochs` fixes the work instead. `model` is ``"auto"``,
-    a tutorial's network, a ``.keras`` file or ``"module:function"``. `resume` is the folder of a
-    stopped run. Raises DataError and SettingsError for what the user can mend.
+    a tutorial's network, a ``.keras`` file or ``"module:function"``. `group` keeps pictures of one
+    patient, product or burst on one side of the split: a table's column, or a pattern on the path
+    such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave out, as `saccade check
+    --out` writes it. `resume` is the folder of a stopped run. Raises DataError and
+    SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
     if resume is not None:
-        check_resume_alone(budget=budget, epochs=epochs, model=model, name=name, seed=seed)
+        given = {"budget": budget, "epochs": epochs, "model": model, "name": name, "seed": seed}
+        check_resume_alone(**given, group=group, exclude=exclude)
         request = resumed_request(Path(resume), data, test)
         sweep(request.folder)
     else:
-        settings = choose_settings(model=model, budget=budget, epochs=epochs, seed=seed)
+        settings = choose_settings(
+            model=model, budget=budget, epochs=epochs, seed=seed, group=group, exclude=exclude
+        )
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
@@ -242,7 +250,8 @@ def _judge(
         ),
         gallery=_gallery_entries(classifier, prepared, probabilities, shown),
         gallery_groups=groups,
-        data_notes=data_notes(index),
+        data_notes=data_notes(prepared),
+        leak=prepared.kinship.leak(index, test.rows, probabilities.argmax(axis=1) == test.labels),
         notes=fit.notes,
     )
 
@@ -271,7 +280,8 @@ def _provenance(request: Request, prepared: Prepared, fit: FitResult) -> dict[st
     return {
         "data": Path(prepared.name).name,
         "data_digest": prepared.data_digest,
-        "settings": request.settings.to_json(),
+        "exclude_digest": prepared.exclude_digest,
+        "settings": _shipped(request),
         "plan": prepared.plan.to_json(),
         "engine": engine_name(),
         "precision": fit.precision,
@@ -280,6 +290,12 @@ def _provenance(request: Request, prepared: Prepared, fit: FitResult) -> dict[st
         "baseline_class": most_frequent_class(prepared),
         "versions": _versions(),
     }
+
+
+def _shipped(request: Request) -> dict[str, Any]:
+    """Return the settings for the bundle, which tells nobody where the user's files lie."""
+    exclude = request.settings.exclude
+    return request.settings.to_json() | {"exclude": exclude and Path(exclude).name}
 
 
 def _versions() -> dict[str, str]:

@@ -49,7 +49,7 @@ def _content(run: Run) -> ReportContent:
         least_sure=chosen.get("least_sure", ()),
         left_out=_left_out(run),
         layers=tuple(_layer(layer) for layer in run.layers),
-        data_notes=run.data_notes,
+        data_notes=(*([run.leak.sentence()] if run.leak else []), *run.data_notes),
         notes=run.notes,
         made=_made(run),
         seconds=run.seconds,

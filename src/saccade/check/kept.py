@@ -1,0 +1,229 @@
+"""Near copies among the pictures of a cache: looked for once, kept, and never at any price.
+
+    found = kept_copies(cache, sizes, limit_s=6.0)
+    found.pairs         # of the cache's rows, or None
+    found.why_not       # a sentence where they were not looked for
+
+In some sets most pictures look alike, such as shirts at 28 px: there the comparison takes hundreds
+of other pictures for copies of each. So a sample is compared first. Copies of one picture hardly
+ever meet in a sample; what does is likeness, and from it follows how many others each picture of
+the whole set would be taken for a copy of. Above `MOST_ALIKE` the pairs would say nothing.
+
+The time that a search takes is reckoned from the number of pictures and of likely pairs, not from a
+clock, so that the same pictures and settings always give the same split. Pairs lie in the folder of
+the cache of pixels, and go with it:
+
+    <user cache>/pixels/<key>/copies-<digest>.npz
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache as kept_in_memory
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.check.copies import SETTINGS, Pairs, compared, every_likely_pair, likely_pairs
+from saccade.check.thumbnails import LUMA, THUMB_PX
+from saccade.data import Cache, Pixels
+from saccade.files import atomic_path
+
+KEPT_VERSION: Final = 1
+MOST_ALIKE: Final = 5.0  # others that a picture is like, on average; sets with copies have 1 to 4
+LEAST_PX: Final = 16  # a side; the fine detail that tells copies apart is compared at this size
+_SAMPLE: Final = 1000
+_ALIGNED: Final = 500  # likely pairs of the sample; the share that agrees is known to 5 points
+# Seconds of two cores, rounded up.
+_PICTURE_S: Final = 5e-5
+_PAIR_S: Final = 2e-4
+_BLOCK: Final = 2048
+
+_Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Copies:
+    """Pairs of near copies, as rows; None where they were not looked for, and why."""
+
+    pairs: Pairs | None
+    why_not: str = ""
+
+
+def kept_copies(cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: float | None) -> Copies:
+    """Return the near copies among a cache's different pictures, from its folder where they lie.
+
+    `sizes` has the (width, height) in pixels of each row's content; what is around it is padding.
+    `limit_s` bounds the time that the search may take. Equal pictures count once, by their first
+    row. Raises SettingsError where the cache cannot be written.
+    """
+    rows = _different(cache.pixel_digest)
+    large = np.array([min(sizes[row]) >= LEAST_PX for row in rows.tolist()], bool)
+    if not large.any():
+        return Copies(
+            pairs=None,
+            why_not=f"near copies were not looked for: under {LEAST_PX} px, copies cannot be told "
+            "from other pictures",
+        )
+    rows = rows[large]
+    path = cache.folder / f"copies-{_digest()}.npz"
+    kept = _load(path, len(cache.pixels))
+    if kept is None:
+        if (reason := _too_long(len(rows) * _PICTURE_S, len(rows), limit_s)) is not None:
+            return reason
+        found = _looked_for(cache.pixels, rows, sizes, limit_s)
+        if isinstance(found, Copies):
+            return found
+        _write(path, kept := found)
+    seconds = len(rows) * _PICTURE_S + kept.num_likely * _PAIR_S
+    if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
+        return reason
+    if kept.num_alike > MOST_ALIKE:
+        return Copies(
+            pairs=None,
+            why_not=f"near copies were not looked for: each picture is like about "
+            f"{kept.num_alike:,.0f} others, so copies cannot be told from other pictures",
+        )
+    return Copies(pairs=kept.pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Kept:
+    """What is kept: all pairs, or none where the sample shows that pictures are too much alike."""
+
+    pairs: Pairs
+    num_alike: float
+    num_likely: int
+
+
+def _looked_for(
+    pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]], limit_s: float | None
+) -> _Kept | Copies:
+    sample = np.sort(np.random.default_rng(0).permutation(len(rows))[:_SAMPLE])
+    num_alike = _alike(thumbs_of(pixels, rows[sample], sizes)) * _others(len(rows), len(sample))
+    if num_alike > MOST_ALIKE:
+        return _Kept(pairs=_NO_PAIRS, num_alike=num_alike, num_likely=0)
+    thumbs = thumbs_of(pixels, rows, sizes)
+    likely = likely_pairs(thumbs)
+    seconds = len(rows) * _PICTURE_S + len(likely) * _PAIR_S
+    if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
+        return reason
+    found = compared(thumbs, likely)
+    pairs = Pairs(first=rows[found.first], second=rows[found.second], score=found.score)
+    return _Kept(pairs=pairs, num_alike=num_alike, num_likely=len(likely))
+
+
+_NO_PAIRS: Final = Pairs(
+    first=np.empty(0, np.intp), second=np.empty(0, np.intp), score=np.empty(0, np.float32)
+)
+
+
+def _alike(thumbs: Pixels) -> float:
+    """Return how many others of these a picture agrees with, on average."""
+    likely = every_likely_pair(thumbs)
+    drawn = np.random.default_rng(0).permutation(len(likely))[:_ALIGNED]
+    if not len(drawn):
+        return 0.0
+    share = len(compared(thumbs, likely.of(drawn)).first) / len(drawn)
+    return 2 * share * len(likely) / len(thumbs)
+
+
+def _others(num_all: int, num_sampled: int) -> float:
+    """Return how many times more others a picture has in the whole than in the sample."""
+    return (num_all - 1) / max(1, num_sampled - 1)
+
+
+def _too_long(seconds: float, num_rows: int, limit_s: float | None) -> Copies | None:
+    if limit_s is None or seconds <= limit_s:
+        return None
+    return Copies(
+        pairs=None,
+        why_not=f"near copies were not looked for: among {num_rows:,} pictures that takes about "
+        f"{seconds:.0f} s, too large a part of the budget",
+    )
+
+
+def _different(digest: npt.NDArray[np.uint64]) -> _Rows:
+    """Return the first row of each different picture."""
+    numbers, first = np.unique(digest, return_index=True)
+    rows: _Rows = np.sort(first[numbers != 0])
+    return rows
+
+
+def thumbs_of(pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]]) -> Pixels:
+    """Return (len(rows), 32, 32) grey thumbnails of cached (N, H, W, C) pictures, less padding."""
+    thumbs = np.empty((len(rows), THUMB_PX, THUMB_PX), np.uint8)
+    whole = np.array([sizes[row] for row in rows], np.intp).reshape(-1, 2)
+    distinct, number = np.unique(whole, axis=0, return_inverse=True)
+    for which, (width, height) in enumerate(distinct.tolist()):
+        places = np.flatnonzero(number.reshape(-1) == which)
+        top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
+        for start in range(0, len(places), _BLOCK):
+            some = places[start : start + _BLOCK]
+            inner = pixels[rows[some], top : top + height, left : left + width]
+            thumbs[some] = _shrunk(_grey(inner))
+    return thumbs
+
+
+def _grey(pixels: Pixels) -> npt.NDArray[np.float32]:
+    if pixels.shape[3] == 1:
+        return pixels[..., 0].astype(np.float32)
+    grey: npt.NDArray[np.float32] = pixels.astype(np.float32) @ LUMA
+    return grey
+
+
+def _shrunk(grey: npt.NDArray[np.float32]) -> Pixels:
+    """Return (B, H, W) pictures at 32 by 32 px."""
+    count, height, width = grey.shape
+    across = (grey.reshape(-1, width) @ _triangles(width).T).reshape(count, height, THUMB_PX)
+    turned = np.ascontiguousarray(across.transpose(0, 2, 1)).reshape(-1, height)
+    down = (turned @ _triangles(height).T).reshape(count, THUMB_PX, THUMB_PX)
+    small: Pixels = np.clip(down.transpose(0, 2, 1).round(), 0, 255).astype(np.uint8)
+    return small
+
+
+@kept_in_memory
+def _triangles(side: int) -> npt.NDArray[np.float32]:
+    """Return (32, side) weights of Pillow's bilinear resizing: a triangle as wide as the scale."""
+    scale = side / THUMB_PX
+    centre = (np.arange(THUMB_PX)[:, None] + 0.5) * scale
+    away = np.abs(np.arange(side) + 0.5 - centre) / max(scale, 1.0)
+    weights = np.maximum(0, 1 - away)
+    unit: npt.NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)
+    return unit.astype(np.float32)
+
+
+def _digest() -> str:
+    return hashlib.sha256(repr((KEPT_VERSION, MOST_ALIKE, SETTINGS)).encode()).hexdigest()
+
+
+def _load(path: Path, num_rows: int) -> _Kept | None:
+    """Return kept pairs, or None where they are absent or damaged."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as found:
+            ends = found["ends"].astype(np.intp)
+            score = found["score"].astype(np.float32)
+            num_alike, num_likely = float(found["num_alike"]), int(found["num_likely"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+    whole = ends.ndim == 2 and ends.shape == (2, len(score)) and score.ndim == 1
+    if not whole or (ends.size and not 0 <= ends.min() <= ends.max() < num_rows):
+        return None
+    pairs = Pairs(first=ends[0], second=ends[1], score=score)
+    return _Kept(pairs=pairs, num_alike=num_alike, num_likely=num_likely)
+
+
+def _write(path: Path, kept: _Kept) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.savez(
+            stream,
+            ends=np.stack([kept.pairs.first, kept.pairs.second]),
+            score=kept.pairs.score,
+            num_alike=kept.num_alike,
+            num_likely=kept.num_likely,
+        )

@@ -1,0 +1,131 @@
+"""Pictures that belong together: what is known of them, and what a run says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.check.kept import kept_copies
+from saccade.data import Cache, Index, Kin, Preprocessing
+from saccade.evaluation import Leak, measure_leak
+from saccade.types import PARTS
+
+_TEST: Final = PARTS.index("test")
+_BUDGET_SHARE: Final = 0.1  # of the budget is the most that the search for near copies takes
+_COPY_OF_TEST: Final = "copy of test picture"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kinship:
+    """The user's groups and the near copies, and why these were not looked for if so."""
+
+    kin: Kin
+    why_not: str = ""
+
+    def notes(self, index: Index) -> tuple[str, ...]:
+        """Return sentences on what a reader should know, once the index is split."""
+        return (
+            *((self.why_not,) if self.why_not else ()),
+            *_groups_split(index, self.kin.named),
+            *_near_split(index, self.kin),
+            *_equal_left_out(index),
+        )
+
+    def leak(
+        self, index: Index, rows: npt.NDArray[np.intp], right: npt.NDArray[np.bool_]
+    ) -> Leak | None:
+        """Return what leaks into the test `rows`, of which `right` are named correctly."""
+        pairs = _across(index, self.kin)
+        leaked = np.isin(rows, [tested for tested, _, _ in pairs])
+        named = [(str(index.path[a]), str(index.path[b]), score) for a, b, score in pairs]
+        return measure_leak(right, leaked, copies=named)
+
+
+def find_kin(
+    index: Index,
+    cache: Cache,
+    preprocessing: Preprocessing,
+    *,
+    named: npt.NDArray[np.intp] | None,
+    budget_s: float | None,
+) -> Kinship:
+    """Return which pictures of a cache belong together, `named` by the user or by their looks."""
+    sizes = [
+        preprocessing.content_size(max(1, width), max(1, height))
+        for width, height in zip(index.width_px.tolist(), index.height_px.tolist(), strict=True)
+    ]
+    limit_s = None if budget_s is None else _BUDGET_SHARE * budget_s
+    found = kept_copies(cache, sizes, limit_s=limit_s)
+    pairs = found.pairs
+    near = None if pairs is None else (pairs.first, pairs.second, pairs.score)
+    return Kinship(kin=Kin(named=named, near=near), why_not=found.why_not)
+
+
+def _across(index: Index, kin: Kin) -> list[tuple[int, int, float]]:
+    """Return (test row, other row, score) of near copies with one end in the test part."""
+    if kin.near is None:
+        return []
+    pairs = []
+    for first, second, score in zip(*(column.tolist() for column in kin.near), strict=True):
+        ends = (index.part[first] == _TEST, index.part[second] == _TEST)
+        if index.usable[first] and index.usable[second] and ends[0] != ends[1]:
+            pairs.append((first, second, score) if ends[0] else (second, first, score))
+    return sorted(pairs)
+
+
+def _groups_split(index: Index, named: npt.NDArray[np.intp] | None) -> tuple[str, ...]:
+    if named is None:
+        return ()
+    notes = []
+    rows = np.flatnonzero(index.usable)
+    alone = rows[named[rows] < 0]
+    if len(alone):
+        notes.append(
+            f"{len(alone):,} pictures are in no group, such as {index.path[alone[0]]}; each stands "
+            "alone"
+        )
+    rows = rows[named[rows] >= 0]
+    parts = np.unique(np.stack([named[rows], index.part[rows]], axis=1), axis=0)
+    numbers, num_parts = np.unique(parts[:, 0], return_counts=True)
+    split = numbers[num_parts > 1]
+    if len(split):
+        tested = rows[np.isin(named[rows], split) & (index.part[rows] == _TEST)]
+        groups = "group lies" if len(split) == 1 else "groups lie"
+        notes.append(
+            f"{len(split):,} of {len(numbers):,} {groups} in several parts, as you set them apart, "
+            f"with {len(tested):,} test pictures; nothing was moved, and the test figures may be "
+            "too good"
+        )
+    return tuple(notes)
+
+
+def _near_split(index: Index, kin: Kin) -> tuple[str, ...]:
+    """Say how many near copies of training pictures are in validation."""
+    if kin.near is None:
+        return ()
+    first, second, _ = kin.near
+    used = index.usable[first] & index.usable[second]
+    parts = np.stack([index.part[first], index.part[second]])[:, used]
+    num_split = int(((parts[0] != parts[1]) & (parts != _TEST).all(axis=0)).sum())
+    if not num_split:
+        return ()
+    pairs = "pair of near copies lies" if num_split == 1 else "pairs of near copies lie"
+    return (
+        f"{num_split:,} {pairs} in training and validation: you set them apart, or a chain of them "
+        "leads through too much of a class",
+    )
+
+
+def _equal_left_out(index: Index) -> tuple[str, ...]:
+    num_equal = sum(reason.startswith(_COPY_OF_TEST) for reason in index.reason)
+    if not num_equal:
+        return ()
+    are = (
+        "picture equal to a test picture was"
+        if num_equal == 1
+        else ("pictures equal to a test picture were")
+    )
+    return (f"{num_equal:,} {are} left out of training, so nothing leaks through equal copies",)

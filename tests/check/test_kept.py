@@ -1,0 +1,97 @@
+"""Near copies of a cache's pictures: found, kept, and given up on with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saccade.check import kept
+from saccade.check.kept import kept_copies, thumbs_of
+from saccade.data import Cache
+from saccade.data.picture import digest_of
+
+
+def noise(count: int, *, side: int = 40, channels: int = 3) -> np.ndarray:
+    """Coarse random pictures, no two alike."""
+    random = np.random.default_rng(count)
+    coarse = random.integers(0, 256, (count, side // 4, side // 4, channels), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def cache_of(pixels: np.ndarray, folder: Path) -> Cache:
+    digest = np.array([digest_of(picture) for picture in pixels], np.uint64)
+    return Cache(pixels=pixels, pixel_digest=digest, key="0", folder=folder, reused=False)
+
+
+def found(pixels: np.ndarray, folder: Path, *, limit_s: float | None = None) -> kept.Copies:
+    sizes = [(pixels.shape[2], pixels.shape[1])] * len(pixels)
+    return kept_copies(cache_of(pixels, folder), sizes, limit_s=limit_s)
+
+
+def ends(copies: kept.Copies) -> list[tuple[int, int]]:
+    assert copies.pairs is not None, copies.why_not
+    return list(zip(copies.pairs.first.tolist(), copies.pairs.second.tolist(), strict=True))
+
+
+def test_pairs_are_of_the_caches_rows_and_are_kept(tmp_path):
+    pixels = noise(60)
+    pixels[50] = pixels[7][:, ::-1]
+    pixels[51] = pixels[9] // 2 + 40
+    pixels[3] = pixels[4]  # equal: row 3 stands for both
+    first = found(pixels, tmp_path)
+    assert ends(first) == [(7, 50), (9, 51)]
+    (path,) = tmp_path.iterdir()
+    written = path.stat().st_mtime_ns
+    again = found(pixels, tmp_path)
+    assert ends(again) == ends(first)
+    assert path.stat().st_mtime_ns == written
+    path.write_bytes(path.read_bytes()[:-40])  # damaged: computed anew
+    assert ends(found(pixels, tmp_path)) == ends(first)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_other_settings_are_other_files(tmp_path, monkeypatch):
+    found(noise(20), tmp_path)
+    monkeypatch.setattr(kept, "SETTINGS", ("other",))
+    found(noise(20), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_lookalikes_are_no_copies_and_the_reason_says_so(tmp_path):
+    one = noise(2)[0].astype(int)
+    grain = np.random.default_rng(0).normal(0, 3, (300, *one.shape))
+    pixels = np.clip(one + grain, 0, 255).astype(np.uint8)
+    for _ in range(2):  # the second time from what is kept
+        copies = found(pixels, tmp_path)
+        assert copies.pairs is None
+        assert "each picture is like about 299 others" in copies.why_not
+
+
+@pytest.mark.parametrize("looked_for_before", [False, True])
+def test_budget_decides_alike_whether_pairs_are_kept_or_not(tmp_path, looked_for_before):
+    pixels = noise(100)
+    if looked_for_before:
+        found(pixels, tmp_path)
+    assert "among 100 pictures that takes" in found(pixels, tmp_path, limit_s=0.001).why_not
+    assert ends(found(pixels, tmp_path, limit_s=1)) == []
+
+
+def test_tiny_pictures_are_not_compared(tmp_path):
+    copies = found(noise(10, side=12), tmp_path)
+    assert copies.pairs is None
+    assert "under 16 px" in copies.why_not
+
+
+@pytest.mark.parametrize(("width", "height"), [(28, 28), (96, 40), (32, 32)])
+def test_thumbnails_are_pillows_less_the_padding(width, height):
+    pixels = np.full((2, 100, 100, 3), 128, np.uint8)
+    inner = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    top, left = (100 - height) // 2, (100 - width) // 2
+    pixels[1, top : top + height, left : left + width] = inner
+    ours = thumbs_of(pixels, np.array([1]), [(100, 100), (width, height)])[0]
+    grey = inner.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    theirs = Image.fromarray(grey).resize((32, 32), Image.Resampling.BILINEAR)
+    assert ours.astype(int) == pytest.approx(np.asarray(theirs).round().astype(int), abs=1)

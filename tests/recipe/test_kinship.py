@@ -1,0 +1,146 @@
+"""Doubtful data on the whole journey: near copies, groups, exclusions and leaks in real runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import saccade
+from saccade.cli.words import answer
+from saccade.config import choose_settings
+from saccade.data import read_index
+from saccade.errors import DataError, SettingsError
+from saccade.progress import Silence
+from saccade.recipe.clock import Clock
+from saccade.recipe.prepare import prepare
+from saccade.recipe.request import new_request, resumed_request, write_started
+from saccade.run import open_run
+from saccade.types import PARTS
+
+_PLANTED = Path(__file__).parents[1] / "check" / "planted.py"
+_SPEC = importlib.util.spec_from_file_location("planted", _PLANTED)
+planted = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(planted)
+TEST = PARTS.index("test")
+
+
+def write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def with_copies(root: Path, count: int = 36) -> Path:
+    """Two classes of `count` pictures, each with one changed copy beside it."""
+    random = np.random.default_rng(0)
+    for number, picture in enumerate(planted.blobs(2 * count)):
+        kind = planted.KINDS[number % len(planted.KINDS)]
+        name = f"{'ab'[number % 2]}/{number:03}"
+        write(root / f"{name}-first.jpg", planted.as_jpeg(picture, ""))
+        write(
+            root / f"{name}-copy.jpg", planted.as_jpeg(planted.changed(picture, kind, random), kind)
+        )
+    return root
+
+
+def prepared(data, tmp_path, **settings):
+    settings = choose_settings(
+        **({"model": "t3", "budget": None, "epochs": 1, "seed": 0} | settings)
+    )
+    request = new_request(data, test=None, settings=settings, name="run", out=tmp_path / "runs")
+    return request, prepare(request, clock=Clock(), progress=Silence())
+
+
+def test_planted_near_copies_never_lie_on_two_sides(tmp_path):
+    data = with_copies(tmp_path / "data")
+    for seed in range(3):
+        index = prepared(data, tmp_path, seed=seed)[1].index
+        part = dict(zip(index.path.tolist(), index.part.tolist(), strict=True))
+        pairs = [(p, p.replace("-copy", "-first")) for p in part if "-copy" in p]
+        assert len(pairs) == 72
+        assert [pair for pair in pairs if part[pair[0]] != part[pair[1]]] == []
+        assert set(part.values()) == {0, 1, 2}
+
+
+def test_leak_of_a_users_split_has_both_accuracies(tmp_path):
+    """Half of the test pictures are changed copies of training pictures."""
+    data, random = tmp_path / "data", np.random.default_rng(1)
+    for number, picture in enumerate(planted.blobs(64)):
+        label = "ab"[number % 2]
+        part = "test" if number < 16 else "train"
+        write(data / part / label / f"{number:02}.jpg", planted.as_jpeg(picture, ""))
+        if part == "train" and number < 32:
+            copy = planted.changed(picture, "mirrored", random)
+            write(data / "test" / label / f"copy-{number}.jpg", planted.as_jpeg(copy, ""))
+        if number == 40:
+            write(data / "test" / label / "equal.jpg", planted.as_jpeg(picture, ""))
+    run = saccade.train(data, model="t3", epochs=4, out=tmp_path / "runs", progress=Silence())
+
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(run.folder / "predictions.parquet").to_pylist()
+    right = {row["path"]: row["label"] == row["predicted"] for row in rows}
+    clean = [is_right for path, is_right in right.items() if "copy-" not in path]
+    assert run.leak is not None
+    assert run.leak.num_images == 16
+    assert len(clean) == 17
+    assert run.leak.accuracy.value == sum(right.values()) / 33 == run.test.accuracy.value
+    assert run.leak.accuracy_without.value == sum(clean) / 17
+    assert {Path(copy["path"]).name for copy in run.leak.copies} >= {"copy-16.jpg", "copy-31.jpg"}
+    assert "1 picture equal to a test picture was left out of training" in " ".join(run.data_notes)
+    document = json.loads((run.folder / "run.json").read_text())
+    assert document["leak"] == run.leak.to_json()
+    assert open_run(run.folder).leak == run.leak
+    assert f"Leak      {run.leak.sentence()}" in answer(run).splitlines()
+    assert "16 of 33 test pictures have a near copy" in run.report.read_text()
+
+
+def test_group_and_exclude_travel_and_resume(tmp_path):
+    data = tmp_path / "data"
+    for number, picture in enumerate(planted.blobs(48, side_px=32)):
+        write(
+            data / "ab"[number % 2] / f"p{number // 4}-{number}.jpg", planted.as_jpeg(picture, "")
+        )
+    listed = tmp_path / "list.csv"
+    listed.write_text("path,other\na/p0-0.jpg,a/p0-2.jpg\n")
+    request, before = prepared(data, tmp_path, group=r"p(\d+)-", exclude=listed)
+    index = before.index
+    patients: dict[str, set[int]] = {}
+    for path, part in zip(index.path[index.usable], index.part[index.usable], strict=True):
+        patients.setdefault(path[2:].partition("-")[0], set()).add(int(part))
+    assert {len(parts) for parts in patients.values()} == {1}
+    assert index.reason[0] == "excluded by list.csv: copy of a/p0-2.jpg"
+
+    write_started(request, before.plan, before.data_digest)
+    again = prepare(resumed_request(request.folder, None, None), clock=Clock(), progress=Silence())
+    assert np.array_equal(again.index.part, index.part)
+    listed.write_text("path\na/p0-2.jpg\n")
+    with pytest.raises(DataError, match="has changed since"):
+        prepare(resumed_request(request.folder, None, None), clock=Clock(), progress=Silence())
+    listed.write_text("path\na/p0-0.jpg\n")
+    run = saccade.train(resume=request.folder, progress=Silence())
+    assert run.settings["group"] == r"p(\d+)-"
+    assert run.provenance["settings"]["exclude"] == "list.csv"
+    assert len(run.provenance["exclude_digest"]) == 64
+    assert run.images.left_out == 1
+    assert read_index(run.folder / "index.parquet").reason[0] == "excluded by list.csv"
+
+
+def test_groups_that_the_user_set_apart_are_told(tmp_path):
+    data = tmp_path / "data"
+    for number, picture in enumerate(planted.blobs(24, side_px=32)):
+        part = "test" if number % 6 == 0 else "train"
+        name = f"{part}/{'ab'[number % 4 // 2]}/p{number // 12}-{number}.jpg"
+        write(data / name, planted.as_jpeg(picture, ""))
+    _, ready = prepared(data, tmp_path, group=r"p(\d+)-")
+    (note,) = (note for note in ready.kinship.notes(ready.index) if "groups lie" in note)
+    assert note.startswith("2 of 2 groups lie in several parts, as you set them apart, with 4 test")
+
+
+@pytest.mark.parametrize("option", [{"group": "p(1)"}, {"exclude": "list.csv"}])
+def test_a_stopped_run_settles_group_and_exclude(tmp_path, option):
+    with pytest.raises(SettingsError, match=f"leave out --{next(iter(option))}"):
+        saccade.train(resume=tmp_path, progress=Silence(), **option)
