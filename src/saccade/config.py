@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from saccade.augmentation import AUTO, parse_augmentation
 from saccade.errors import SettingsError
 
 DEFAULT_BUDGET_S: Final = 300.0
@@ -46,16 +48,17 @@ def switch(name: str) -> bool | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """The settings of one run: the budget or the epochs, the model, the seed.
+    """The settings of one run: the budget or the epochs, the model, the seed, the augmentation.
 
-    Raises SettingsError where both or neither of `budget_s` and `epochs` are given, and for values
-    out of range.
+    `augment` is as `parse_augmentation` reads it. Raises SettingsError where both or neither of
+    `budget_s` and `epochs` are given, and for values out of range.
     """
 
     model: str = "auto"
     budget_s: float | None = None
     epochs: int | None = None
     seed: int = 0
+    augment: str = AUTO
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -64,6 +67,12 @@ class TrainSettings:
             raise SettingsError(f"epochs is a whole number from 1, got {self.epochs}")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"a seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        augmentation = parse_augmentation(self.augment)
+        if augmentation is not None and augmentation.mixes and self.model != "auto":
+            raise SettingsError(
+                f"augment: mixup and cutmix are for --model auto, whose loss takes mixed labels; "
+                f"leave them out for {self.model}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in ``run.json``."""
@@ -71,10 +80,22 @@ class TrainSettings:
 
 
 def choose_settings(
-    *, model: str, budget: str | float | None, epochs: int | None, seed: int
+    *,
+    model: str,
+    budget: str | float | None,
+    epochs: int | None,
+    seed: int,
+    augment: str | Mapping[str, Any] = AUTO,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
-    if budget is not None:
-        return TrainSettings(model=model, budget_s=parse_duration(budget), epochs=epochs, seed=seed)
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
-    return TrainSettings(model=model, budget_s=budget_s, epochs=epochs, seed=seed)
+    if budget is not None:
+        budget_s = parse_duration(budget)
+    augmentation = parse_augmentation(augment)
+    return TrainSettings(
+        model=model,
+        budget_s=budget_s,
+        epochs=epochs,
+        seed=seed,
+        augment=AUTO if augmentation is None else str(augmentation),
+    )

@@ -21,7 +21,14 @@ from saccade.run import FINISHED, STARTED, VERSION, read_document
 from saccade.training import TrainPlan
 
 # What `train` takes where nothing is given: a given default cannot be told from nothing.
-_NOT_GIVEN: Final = {"budget": None, "epochs": None, "model": "auto", "name": None, "seed": 0}
+_NOT_GIVEN: Final = {
+    "budget": None,
+    "epochs": None,
+    "model": "auto",
+    "name": None,
+    "seed": 0,
+    "augment": "auto",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

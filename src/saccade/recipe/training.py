@@ -49,6 +49,7 @@ from saccade.recipe.prepare import (
     time_left,
     with_budget,
 )
+from saccade.recipe.preview import write_preview
 from saccade.recipe.request import (
     Request,
     check_resume_alone,
@@ -73,6 +74,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     budget: str | float | None = None,
     epochs: int | None = None,
     model: str = "auto",
+    augment: str | Mapping[str, Any] = "auto",
     name: str | None = None,
     out: str | os.PathLike[str] = "runs",
     seed: int = 0,
@@ -88,17 +90,23 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     `data` is a folder of class folders, an archive or a table of them, a named set, or arrays
     ``(x, y)``; `test`, of the same kinds, is kept for the final score. `budget` is the time of the
     whole run, such as ``"5m"`` or seconds; `epochs` fixes the work instead. `model` is ``"auto"``,
-    a tutorial's network, a ``.keras`` file or ``"module:function"``. `resume` is the folder of a
+    a tutorial's network, a ``.keras`` file or ``"module:function"``. `augment` names the
+    changes to training pictures, as ``"rotate=40,shift=0.2,flip"`` or a mapping, ``"none"``, or
+    ``"auto"``, which fits them to the pictures (docs/augmentation.md). `resume` is the folder of a
     stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
     if resume is not None:
-        check_resume_alone(budget=budget, epochs=epochs, model=model, name=name, seed=seed)
+        check_resume_alone(
+            budget=budget, epochs=epochs, model=model, name=name, seed=seed, augment=augment
+        )
         request = resumed_request(Path(resume), data, test)
         sweep(request.folder)
     else:
-        settings = choose_settings(model=model, budget=budget, epochs=epochs, seed=seed)
+        settings = choose_settings(
+            model=model, budget=budget, epochs=epochs, seed=seed, augment=augment
+        )
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
@@ -215,6 +223,13 @@ def _judge(
     gallery = choose_gallery(probabilities, test.labels, seed=request.settings.seed)
     shown = np.unique(np.concatenate(list(gallery.values())))
     write_gallery(folder / "gallery.npz", test.pixels[test.rows[shown]])
+    write_preview(
+        folder / "augmented.npz",
+        prepared.pictures(TRAIN),
+        fit.augmentation,
+        num_classes=len(index.classes),
+        seed=request.settings.seed,
+    )
     write_index(folder / "index.parquet", index)
     write_predictions(
         folder / "predictions.parquet", index=index, rows=test.rows, probabilities=probabilities
