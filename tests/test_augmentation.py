@@ -66,7 +66,7 @@ def test_every_change_has_a_phrase_and_fill_is_spoken_of_where_pictures_move():
     assert Augmentation(fill="wrap").phrases() == ()
     assert Augmentation(rotate=40, fill="nearest").phrases() == (
         "rotated by up to 40° either way",
-        "beyond the border: its nearest pixel",
+        "filled beyond the border with its nearest pixel",
     )
 
 

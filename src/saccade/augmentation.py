@@ -30,7 +30,7 @@ _MOST: Final = {  # of each number: its largest value and what it counts
     "cutmix": (10.0, "as alpha of a Beta distribution"),
 }
 _FILLED: Final[Mapping[str, str]] = {
-    "reflect": "the picture in a mirror",
+    "reflect": "its mirror image",
     "nearest": "its nearest pixel",
     "wrap": "its opposite side",
     "constant": "black",
@@ -105,7 +105,7 @@ class Augmentation:
             "rotate": f"rotated by up to {self.rotate:g}° either way",
             "shift": f"shifted by up to {_percent(self.shift)} of the side",
             "shear": f"sheared by up to {_percent(self.shear)} of the height",
-            "zoom": f"zoomed: {_percent(1 - self.zoom)} to 100 % of the side is shown",
+            "zoom": f"zoomed: {100 * (1 - self.zoom):.3g} to 100 % of the side is shown",
             "flip": "mirrored left to right, half of the time",
             "flip_vertical": "mirrored top to bottom, half of the time",
             "turn": "turned by 0, 90, 180 or 270°",
@@ -118,7 +118,7 @@ class Augmentation:
         }
         phrases = [phrase for name, phrase in said.items() if getattr(self, name)]
         if self.moves:
-            phrases.append(f"beyond the border: {_FILLED[self.fill]}")
+            phrases.append(f"filled beyond the border with {_FILLED[self.fill]}")
         return tuple(phrases)
 
 

@@ -163,7 +163,10 @@ def digits_report() -> ReportContent:
         history=history(24),
         best_epoch=17,
         changes=Changes(
-            phrases=("rotated by up to 20° either way", "beyond the border: its nearest pixel"),
+            phrases=(
+                "rotated by up to 20° either way",
+                "filled beyond the border with its nearest pixel",
+            ),
             examples=np.stack([pixels[train[row : row + 6]] for row in range(4)])[..., None],
         ),
         images={"train": 1149, "validation": 288, "test": 360, "left out": 7},
