@@ -8,20 +8,11 @@ and pictures are brought to one size as they are read. The set has train/ and va
 test pictures, so Saccade seals some of the training pictures for the final score.
 """
 
-import tarfile
 from pathlib import Path
 
-from tutorial_data import QUICK, archive
+from tutorial_data import QUICK, archive, unpack_few
 
 import saccade
-
-
-def unpack_few(path: Path, folder: Path, *, every: int) -> Path:
-    """Unpack one picture in `every`, to show that a folder does as well as an archive."""
-    with tarfile.open(path) as tar:
-        pictures = [member for member in tar if member.isfile()]
-        tar.extractall(folder, members=pictures[::every], filter="data")
-    return next(folder.iterdir())
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -64,6 +65,14 @@ def archive(name: str) -> Path:
     if not path.exists():
         _stop(f"put {name} into {path.parent}, which SACCADE_DATASETS names")
     return path
+
+
+def unpack_few(path: Path, folder: Path, *, every: int) -> Path:
+    """Unpack one picture in `every`, to show that a folder does as well as an archive."""
+    with tarfile.open(path) as tar:
+        pictures = [member for member in tar if member.isfile()]
+        tar.extractall(folder, members=pictures[::every], filter="data")
+    return next(folder.iterdir())
 
 
 def cifar10_originals() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.str_]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from saccade.augmentation import AUTO, parse_augmentation
 from saccade.errors import SettingsError
 
 DEFAULT_BUDGET_S: Final = 300.0
@@ -46,10 +48,10 @@ def switch(name: str) -> bool | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """The settings of one run: the budget or the epochs, the model, the seed, and how to split.
+    """The settings of one run: the budget or the epochs, the model, the seed, split, augmentation.
 
-    Raises SettingsError where both or neither of `budget_s` and `epochs` are given, and for values
-    out of range.
+    `augment` is as `parse_augmentation` reads it. Raises SettingsError where both or neither of
+    `budget_s` and `epochs` are given, and for values out of range.
     """
 
     model: str = "auto"
@@ -58,6 +60,7 @@ class TrainSettings:
     seed: int = 0
     group: str | None = None  # a table's column, or a pattern on each picture's path
     exclude: str | None = None  # a CSV file of pictures to leave out
+    augment: str = AUTO
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -66,6 +69,12 @@ class TrainSettings:
             raise SettingsError(f"epochs is a whole number from 1, got {self.epochs}")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"a seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        augmentation = parse_augmentation(self.augment)
+        if augmentation is not None and augmentation.mixes and self.model != "auto":
+            raise SettingsError(
+                f"augment: mixup and cutmix are for --model auto, whose loss takes mixed labels; "
+                f"leave them out for {self.model}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in ``run.json``."""
@@ -80,12 +89,13 @@ def choose_settings(
     seed: int,
     group: str | None = None,
     exclude: str | os.PathLike[str] | None = None,
+    augment: str | Mapping[str, Any] = AUTO,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
+    budget_s = DEFAULT_BUDGET_S if epochs is None else None
     if budget is not None:
-        budget_s: float | None = parse_duration(budget)
-    else:
-        budget_s = DEFAULT_BUDGET_S if epochs is None else None
+        budget_s = parse_duration(budget)
+    augmentation = parse_augmentation(augment)
     return TrainSettings(
         model=model,
         budget_s=budget_s,
@@ -93,4 +103,5 @@ def choose_settings(
         seed=seed,
         group=group,
         exclude=None if exclude is None else os.fspath(exclude),
+        augment=AUTO if augmentation is None else str(augmentation),
     )

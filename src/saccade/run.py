@@ -5,7 +5,8 @@ runs/<name>/
   checkpoint/        where training stands; gone once the run is finished
   index.parquet      one row a picture: label, part, digest, flags, why it was left out
   predictions.parquet  what the finished model says of every test picture
-  gallery.npz        the pictures that the report shows, at training size
+  gallery.npz        the test pictures that the report shows, at training size
+  augmented.npz      a few training pictures as training changed them, where it did
   model.saccade      the classifier: the one file to ship
   report.html        the report
   run.json           every figure and setting; written last: a run that has it is finished

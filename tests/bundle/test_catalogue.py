@@ -25,7 +25,7 @@ SHAPE = (72, 72, 3)  # Xception and three blocks of valid convolutions need this
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
 def test_model_is_walked_layer_by_layer(name: str) -> None:
-    num_classes = 2 if name == "t7" else 3  # T7 tells two apart, with one sigmoid
+    num_classes = 2 if name in ("t7", "t8") else 3  # these tell two apart, with one sigmoid
     design = DESIGN if name == AUTO else None
     model = build_model(name, input_shape=SHAPE, num_classes=num_classes, design=design)
     graph = GraphBuilder()

@@ -87,6 +87,7 @@ def test_folder_that_is_no_run_does_not_resume(tmp_path):
         ({"budget": "1m"}, "--budget"),
         ({"epochs": 1, "model": "t3"}, "--epochs, --model"),
         ({"name": "other", "seed": 9}, "--name, --seed"),
+        ({"augment": {"flip": True}}, "--augment"),
     ],
 )
 def test_settled_options_are_refused(tmp_path, options, named):

@@ -10,12 +10,13 @@ from PIL import Image
 
 import saccade
 from saccade.config import TrainSettings
-from saccade.data import read_index
+from saccade.data import open_source, read_index
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 from saccade.recipe.clock import Clock
 from saccade.recipe.request import new_request
 from saccade.recipe.training import missed
+from saccade.report import write_run_report
 from saccade.run import open_run
 from saccade.types import PARTS
 
@@ -73,7 +74,8 @@ def test_run_folder_holds_what_the_docs_say_and_opens_again(digits_run):
         "model.saccade",
         "report.html",
         "run.json",
-    }
+    }  # and no augmented.npz: t5 is shown its pictures as they are
+    assert "shown as they are" in digits_run.report.read_text()
     again = open_run(digits_run.folder)
     assert again.to_json() == digits_run.to_json()
     assert json.loads((digits_run.folder / "run.json").read_text()) == digits_run.to_json()
@@ -275,3 +277,35 @@ def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path):
         folders.append(request.folder)
     assert len(set(folders)) == 12
     assert any(folder.name.endswith("-2") for folder in folders)
+
+
+def training_section(run: saccade.Run) -> str:
+    return run.report.read_text().partition('<section id="training">')[2].partition("</section>")[0]
+
+
+def test_asked_changes_reach_the_plan_the_pictures_and_the_report(tmp_path):
+    """Training pictures alone are changed: the first of each row is one of them, as it is."""
+    asked = {"rotate": 20, "fill": "nearest", "flip": True}
+    run = saccade.train(
+        "digits", model="t3", augment=asked, epochs=1, out=tmp_path, progress=Silence()
+    )
+    assert run.settings["augment"] == "rotate=20,flip,fill=nearest"
+    assert run.plan["augmentation"] == run.fit["augmentation"]
+    assert run.fit["augmentation"]["rotate"] == 20
+    assert any("mirrored, as asked, but may not look it" in note for note in run.notes)
+    shown = np.load(run.folder / "augmented.npz")["pixels"]
+    assert (shown.shape, shown.dtype) == ((4, 6, 8, 8, 1), np.uint8)
+    source = open_source("digits", progress=Silence()).arrays
+    index = read_index(run.folder / "index.parquet")
+    train = source[index.rows_of(PARTS.index("train"))]
+    for versions in shown:
+        assert (train.reshape(len(train), -1) == versions[0].reshape(-1)).all(axis=1).any()
+        assert (versions[1:] != versions[0]).any()
+    page = training_section(run)
+    assert "rotated by up to 20° either way" in page
+    assert page.count('alt="training picture') == 24
+    write_run_report(open_run(run.folder))
+    assert training_section(run) == page
+    (run.folder / "augmented.npz").unlink()
+    with pytest.raises(DataError, match=r"augmented\.npz cannot be read.*train again"):
+        write_run_report(run)

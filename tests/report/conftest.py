@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
-from saccade.report.content import LayerRow, Picture, ReliabilityBin, ReportContent
+from saccade.report.content import Changes, LayerRow, Picture, ReliabilityBin, ReportContent
 from saccade.types import Interval
 
 
@@ -162,6 +162,13 @@ def digits_report() -> ReportContent:
         created="21 November 2026, 03:10 UTC",
         history=history(24),
         best_epoch=17,
+        changes=Changes(
+            phrases=(
+                "rotated by up to 20° either way",
+                "filled beyond the border with its nearest pixel",
+            ),
+            examples=np.stack([pixels[train[row : row + 6]] for row in range(4)])[..., None],
+        ),
         images={"train": 1149, "validation": 288, "test": 360, "left out": 7},
         reliability=reliability_bins(sure, said == true),
         grid=tuple(picture(row) for row in range(25)),

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from saccade.report import Picture
+from saccade.report import Changes, Picture
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,12 @@ from saccade.report import Picture
 def test_picture_refuses_other_arrays(pixels) -> None:
     with pytest.raises(ValueError, match=r"uint8 of shape .* got .* for 'a\.png'"):
         Picture(pixels=pixels, path="a.png", label="a", predicted="a", probability=1.0)
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 8, 8), (4, 6, 8, 8, 4)])
+def test_changes_refuse_other_arrays(shape) -> None:
+    with pytest.raises(ValueError, match=r"examples are uint8 of shape .* got uint8 \(4, 6, 8, 8"):
+        Changes(examples=np.zeros(shape, np.uint8))
 
 
 def test_picture_right_by_name() -> None:

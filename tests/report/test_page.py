@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from saccade.errors import SettingsError
-from saccade.report import LayerRow, ReportContent, write_report
+from saccade.report import Changes, LayerRow, ReportContent, write_report
 from saccade.report.page import render_report
 
 HOSTILE = '<script>window.harm = 1</script><img src=x onerror="window.harm=2">'
@@ -165,3 +165,16 @@ def test_without_jinja2_names_the_extra(tmp_path: Path) -> None:
     answer = run_python(code)
     assert answer.startswith("MissingExtraError the report needs packages")
     assert "pip install 'saccade[train]'" in answer
+
+
+def test_what_training_changed_is_said_and_shown_within_bounds(digits) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (9, 9, 224, 224, 3), dtype=np.uint8)
+    plain = render_report(replace(digits, changes=None))
+    assert "What training changed" not in plain
+    assert "shown as they are" not in plain
+    unchanged = text_of(render_report(replace(digits, changes=Changes())))
+    assert "Training pictures were shown as they are" in unchanged
+    many = render_report(replace(digits, changes=Changes(phrases=(HOSTILE,), examples=noise)))
+    assert HOSTILE not in many
+    assert sum("training picture" in (one.get("alt") or "") for _, one in Tags(many).tags) == 24
+    assert len(many) - len(plain) < 24 * 50_000  # noise, the worst for JPEG, at 192 px

@@ -249,6 +249,18 @@ def test_pictures_are_shown(browser, digits_page, digits) -> None:
         assert len(set(rows)) == 5
 
 
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_training_pictures_and_their_versions_stand_in_rows(browser, digits_page, size) -> None:
+    with shown(browser, digits_page, size=size) as page:
+        images = page.locator(".versions img")
+        assert images.count() == 24
+        boxes = [images.nth(place).bounding_box() for place in range(24)]
+        assert len({box["y"] for box in boxes}) == 4
+        assert len({box["x"] for box in boxes}) == 6
+        assert min(box["width"] for box in boxes) > 30
+        assert "either way" in page.locator("#training .notes").inner_text()
+
+
 def test_without_scripts_the_numbers_are_there(browser, digits_page) -> None:
     with shown(browser, digits_page, script=False) as page:
         assert page.locator("[data-chart] svg").count() == 0

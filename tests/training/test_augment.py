@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from saccade.training.augment import Augmentation, augment
+from saccade.augmentation import Augmentation
+from saccade.errors import SettingsError
+from saccade.training.augment import augment, mix
+from saccade.training.geometry import _maps
 
 
 def pictures(num=16, height=6, width=9, channels=3):
@@ -73,7 +76,8 @@ def test_light_keeps_the_order_of_greys():
 
 def test_same_seed_same_pictures():
     batch = pictures()
-    every = {"shift": 0.2, "zoom": 0.3, "flip": True, "light": 0.2}
+    every = {"rotate": 30, "shear": 0.2, "shift": 0.2, "zoom": 0.3, "flip": True}
+    every |= {"light": 0.2, "colour": 0.2, "erase": 0.3}
     assert np.array_equal(augmented(batch, **every), augmented(batch, **every))
     assert not np.array_equal(augmented(batch, **every), augmented(batch, seed=2, **every))
 
@@ -81,5 +85,97 @@ def test_same_seed_same_pictures():
 def test_pictures_given_stay_as_they_are():
     batch = pictures()
     before = batch.copy()
-    augmented(batch, shift=0.2, zoom=0.3, flip=True, light=0.2)
+    augmented(batch, shift=0.2, zoom=0.3, flip=True, light=0.2, erase=0.4, colour=0.3)
+    mix(batch, np.zeros(16, int), Augmentation(cutmix=1), np.random.default_rng(0), 2)
     assert np.array_equal(batch, before)
+
+
+FILLS = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "constant": "constant"}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("shape", [(6, 9), (12, 12), (17, 5)])
+def test_one_gather_shows_what_the_formula_says(fill, shape):
+    """The witness: every pixel of every picture by itself, from a picture padded by NumPy."""
+    changes = Augmentation(
+        rotate=40, shear=0.3, shift=0.2, zoom=0.3, flip=True, flip_vertical=True, fill=fill
+    )
+    batch, (height, width), pad = pictures(height=shape[0], width=shape[1]), shape, 60
+    shown = augment(batch, changes, np.random.default_rng(3))
+    matrices, centres = _maps(len(batch), shape, changes, np.random.default_rng(3))
+    padded = np.pad(batch, [(0, 0), (pad, pad), (pad, pad), (0, 0)], mode=FILLS[fill])
+    near_an_edge = 0
+    for n, (matrix, centre) in enumerate(zip(matrices, centres, strict=True)):
+        for i in range(height):
+            for j in range(width):
+                place = centre + matrix @ (i + 0.5 - height / 2, j + 0.5 - width / 2)
+                if np.abs(place - np.rint(place)).min() < 1e-3:  # fixed point may round it over
+                    near_an_edge += 1
+                    continue
+                y, x = np.floor(place).astype(int) + pad
+                assert np.array_equal(shown[n, i, j], padded[n, y, x])
+    assert near_an_edge < 0.02 * batch[..., 0].size
+
+
+def test_maps_keep_to_what_was_asked():
+    """Rotations keep lengths and stay within their angle; both ways occur."""
+    turned, centres = _maps(500, (32, 32), Augmentation(rotate=40), np.random.default_rng(0))
+    angles = np.degrees(np.arctan2(turned[:, 1, 0], turned[:, 0, 0]))
+    assert np.allclose(turned @ turned.transpose(0, 2, 1), np.eye(2))
+    assert (-40 <= angles.min() < -35, 35 < angles.max() <= 40) == (True, True)
+    assert (centres == 16).all()
+    slanted, _ = _maps(500, (32, 32), Augmentation(shear=0.2), np.random.default_rng(0))
+    assert 0.18 < np.abs(slanted[:, 1, 0]).max() <= 0.2
+    assert (slanted[:, [0, 0, 1], [0, 1, 1]] == [1, 0, 1]).all()
+
+
+def test_turn_and_vertical_flip_lose_no_pixel():
+    batch = pictures(num=200, height=8, width=8)
+    upside_down = augmented(batch, flip_vertical=True)
+    turned = augmented(batch, turn=True)
+    counts = np.zeros(4, int)
+    for before, after, flipped in zip(batch, turned, upside_down, strict=True):
+        assert np.array_equal(flipped, before) or np.array_equal(flipped, before[::-1])
+        quarters = [np.array_equal(after, np.rot90(before, quarter)) for quarter in range(4)]
+        assert sum(quarters) == 1
+        counts += quarters
+    assert counts.min() > 25  # 50 ± 6.1
+
+
+def test_colour_changes_channels_but_not_grey_pictures():
+    batch = pictures()
+    changed = augmented(batch, colour=0.3).astype(int)
+    assert (changed != batch).any(axis=(1, 2, 3)).all()
+    assert abs(changed.mean() - batch.mean()) < 4
+    grey = pictures(channels=1)
+    assert np.array_equal(augmented(grey, colour=0.3), grey)
+
+
+def test_erased_rectangle_has_the_share_asked():
+    batch = np.full((300, 40, 40, 1), 255, np.uint8)
+    erased = (augmented(batch, erase=0.3) != 255)[..., 0]
+    shares = erased.mean(axis=(1, 2))
+    assert 110 < (shares > 0).sum() < 190  # 150 ± 8.7
+    assert shares.max() <= 0.31  # sides are whole pixels
+    assert 0.12 < shares[shares > 0].mean() < 0.2  # of 2 to 30 %
+    for picture in erased[shares > 0]:  # noise leaves a 256th as it was
+        rows, columns = np.flatnonzero(picture.any(axis=1)), np.flatnonzero(picture.any(axis=0))
+        assert picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_labels_mix_as_pictures_do(kind):
+    """Class c is a picture of grey 50·c, so the mean grey says what label a mixture has."""
+    labels = np.arange(60) % 5
+    batch = np.repeat(50 * labels, 32 * 32).reshape(60, 32, 32, 1).astype(np.uint8)
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        mixed, shares = mix(batch, labels, Augmentation(**{kind: 1.0}), random, 5)
+        assert (mixed.shape, mixed.dtype, shares.shape) == (batch.shape, np.uint8, (60, 5))
+        assert np.allclose(shares.sum(axis=1), 1)
+        assert np.allclose(mixed.mean(axis=(1, 2, 3)), shares @ (50 * np.arange(5)), atol=0.6)
+
+
+def test_value_out_of_range_is_refused():
+    with pytest.raises(SettingsError, match="rotate is 0 to 180 degrees"):
+        Augmentation(rotate=-1)

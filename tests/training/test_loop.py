@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from saccade.augmentation import Augmentation
 from saccade.errors import DataError
 from saccade.models import build_model, load_keras
 from saccade.progress import Silence
+from saccade.training.keras_loop import KerasLoop
+from saccade.training.learner import Learner
 from saccade.training.loop import train_network
 from saccade.training.plan import Facts, derive_plan
 from saccade.training.result import Hooks, Pictures
@@ -113,9 +116,15 @@ def test_same_seed_same_weights():
     assert not equal(weights_of(one), weights_of(other))
 
 
+EVERY_CHANGE = Augmentation(
+    rotate=10, shift=0.1, shear=0.1, zoom=0.1, flip=True, light=0.1, erase=0.2, mixup=0.4, cutmix=1
+)
+
+
+@pytest.mark.parametrize("augmentation", [None, EVERY_CHANGE])
 @pytest.mark.parametrize("stop_in_the_middle", [False, True])
-def test_resumed_run_equals_an_uninterrupted_one(tmp_path, stop_in_the_middle):
-    plan = derive_plan(FACTS)
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path, stop_in_the_middle, augmentation):
+    plan = derive_plan(FACTS, augmentation=augmentation)
     whole, expected = train(plan)
     steps = iter(range(10**6))
     after = 30 if stop_in_the_middle else 25  # steps; 25 are an epoch of batches of 16
@@ -258,6 +267,42 @@ def test_labels_that_do_not_belong_to_the_rows():
     parts[0] = Pictures(parts[0].pixels, parts[0].rows, parts[0].labels[:-1])
     with pytest.raises(ValueError, match="400 rows have 399 labels"):
         train(derive_plan(FACTS), parts=parts)
+
+
+def test_own_model_sees_changed_pictures_where_that_is_asked(monkeypatch):
+    """Black pictures erased by noise are black no more; validation pictures stay as they are."""
+    parts = [Pictures(np.zeros_like(part.pixels), *part[1:]) for part in digits()]
+    plan = derive_plan(replace(FACTS, epochs=1), model="t3", augmentation=Augmentation(erase=0.5))
+    seen = {"train": [], "outputs": []}
+    for name in seen:
+        method = getattr(Learner, "_outputs" if name == "outputs" else name)
+
+        def watched(self, pixels, *rest, name=name, method=method):
+            seen[name].append(int(pixels.max()))
+            return method(self, pixels, *rest)
+
+        monkeypatch.setattr(Learner, method.__name__, watched)
+    model = build_model("t3", input_shape=(8, 8, 1), num_classes=10)
+    _, result = train(plan, model=model, parts=parts)
+    assert max(seen["train"]) > 200
+    assert max(seen["outputs"]) == 0
+    assert result.augmentation == Augmentation(erase=0.5)
+
+
+def test_mixed_labels_need_a_loss_that_takes_them():
+    plan = derive_plan(FACTS, model="t3", augmentation=Augmentation(mixup=1))
+    model = build_model("t3", input_shape=(8, 8, 1), num_classes=10)
+    with pytest.raises(ValueError, match="mixed labels need a loss over one-hot labels"):
+        train(plan, model=model)
+
+
+def test_keras_trains_on_mixed_labels_too():
+    plan = derive_plan(replace(FACTS, epochs=2), augmentation=Augmentation(mixup=0.4))
+    model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
+    parts = dict(zip(("train", "validation"), digits(), strict=True))
+    with Silence().stage("train", total=100) as stage:
+        loop = KerasLoop(model, **parts, plan=plan, hooks=Hooks(), stage=stage, note="")
+        assert loop.run(None).history["val_accuracy"][-1] > 0.3
 
 
 def test_model_that_our_engine_cannot_run_is_trained_by_keras():

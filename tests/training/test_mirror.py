@@ -1,15 +1,31 @@
-"""Mirroring is allowed by what the pictures look like: real digits, and made symmetric ones."""
+"""Mirroring is allowed by what pictures look like: real digits and photographs, planted ones."""
 
 from __future__ import annotations
 
+import io
+import os
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
+from tests.training.test_loop import FACTS
 
-from saccade.training.mirror import may_mirror, unmirrored_share
+from saccade.augmentation import Augmentation
+from saccade.training.mirror import CHANGES, Likeness, decide_mirroring, likeness
+from saccade.training.plan import derive_plan
+from saccade.training.result import Pictures
 
 
-def share_of(pixels, labels):
-    return unmirrored_share(pixels, np.arange(len(pixels)), labels, seed=0)
+def of(pixels, labels):
+    return Pictures(pixels, np.arange(len(pixels)), labels)
+
+
+def found(pixels, labels, change="flip"):
+    return likeness(of(pixels, labels), change, seed=0)
 
 
 def digits():
@@ -17,42 +33,105 @@ def digits():
     return np.rint(data.images * 255 / 16).astype(np.uint8)[..., None], data.target
 
 
-def test_digits_are_not_mirrored():
-    share, count = share_of(*digits())
-    assert share > 0.9
-    assert not may_mirror(share, count)
+def noise(num, side=16):
+    shape = (num, side, side, 3)
+    return np.random.default_rng(0).integers(0, 60, shape).astype(np.uint8)
 
 
-def test_pictures_taken_from_both_sides_are_mirrored():
-    """Digits, half of them seen in a mirror: every class now looks the same in one."""
+def arrows(num=400):
+    """Left arrows and right arrows: together they look the same in a mirror, each does not."""
+    pixels, labels = noise(num), np.arange(num) % 2
+    pixels[labels == 0, 4:12, :6] += 150
+    pixels[labels == 1, 4:12, 10:] += 150
+    return pixels, labels
+
+
+def cats_and_dogs(num=600):
+    folder = os.environ.get("SACCADE_DATASETS")
+    path = Path(folder or ".") / "cats-vs-dogs-192px.tar"
+    if not path.exists():
+        pytest.skip("needs cats-vs-dogs-192px.tar in the folder that SACCADE_DATASETS names")
+    pixels, labels = [], []
+    with tarfile.open(path) as tar:
+        members = [member for member in tar if member.isfile() and "/train/" in member.name]
+        for member in members[:: len(members) // num]:
+            image = Image.open(io.BytesIO(tar.extractfile(member).read()))
+            image.draft("RGB", (48, 48))
+            pixels.append(np.asarray(image.convert("RGB").resize((24, 24))))
+            labels.append("/dogs/" in member.name)
+    return np.stack(pixels), np.array(labels, int)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_digits_are_left_as_they_stand(change):
+    likely = found(*digits(), change)
+    assert likely.share > 0.9
+    assert not likely.allows
+
+
+def test_digits_that_become_each_other_are_named():
+    """A mirrored 2 is a 5, as a thumbnail; upside down as well."""
+    assert found(*digits(), "flip_vertical").exchanged == (2, 5)
+
+
+def test_photographs_are_mirrored_but_not_stood_on_their_heads():
+    pixels, labels = cats_and_dogs()
+    assert found(pixels, labels).allows
+    assert not found(pixels, labels, "flip_vertical").allows
+    assert not found(pixels, labels, "turn").allows
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_pictures_taken_from_every_side_are_changed(change):
+    """Digits, half of them seen changed, as cells or roofs from above: classes look the same so."""
     pixels, labels = digits()
-    turned = np.random.default_rng(0).random(len(pixels)) < 0.5
-    pixels[turned] = pixels[turned, :, ::-1]
-    share, count = share_of(pixels, labels)
-    assert 0.45 < share < 0.55
-    assert may_mirror(share, count)
+    random = np.random.default_rng(0)
+    for turned, quarters in zip(pixels, random.integers(0, 4, len(pixels)), strict=True):
+        turned[:] = np.rot90(turned, quarters)
+    mirrored = random.random(len(pixels)) < 0.5
+    pixels[mirrored] = pixels[mirrored, :, ::-1]
+    apart = np.isin(labels, (0, 1, 3, 4, 8))  # 6 and 9, 2 and 5 are now told apart by nothing
+    likely = found(pixels[apart], labels[apart], change)
+    assert 0.45 < likely.share < 0.55
+    assert likely.allows
 
 
 def test_left_and_right_arrows_are_not_mirrored():
-    """Together they look the same in a mirror, each class does not."""
-    random = np.random.default_rng(0)
-    pixels = random.integers(0, 60, (400, 16, 16, 3)).astype(np.uint8)
-    labels = np.arange(400) % 2
-    pixels[labels == 0, 4:12, :6] += 150
-    pixels[labels == 1, 4:12, 10:] += 150
-    share, count = share_of(pixels, labels)
-    assert share > 0.95
-    assert not may_mirror(share, count)
+    likely = found(*arrows())
+    assert likely.share > 0.95
+    assert likely.exchanged == (0, 1)
+    assert not likely.allows
+    assert found(*arrows(), "flip_vertical").allows
+
+
+def test_two_hands_among_many_classes_are_not_mirrored():
+    """Of 22 classes 20 look alike in a mirror, so that the share alone would allow it."""
+    random = np.random.default_rng(1)
+    hands, labels = arrows(160)
+    patterns = random.integers(0, 180, (20, 16, 8, 3))
+    whole = np.concatenate([patterns, patterns[:, :, ::-1]], axis=2).astype(np.uint8)
+    others = noise(1_600) + whole[np.arange(1_600) % 20]
+    likely = found(np.concatenate([others, hands]), np.r_[np.arange(1_600) % 20, labels + 20])
+    assert likely.exchanged == (20, 21)
+    assert replace(likely, exchanged=None).allows
+    assert not likely.allows
+
+
+def test_one_direction_alone_is_no_exchange():
+    """Boots all face left; mirrored, the nearest class is bags, but mirrored bags stay bags."""
+    pixels, labels = arrows()
+    pixels[labels == 1, 4:12, :6] += 150  # bags fill both sides
+    assert found(pixels, labels).exchanged is None
 
 
 def test_few_pictures_cannot_tell():
-    assert not may_mirror(0.5, 20)
-    assert not may_mirror(0.0, 0)
+    assert not Likeness(share=0.5, num_images=20).allows
+    assert not Likeness(share=0.0, num_images=0).allows
 
 
 def test_one_picture_a_class_says_nothing():
-    pixels = np.zeros((3, 8, 8, 1), np.uint8)
-    assert share_of(pixels, np.arange(3)) == (1.0, 0)
+    likely = found(np.zeros((3, 8, 8, 1), np.uint8), np.arange(3))
+    assert (likely.share, likely.num_images) == (1.0, 0)
 
 
 def test_thumbnail_of_the_mirrored_picture_is_the_mirrored_thumbnail():
@@ -60,5 +139,20 @@ def test_thumbnail_of_the_mirrored_picture_is_the_mirrored_thumbnail():
     for side in (7, 12, 13, 40, 97):
         half = np.random.default_rng(side).integers(0, 256, (1, side, side, 1)).astype(np.uint8)
         pixels = np.concatenate([half, half[:, :, ::-1]])
-        share, count = share_of(pixels, np.zeros(2, int))
-        assert (share, count) == (0.0, 2), side
+        likely = found(pixels, np.zeros(2, int))
+        assert (likely.share, likely.num_images) == (0.0, 2), side
+
+
+def test_plan_flips_only_where_pictures_allow_it():
+    flips = replace(derive_plan(FACTS), augmentation=Augmentation(flip=True, flip_vertical=True))
+    plan, note = decide_mirroring(flips, of(*arrows()))
+    assert plan.augmentation == Augmentation(flip_vertical=True)
+    assert "not mirrored: that turns classes 1 and 2" in note
+    assert "pictures are turned upside down" in note
+
+
+def test_what_is_asked_is_done_and_doubted():
+    plan = derive_plan(FACTS, augmentation=Augmentation(flip=True, turn=True))
+    decided, note = decide_mirroring(plan, of(*digits()))
+    assert decided == plan
+    assert note.count("as asked, but may not look it") == 2

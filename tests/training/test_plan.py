@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from saccade.augmentation import Augmentation
 from saccade.models.compact import multiply_adds, num_weights
 from saccade.training.plan import Facts, TrainPlan, derive_plan
 
@@ -94,6 +95,16 @@ def test_own_model_gets_nothing_added():
     assert (plan.recipe, plan.design, plan.batch_size) == ("own", None, 32)
     assert plan.augmentation.is_none
     assert plan.label_smoothing == plan.averaging == 0
+
+
+def test_own_model_gets_the_augmentation_that_is_asked():
+    asked = Augmentation(rotate=40, flip=True)
+    for model in ("t8", "auto"):
+        plan = derive_plan(PHOTOS, model=model, augmentation=asked)
+        assert plan.augmentation == asked
+        assert plan.augmentation_is_asked
+        assert TrainPlan.from_json(plan.to_json()) == plan
+    assert derive_plan(PHOTOS, augmentation=Augmentation()).augmentation.is_none
 
 
 def test_file_decides_the_size_of_pictures():

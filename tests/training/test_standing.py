@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.training.test_loop import FACTS
 
+from saccade.augmentation import Augmentation
 from saccade.training.plan import derive_plan
 from saccade.training.result import KEYS
 from saccade.training.standing import Standing
@@ -57,6 +58,11 @@ def test_earliest_of_equals_is_kept():
 @pytest.mark.parametrize("stopped", [False, True])
 def test_result_of_no_epoch(stopped):
     result = Standing().result(
-        started=0.0, precision="float32", compiled=False, stopped=stopped, notes=[]
+        started=0.0,
+        precision="float32",
+        compiled=False,
+        augmentation=Augmentation(),
+        stopped=stopped,
+        notes=[],
     )
     assert result.best_epoch == 0

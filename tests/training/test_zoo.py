@@ -40,7 +40,7 @@ def compact(**design: Any) -> Callable[[], Any]:
 def tutorial(name: str) -> Callable[[], Any]:
     side = 75 if name == "t10" else 61
     return lambda: build_network(
-        name, input_shape=(side, side, 3), num_classes=2 if name == "t7" else CLASSES
+        name, input_shape=(side, side, 3), num_classes=2 if name in ("t7", "t8") else CLASSES
     )
 
 

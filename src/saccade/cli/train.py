@@ -29,6 +29,14 @@ def command(
     model: Annotated[
         str, typer.Option(help="auto, a tutorial's network (t5), FILE.keras or module:function.")
     ] = "auto",
+    augment: Annotated[
+        str,
+        typer.Option(
+            metavar="CHANGES",
+            help="Changes to training pictures: auto, none, or by name, such as "
+            "rotate=40,shift=0.2,shear=0.2,zoom=0.2,flip,fill=nearest.",
+        ),
+    ] = "auto",
     name: Annotated[str | None, typer.Option(help="The run's name under --out.")] = None,
     out: Annotated[Path, OUT] = Path("runs"),
     seed: Annotated[int, typer.Option(help="The same seed splits and trains the same.")] = 0,
@@ -69,6 +77,7 @@ def command(
             budget=budget,
             epochs=epochs,
             model=model,
+            augment=augment,
             name=name,
             out=out,
             seed=seed,

@@ -26,7 +26,8 @@ def build_network(name: str, *, input_shape: Shape, num_classes: int) -> Any:
     """Return a tutorial's network as a compiled Keras model.
 
     `input_shape` is (height, width, channels), or (features,) for t1. Raises SettingsError for an
-    unknown name, for pictures too small for the network, and for t7 without exactly two classes.
+    unknown name, for pictures too small for the network, and for t7 and t8 without exactly two
+    classes.
     """
     if name not in _BUILDERS:
         raise SettingsError(f"no network is called {name!r}; choose from {', '.join(NETWORKS)}")
@@ -141,12 +142,22 @@ def _t6_xception(input_shape: Shape, num_classes: int) -> Any:
 
 
 def _t7(input_shape: Shape, num_classes: int) -> Any:
+    return _two_photos("t7", input_shape, num_classes)
+
+
+def _t8(input_shape: Shape, num_classes: int) -> Any:
+    """T7's network; what T8 adds is done to the pictures, by `saccade train --augment`."""
+    return _two_photos("t8", input_shape, num_classes)
+
+
+def _two_photos(name: str, input_shape: Shape, num_classes: int) -> Any:
     if num_classes != 2:
         raise SettingsError(
-            f"t7 ends in one sigmoid, for exactly two classes, got {num_classes}; use t10 instead"
+            f"{name} ends in one sigmoid, for exactly two classes, got {num_classes}; "
+            "use t10 instead"
         )
     last = load_keras().layers.Dense(1, activation="sigmoid")
-    return _photos("t7", input_shape, last, loss="binary_crossentropy")
+    return _photos(name, input_shape, last, loss="binary_crossentropy")
 
 
 def _t10(input_shape: Shape, num_classes: int) -> Any:
@@ -209,6 +220,7 @@ _BUILDERS: Final[dict[str, Callable[[Shape, int], Any]]] = {
     "t6-dropout": _t6_dropout,
     "t6-xception": _t6_xception,
     "t7": _t7,
+    "t8": _t8,
     "t10": _t10,
 }
 NETWORKS: Final = tuple(_BUILDERS)  # the names, in the tutorials' order

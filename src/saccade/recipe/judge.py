@@ -96,7 +96,7 @@ def choose_gallery(
 
 
 def write_gallery(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write the gallery's (K, H, W, C) uint8 pixels."""
+    """Write a gallery's uint8 pixels, (K, H, W, C), or (K, versions, H, W, C) of a preview."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, pixels=pixels)
 

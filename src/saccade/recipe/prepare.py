@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from saccade.augmentation import parse_augmentation
 from saccade.config import TrainSettings
 from saccade.data import (
     TEST_SHARE,
@@ -152,7 +153,12 @@ def _plan(
         seed=settings.seed,
     )
     input_shape = None if settings.model == AUTO else wanted_input_shape(settings.model)
-    return derive_plan(facts, model=settings.model, input_shape=input_shape)
+    return derive_plan(
+        facts,
+        model=settings.model,
+        input_shape=input_shape,
+        augmentation=parse_augmentation(settings.augment),
+    )
 
 
 def _num_train(index: Index) -> int:

@@ -30,6 +30,7 @@ _NOT_GIVEN: Final = {
     "seed": 0,
     "group": None,
     "exclude": None,
+    "augment": "auto",
 }
 
 

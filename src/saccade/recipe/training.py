@@ -49,6 +49,7 @@ from saccade.recipe.prepare import (
     time_left,
     with_budget,
 )
+from saccade.recipe.preview import write_preview
 from saccade.recipe.request import (
     Request,
     check_resume_alone,
@@ -73,6 +74,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     budget: str | float | None = None,
     epochs: int | None = None,
     model: str = "auto",
+    augment: str | Mapping[str, Any] = "auto",
     name: str | None = None,
     out: str | os.PathLike[str] = "runs",
     seed: int = 0,
@@ -93,20 +95,28 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     a tutorial's network, a ``.keras`` file or ``"module:function"``. `group` keeps pictures of one
     patient, product or burst on one side of the split: a table's column, or a pattern on the path
     such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave out, as `saccade check
-    --out` writes it. `resume` is the folder of a stopped run. Raises DataError and
+    --out` writes it. `augment` names the changes to training pictures, as
+    ``"rotate=40,shift=0.2,flip"`` or a mapping, ``"none"``, or ``"auto"``, which fits them to the
+    pictures (docs/augmentation.md). `resume` is the folder of a stopped run. Raises DataError and
     SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
+    asked = {
+        "budget": budget,
+        "epochs": epochs,
+        "model": model,
+        "seed": seed,
+        "group": group,
+        "exclude": exclude,
+        "augment": augment,
+    }
     if resume is not None:
-        given = {"budget": budget, "epochs": epochs, "model": model, "name": name, "seed": seed}
-        check_resume_alone(**given, group=group, exclude=exclude)
+        check_resume_alone(name=name, **asked)
         request = resumed_request(Path(resume), data, test)
         sweep(request.folder)
     else:
-        settings = choose_settings(
-            model=model, budget=budget, epochs=epochs, seed=seed, group=group, exclude=exclude
-        )
+        settings = choose_settings(**asked)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
@@ -223,6 +233,13 @@ def _judge(
     gallery = choose_gallery(probabilities, test.labels, seed=request.settings.seed)
     shown = np.unique(np.concatenate(list(gallery.values())))
     write_gallery(folder / "gallery.npz", test.pixels[test.rows[shown]])
+    write_preview(
+        folder / "augmented.npz",
+        prepared.pictures(TRAIN),
+        fit.augmentation,
+        num_classes=len(index.classes),
+        seed=request.settings.seed,
+    )
     write_index(folder / "index.parquet", index)
     write_predictions(
         folder / "predictions.parquet", index=index, rows=test.rows, probabilities=probabilities

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from saccade.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from saccade.report.content import LayerRow, Picture, ReliabilityBin, ReportContent
+    from saccade.report.content import Changes, LayerRow, Picture, ReliabilityBin, ReportContent
     from saccade.report.from_run import write_run_report
     from saccade.report.page import write_report
 
 __all__ = [
+    "Changes",
     "LayerRow",
     "Picture",
     "ReliabilityBin",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Changes": "content",
     "LayerRow": "content",
     "Picture": "content",
     "ReliabilityBin": "content",

@@ -68,6 +68,27 @@ class ReliabilityBin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Changes:
+    """What training did to its pictures, in words and in examples.
+
+    Raises ValueError unless `examples` is uint8 (pictures, versions, H, W, 1 or 3).
+    """
+
+    phrases: tuple[str, ...] = ()  # such as "rotated by up to 40° either way"; none: as they are
+    examples: npt.NDArray[np.uint8] | None = None  # the first version is the picture as it is
+
+    def __post_init__(self) -> None:
+        if self.examples is None:
+            return
+        shape = self.examples.shape
+        if len(shape) != 5 or shape[4] not in (1, 3) or self.examples.dtype != np.uint8:
+            raise ValueError(
+                "examples are uint8 of shape (pictures, versions, H, W, 1 or 3), "
+                f"got {self.examples.dtype} {shape}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReportContent:
     """Everything that one report says."""
 
@@ -78,6 +99,7 @@ class ReportContent:
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """An entry an epoch under any of ``loss, accuracy, val_loss, val_accuracy``."""
     best_epoch: int | None = None  # counted from 1
+    changes: Changes | None = None  # None: not known, and not spoken of
     images: Mapping[str, int] = field(default_factory=dict)  # {"train": 1149, "validation": 288…}
     reliability: tuple[ReliabilityBin, ...] = ()
     grid: tuple[Picture, ...] = ()  # 25 test pictures, chosen without looking at the outcome

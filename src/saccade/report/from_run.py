@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from saccade.augmentation import Augmentation
 from saccade.data import read_index
 from saccade.errors import DataError
-from saccade.report.content import LayerRow, Picture, ReliabilityBin, ReportContent
+from saccade.report.content import Changes, LayerRow, Picture, ReliabilityBin, ReportContent
 from saccade.report.page import write_report
 from saccade.run import Run
 from saccade.types import Interval
@@ -42,6 +43,7 @@ def _content(run: Run) -> ReportContent:
         created=_readable(run.created),
         history=run.fit["history"],
         best_epoch=run.fit["best_epoch"],
+        changes=_changes(run),
         images={"train": counts.train, "validation": counts.validation, "test": counts.test},
         reliability=tuple(_bin(row) for row in run.reliability),
         grid=chosen.get("grid", ()),
@@ -57,12 +59,7 @@ def _content(run: Run) -> ReportContent:
 
 
 def _pictures(run: Run) -> list[Picture]:
-    path = run.folder / "gallery.npz"
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            pixels: npt.NDArray[np.uint8] = arrays["pixels"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read: {error}; train again") from error
+    pixels = _stored(run.folder / "gallery.npz")
     return [
         Picture(
             pixels=picture,
@@ -74,6 +71,26 @@ def _pictures(run: Run) -> list[Picture]:
         )
         for picture, entry in zip(pixels, run.gallery, strict=True)
     ]
+
+
+def _stored(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            pixels: npt.NDArray[np.uint8] = arrays["pixels"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read: {error}; train again") from error
+    return pixels
+
+
+def _changes(run: Run) -> Changes | None:
+    """Return what was done to training pictures; None for a run of before that was noted."""
+    if "augmentation" not in run.fit:
+        return None
+    augmentation = Augmentation.from_json(run.fit["augmentation"])
+    if augmentation.is_none:
+        return Changes()
+    examples = _stored(run.folder / "augmented.npz")
+    return Changes(phrases=augmentation.phrases(), examples=examples)
 
 
 def _left_out(run: Run) -> list[tuple[str, str]]:
@@ -115,6 +132,7 @@ def _made(run: Run) -> dict[str, str]:
         "data digest": source["data_digest"],
         "asked": asked,
         "model": settings["model"],
+        "augmentation asked": settings.get("augment", "auto"),
         "seed": str(settings["seed"]),
         "picture size": f"{plan['width_px']} × {plan['height_px']} px, {plan['channels']} channels",
         "batch size": str(plan["batch_size"]),

@@ -20,6 +20,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from saccade.errors import MissingExtraError
 from saccade.evaluation.evaluation import ClassFigures
 from saccade.files import write_bytes
@@ -36,6 +39,7 @@ MOST_LAYERS: Final = 300
 MOST_EPOCHS: Final = 200
 MOST_CLASSES: Final = 2000
 MOST_PICTURES: Final = 25  # in each of the three galleries
+MOST_CHANGED, MOST_VERSIONS = 4, 6  # training pictures, and versions of each
 
 
 def write_report(path: Path, content: ReportContent) -> None:
@@ -64,8 +68,16 @@ def render_report(content: ReportContent) -> str:
         python_lines=words.python_lines(content.model_path),
         shell_lines=words.shell_lines(content.model_path),
         most_pictures=MOST_PICTURES,
+        examples=_examples(content),
         **_rows(content),
     )
+
+
+def _examples(content: ReportContent) -> list[list[npt.NDArray[np.uint8]]]:
+    """Return the versions of each training picture that is shown; none where none changed."""
+    if content.changes is None or content.changes.examples is None:
+        return []
+    return [list(versions[:MOST_VERSIONS]) for versions in content.changes.examples[:MOST_CHANGED]]
 
 
 def _rows(content: ReportContent) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from saccade.models.backend import load_keras
 from saccade.models.outputs import output_kind
-from saccade.training.augment import augment
+from saccade.training.augment import changed
 from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_checkpoint
 from saccade.training.mirror import decide_mirroring
 from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
@@ -182,6 +182,7 @@ class KerasLoop:
             started=self.started,
             precision="float32 (Keras's own fit)",
             compiled=False,
+            augmentation=self.plan.augmentation,
             stopped=stopped,
             notes=[],
         )
@@ -203,9 +204,12 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
         """Return the batch of this index as (pixels float32, labels)."""
         loop = self.loop
         chosen = self.order[index * loop.batch_size : (index + 1) * loop.batch_size]
-        pixels = loop.train.pixels[loop.train.rows[chosen]]
-        pixels = augment(pixels, loop.plan.augmentation, self.random).astype(np.float32)
-        labels = loop.train.labels[chosen]
+        pixels, labels = changed(
+            *loop.train.taken(chosen), loop.plan.augmentation, self.random, loop.num_classes
+        )
+        pixels = pixels.astype(np.float32)
+        if labels.ndim == 2:
+            return pixels, labels
         if loop.num_classes:
             return pixels, np.eye(loop.num_classes, dtype=np.float32)[labels]
         return pixels, labels.reshape(-1, 1)

@@ -43,10 +43,17 @@ class Learner:
         self._average = WeightAverage(self.model, steps=steps)
 
     def train(self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[Any], rate: float) -> Any:
-        """Train on one batch; return its loss as a tensor that nothing waited for."""
+        """Train on one batch; return its loss as a tensor that nothing waited for.
+
+        `labels` are classes (N,), or shares (N, outputs) where the loss takes one-hot labels.
+        """
         x = torch.from_numpy(pixels)
-        y = torch.from_numpy(np.ascontiguousarray(labels)).long()
-        if self.one_hot:
+        y = torch.from_numpy(np.ascontiguousarray(labels))
+        y = y.float() if labels.ndim == 2 else y.long()
+        if labels.ndim == 2:
+            if not self.one_hot:
+                raise ValueError("mixed labels need a loss over one-hot labels")
+        elif self.one_hot:
             y = torch.nn.functional.one_hot(y, self.num_outputs).float()
         elif self.num_outputs == 1:
             y = y[:, None].float()

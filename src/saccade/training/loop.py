@@ -17,7 +17,7 @@ import numpy as np
 from saccade.errors import DataError
 from saccade.models.backend import engine_name, load_keras
 from saccade.progress import Progress, Stage
-from saccade.training.augment import augment
+from saccade.training.augment import changed
 from saccade.training.checkpoint import (
     read_checkpoint,
     under,
@@ -177,9 +177,10 @@ class _Loop:
         began = time.monotonic()
         for start in range(0, self.steps_per_epoch * self.batch_size, self.batch_size):
             chosen = order[start : start + self.batch_size]
-            pixels = self.train.pixels[self.train.rows[chosen]]
-            pixels = augment(pixels, self.plan.augmentation, random)
-            losses.append(self.learner.train(pixels, self.train.labels[chosen], self._rate()))
+            batch = changed(
+                *self.train.taken(chosen), self.plan.augmentation, random, self.learner.num_outputs
+            )
+            losses.append(self.learner.train(*batch, self._rate()))
             standing.step += 1
             standing.num_images += len(chosen)
             self._advance(horizon.fraction(standing.step))
@@ -240,6 +241,7 @@ class _Loop:
             started=self.started,
             precision=str(step.precision),
             compiled=step.compiled,
+            augmentation=self.plan.augmentation,
             stopped=stopped,
             notes=list(step.notes),
         )

@@ -1,15 +1,21 @@
-"""Whether pictures may be mirrored: asked of the training pictures themselves.
+"""Whether pictures may be mirrored or turned: asked of the training pictures themselves.
 
 Mirroring helps with photographs and ruins digits, letters and arrows; neither colour nor size tells
-which is which. Within each class, every picture looks for its nearest neighbour among the others as
-they are and among the others mirrored. Where the class looks the same in a mirror, both are nearest
-equally often; digits find the unmirrored one almost always. Only a share near one half, of enough
-pictures to be sure, allows mirroring.
+which is which. Two questions are put, each to thumbnails by their nearest neighbours:
+
+1. Within each class, every picture looks for its nearest neighbour among the others as they are and
+   among the others mirrored. Where the class looks the same in a mirror, both are nearest equally
+   often; digits find the unmirrored one almost always. Only a share near one half, of enough
+   pictures to be sure, allows mirroring.
+2. Among all classes, no two may be nearest to each other more often in a mirror than as they are:
+   left hands become right hands, and right hands left ones. Two such classes among twenty others
+   hardly move the share of the first question.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -18,59 +24,118 @@ import numpy.typing as npt
 from saccade.training.plan import TrainPlan
 from saccade.training.result import Pictures
 
+Array = npt.NDArray[np.float32]
+
 _MOST_PICTURES: Final = 2_000
 _THUMBNAIL_SIDE: Final = 12
 _MOST_SHARE: Final = 0.58  # upper end of the 95 % range of the share that still allows mirroring
+_DEVIATIONS: Final = 3.0  # by which two classes must be taken for each other more often, to be sure
+
+CHANGES: Final[Mapping[str, Callable[[Array], Array]]] = {  # of thumbnails (N, side, side)
+    "flip": lambda thumbnails: thumbnails[:, :, ::-1],
+    "flip_vertical": lambda thumbnails: thumbnails[:, ::-1],
+    "turn": lambda thumbnails: np.rot90(thumbnails, axes=(1, 2)),
+}
+_SAID: Final = {"flip": "mirrored", "flip_vertical": "turned upside down", "turn": "turned by 90°"}
 
 
-def unmirrored_share(
-    pixels: npt.NDArray[np.uint8],
-    rows: npt.NDArray[np.intp],
-    labels: npt.NDArray[np.integer[Any]],
-    *,
-    seed: int,
-) -> tuple[float, int]:
-    """Return how often the nearest of the same class is unmirrored, and of how many pictures.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """How much alike pictures and their changed versions are."""
 
-    `pixels` is (N, H, W, C), and ``labels[i]`` belongs to ``pixels[rows[i]]``. Ties count half; a
-    class with one picture says nothing.
+    share: float  # of pictures whose nearest of the same class is unchanged; ties count half
+    num_images: int  # that this rests on; a class with one picture says nothing
+    exchanged: tuple[int, int] | None = None  # two classes that the change turns into each other
+
+    @property
+    def allows(self) -> bool:
+        """Whether the classes survive the change, as far as these pictures can tell."""
+        if not self.num_images or self.exchanged is not None:
+            return False
+        return self.share + 2 * float(np.sqrt(0.25 / self.num_images)) < _MOST_SHARE
+
+    def __str__(self) -> str:
+        """Return what was found, as a clause."""
+        if self.exchanged is not None:
+            first, second = (label + 1 for label in self.exchanged)
+            return f"that turns classes {first} and {second}, counted by name, into each other"
+        return (
+            f"of {self.num_images:,}, {self.share:.0%} are nearest to a picture of their class "
+            "as it is, the others to a changed one"
+        )
+
+
+def likeness(pictures: Pictures, change: str, *, seed: int) -> Likeness:
+    """Return how alike pictures are to themselves changed by one of `CHANGES`.
+
+    `turn` needs square pictures.
     """
     random = np.random.default_rng(seed)
-    chosen = np.sort(random.permutation(len(rows))[:_MOST_PICTURES])
-    thumbnails = _thumbnails(np.asarray(pixels[rows[chosen]]))
-    mirrored = thumbnails[:, :, ::-1]
-    flat, flat_mirrored = thumbnails.reshape(len(chosen), -1), mirrored.reshape(len(chosen), -1)
+    chosen = np.sort(random.permutation(len(pictures.rows))[:_MOST_PICTURES])
+    thumbnails = _thumbnails(np.asarray(pictures.pixels[pictures.rows[chosen]]))
+    flat = thumbnails.reshape(len(chosen), -1)
+    as_is, changed = flat @ flat.T, flat @ CHANGES[change](thumbnails).reshape(len(chosen), -1).T
+    for alike in (as_is, changed):  # a picture is no neighbour of its own
+        np.fill_diagonal(alike, -np.inf)
+    names, labels = np.unique(pictures.labels[chosen], return_inverse=True)
+    exchanged = _exchanged(labels[as_is.argmax(axis=1)], labels[changed.argmax(axis=1)], labels)
+    share, num_images = _unchanged_share(as_is, changed, labels)
+    return Likeness(
+        share=share,
+        num_images=num_images,
+        exchanged=None
+        if exchanged is None
+        else (int(names[exchanged[0]]), int(names[exchanged[1]])),
+    )
+
+
+def _unchanged_share(as_is: Array, changed: Array, labels: npt.NDArray[Any]) -> tuple[float, int]:
+    """Return how often the nearest of the same class is unchanged, and of how many pictures."""
     wins, count = 0.0, 0
-    for label in np.unique(labels[chosen]):
-        same = np.flatnonzero(labels[chosen] == label)
+    for label in range(labels.max(initial=-1) + 1):
+        same = np.flatnonzero(labels == label)
         if len(same) < 2:
             continue
-        as_is, in_mirror = flat[same] @ flat[same].T, flat[same] @ flat_mirrored[same].T
-        for likeness in (as_is, in_mirror):  # a picture is no neighbour of its own
-            np.fill_diagonal(likeness, -np.inf)
-        difference = as_is.max(axis=1) - in_mirror.max(axis=1)
+        among = np.ix_(same, same)
+        difference = as_is[among].max(axis=1) - changed[among].max(axis=1)
         wins += float(np.sum(difference > 1e-6) + 0.5 * np.sum(np.abs(difference) <= 1e-6))
         count += len(same)
     return (wins / count if count else 1.0), count
 
 
-def may_mirror(share: float, count: int) -> bool:
-    """Return whether the share, with its 95 % range, is near enough to one half."""
-    return count > 0 and share + 2 * float(np.sqrt(0.25 / count)) < _MOST_SHARE
+def _exchanged(
+    nearest: npt.NDArray[Any], nearest_changed: npt.NDArray[Any], labels: npt.NDArray[Any]
+) -> tuple[int, int] | None:
+    """Return the two classes most surely taken for each other when changed, and not as they are.
+
+    Both ways: a mirrored boot that is nearest to a bag is only a boot unlike the others.
+    """
+    num = int(labels.max(initial=-1)) + 1
+    before, after = (
+        np.bincount(labels * num + found, minlength=num * num).reshape(num, num)
+        for found in (nearest, nearest_changed)
+    )
+    surplus = (after - before) / np.sqrt(np.maximum(after + before, 1))
+    surplus = np.minimum(surplus, surplus.T)
+    np.fill_diagonal(surplus, 0)
+    if not num or surplus.max() <= _DEVIATIONS:
+        return None
+    first, second = np.unravel_index(surplus.argmax(), surplus.shape)
+    return int(first), int(second)
 
 
-def _thumbnails(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _thumbnails(pixels: npt.NDArray[np.uint8]) -> Array:
     """Return grey thumbnails of mean 0 and length 1, (N, 12, 12) or the smaller side there is."""
     _, height, width, channels = pixels.shape
     grey = pixels.mean(axis=3, dtype=np.float32) if channels > 1 else pixels[..., 0]
     thumbnails = _averaging(height) @ grey.astype(np.float32) @ _averaging(width).T
     thumbnails -= thumbnails.mean(axis=(1, 2), keepdims=True)
     length = np.sqrt((thumbnails**2).sum(axis=(1, 2), keepdims=True))
-    scaled: npt.NDArray[np.float32] = thumbnails / np.maximum(length, 1e-6)
+    scaled: Array = thumbnails / np.maximum(length, 1e-6)
     return scaled
 
 
-def _averaging(side: int) -> npt.NDArray[np.float32]:
+def _averaging(side: int) -> Array:
     """Return the matrix that averages `side` pixels to at most 12, by the area each covers.
 
     It is the same read backwards, so a mirrored picture has the mirrored thumbnail.
@@ -78,19 +143,26 @@ def _averaging(side: int) -> npt.NDArray[np.float32]:
     num = min(side, _THUMBNAIL_SIDE)
     starts, pixel = np.arange(num)[:, None] * side / num, np.arange(side)[None, :]
     overlap = np.minimum(starts + side / num, pixel + 1) - np.maximum(starts, pixel)
-    weights: npt.NDArray[np.float32] = (np.maximum(overlap, 0) * num / side).astype(np.float32)
+    weights: Array = (np.maximum(overlap, 0) * num / side).astype(np.float32)
     return weights
 
 
 def decide_mirroring(plan: TrainPlan, train: Pictures) -> tuple[TrainPlan, str]:
-    """Return the plan with its flip only where the pictures look alike mirrored, and a note."""
-    if not plan.augmentation.flip:
-        return plan, ""
-    share, count = unmirrored_share(train.pixels, train.rows, train.labels, seed=plan.seed)
-    allowed = may_mirror(share, count)
-    augmentation = replace(plan.augmentation, flip=allowed)
-    note = (
-        f"pictures are {'' if allowed else 'not '}mirrored: of {count:,}, {share:.0%} are nearest "
-        "to a picture of their class as it is, the others to one mirrored"
-    )
-    return replace(plan, augmentation=augmentation), note
+    """Return the plan with its flips only where the classes survive them, and a note.
+
+    What the user asked for is done whatever the pictures say; the note then says what they do.
+    """
+    notes = []
+    height, width = train.pixels.shape[1:3]
+    for change, said in _SAID.items():
+        if not getattr(plan.augmentation, change) or (change == "turn" and height != width):
+            continue
+        found = likeness(train, change, seed=plan.seed)
+        if plan.augmentation_is_asked:
+            if not found.allows:
+                notes.append(f"pictures are {said}, as asked, but may not look it: {found}")
+            continue
+        notes.append(f"pictures are {'' if found.allows else 'not '}{said}: {found}")
+        decided: dict[str, Any] = {change: found.allows}
+        plan = replace(plan, augmentation=replace(plan.augmentation, **decided))
+    return plan, "; ".join(notes)

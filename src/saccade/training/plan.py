@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
+from saccade.augmentation import Augmentation
 from saccade.models.compact import CompactDesign, multiply_adds, num_weights
-from saccade.training.augment import Augmentation
 
 Recipe = Literal["auto", "own"]
 
@@ -69,12 +69,13 @@ class TrainPlan:
     learning_rate: float  # the peak of the one cycle; for "own", the optimizer's rate is used
     weight_decay: float
     label_smoothing: float
-    augmentation: Augmentation  # its flip is done only where the pictures look alike mirrored
+    augmentation: Augmentation  # training pictures alone are changed
     averaging: float  # share of the work over which weights are averaged; 0 is not at all
     max_epochs: int
     patience: int  # epochs without a lower calibrated loss before training stops
     budget_s: float | None
     seed: int
+    augmentation_is_asked: bool = False  # done as it is; else flips only where pictures allow them
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -112,9 +113,16 @@ class TrainPlan:
 
 
 def derive_plan(
-    facts: Facts, *, model: str = "auto", input_shape: tuple[int, ...] | None = None
+    facts: Facts,
+    *,
+    model: str = "auto",
+    input_shape: tuple[int, ...] | None = None,
+    augmentation: Augmentation | None = None,
 ) -> TrainPlan:
-    """Return the plan for a model by name; `input_shape` where the model's file fixes it."""
+    """Return the plan for a model by name; `input_shape` where the model's file fixes it.
+
+    `augmentation` is what the user asks, for any model; None leaves it to the plan.
+    """
     batch_size = _batch_size(facts.num_train)
     design, height, width = _choose_network(facts)
     if model != "auto":
@@ -141,7 +149,10 @@ def derive_plan(
         budget_s=facts.budget_s,
         seed=facts.seed,
     )
-    return plan if model == "auto" else _own(plan)
+    plan = plan if model == "auto" else _own(plan)
+    if augmentation is None:
+        return plan
+    return replace(plan, augmentation=augmentation, augmentation_is_asked=True)
 
 
 def _own(plan: TrainPlan) -> TrainPlan:

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from saccade.augmentation import Augmentation
 from saccade.evaluation import fit_temperature
 from saccade.models.outputs import OutputKind, to_logits
 
@@ -29,6 +30,12 @@ class Pictures(NamedTuple):
     pixels: npt.NDArray[np.uint8]  # (N, H, W, C), may be a memory map larger than memory
     rows: npt.NDArray[np.intp]
     labels: npt.NDArray[np.integer[Any]]
+
+    def taken(
+        self, places: npt.NDArray[np.intp]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer[Any]]]:
+        """Return copies of some of the pictures, and their labels."""
+        return self.pixels[self.rows[places]], self.labels[places]
 
     def batches(self) -> Iterator[npt.NDArray[np.uint8]]:
         """Give the pictures in order, (up to `SCORED_AT_ONCE`, H, W, C) at a time, as copies."""
@@ -70,6 +77,7 @@ class FitResult:
     images_per_second: float
     precision: str
     compiled: bool
+    augmentation: Augmentation  # what was done to training pictures, flips only as decided
     stopped: bool  # the caller asked to stop before training was done
     notes: tuple[str, ...]
 

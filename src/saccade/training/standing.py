@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from saccade.augmentation import Augmentation
 from saccade.errors import DataError
 from saccade.models import set_seed
 from saccade.training.checkpoint import Arrays, Checkpoint, under
@@ -112,7 +113,14 @@ class Standing:
             )
 
     def result(
-        self, *, started: float, precision: str, compiled: bool, stopped: bool, notes: list[str]
+        self,
+        *,
+        started: float,
+        precision: str,
+        compiled: bool,
+        augmentation: Augmentation,
+        stopped: bool,
+        notes: list[str],
     ) -> FitResult:
         """Return how training went; `started` is on the clock of `time.monotonic`."""
         if not stopped and self.done < 1.0:
@@ -125,6 +133,7 @@ class Standing:
             images_per_second=self.num_images / max(self.train_seconds, 1e-9),
             precision=precision,
             compiled=compiled,
+            augmentation=augmentation,
             stopped=stopped,
             notes=(*self.notes, *notes),
         )
