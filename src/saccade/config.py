@@ -46,7 +46,7 @@ def switch(name: str) -> bool | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """The settings of one run: the budget or the epochs, the model, the seed.
+    """The settings of one run: the budget or the epochs, the model and its weights, the seed.
 
     Raises SettingsError where both or neither of `budget_s` and `epochs` are given, and for values
     out of range.
@@ -56,6 +56,9 @@ class TrainSettings:
     budget_s: float | None = None
     epochs: int | None = None
     seed: int = 0
+    weights: str | None = None  # a file, for a model of keras.applications
+    cut: str | None = None  # the layer of it to stop after
+    fine_tune: bool = False
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -71,10 +74,25 @@ class TrainSettings:
 
 
 def choose_settings(
-    *, model: str, budget: str | float | None, epochs: int | None, seed: int
+    *,
+    model: str,
+    budget: str | float | None,
+    epochs: int | None,
+    seed: int,
+    weights: str | os.PathLike[str] | None = None,
+    cut: str | None = None,
+    fine_tune: bool = False,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
-    if budget is not None:
-        return TrainSettings(model=model, budget_s=parse_duration(budget), epochs=epochs, seed=seed)
-    budget_s = DEFAULT_BUDGET_S if epochs is None else None
-    return TrainSettings(model=model, budget_s=budget_s, epochs=epochs, seed=seed)
+    budget_s = parse_duration(budget) if budget is not None else None
+    if budget is None and epochs is None:
+        budget_s = DEFAULT_BUDGET_S
+    return TrainSettings(
+        model=model,
+        budget_s=budget_s,
+        epochs=epochs,
+        seed=seed,
+        weights=None if weights is None else os.fspath(weights),
+        cut=cut,
+        fine_tune=fine_tune,
+    )

@@ -27,8 +27,33 @@ def command(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, not a time.")] = None,
     model: Annotated[
-        str, typer.Option(help="auto, a tutorial's network (t5), FILE.keras or module:function.")
+        str,
+        typer.Option(
+            help="auto, a tutorial's network (t5), one of keras.applications (InceptionV3), "
+            "FILE.keras or module:function."
+        ),
     ] = "auto",
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Pretrained weights, without the head, for a network of keras.applications; "
+            "without FILE Keras downloads ImageNet's.",
+            readable=False,
+        ),
+    ] = None,
+    cut: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER", help="The layer of that network to put the head on."),
+    ] = None,
+    fine_tune: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune",
+            help="Then train the layers below too, for the rest of the budget, and keep that "
+            "only where validation says it is better.",
+        ),
+    ] = False,
     name: Annotated[str | None, typer.Option(help="The run's name under --out.")] = None,
     out: Annotated[Path, OUT] = Path("runs"),
     seed: Annotated[int, typer.Option(help="The same seed splits and trains the same.")] = 0,
@@ -56,6 +81,9 @@ def command(
             name=name,
             out=out,
             seed=seed,
+            weights=weights,
+            cut=cut,
+            fine_tune=fine_tune,
             resume=resume,
             progress=shown,
         )

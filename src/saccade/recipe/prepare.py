@@ -25,11 +25,13 @@ from saccade.data import (
 )
 from saccade.errors import DataError
 from saccade.machine import measure_gigaflops
-from saccade.models import AUTO, engine_name, wanted_input_shape
+from saccade.models import AUTO, BackboneDesign, engine_name, wanted_input_shape
 from saccade.progress import Progress
+from saccade.recipe.choosing import choose_backbone
 from saccade.recipe.clock import Clock
 from saccade.recipe.request import Request
 from saccade.training import Facts, Pictures, TrainPlan, derive_plan
+from saccade.transfer import Backbone, backbone
 from saccade.types import PARTS
 
 TRAIN, VALIDATION, TEST = range(len(PARTS))
@@ -48,6 +50,7 @@ class Prepared:
     cache: Cache
     plan: TrainPlan
     data_digest: str
+    body: Backbone | None = None  # the frozen layers below the head, in transfer learning
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -72,11 +75,17 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     is_open = open_rows(index, seed=request.settings.seed)
     engine_name()  # imports what trains, so that the plan knows what time is left
     plan = request.plan or _plan(index, is_open, request.settings, clock)
+    # Before the pictures are decoded: weights that do not fit shall cost no time.
+    body = None if plan.backbone is None else _body(plan.backbone, plan)
+    if plan.backbone is not None and body is not None:
+        plan = replace(plan, backbone=replace(plan.backbone, digest=body.digest))
     with clock.stage("cache"):
         cache, index = build_cache(source, index, preprocessing_of(plan), progress=progress)
         seed = request.settings.seed
         index = split_index(index, cache.pixel_digest, seed=seed, is_open=is_open)
-    return Prepared(name=source.name, index=index, cache=cache, plan=plan, data_digest=data_digest)
+    return Prepared(
+        name=source.name, index=index, cache=cache, plan=plan, data_digest=data_digest, body=body
+    )
 
 
 def with_budget(prepared: Prepared, budget_s: float) -> Prepared:
@@ -124,8 +133,18 @@ def _plan(
         gigaflops=measure_gigaflops(),
         seed=settings.seed,
     )
+    chosen, why = choose_backbone(settings, facts)
     input_shape = None if settings.model == AUTO else wanted_input_shape(settings.model)
-    return derive_plan(facts, model=settings.model, input_shape=input_shape)
+    plan = derive_plan(facts, model=settings.model, input_shape=input_shape, backbone=chosen)
+    return replace(plan, why=why)
+
+
+def _body(design: BackboneDesign, plan: TrainPlan) -> Backbone:
+    """Build the backbone; raise DataError where its weights are not those that a run began with."""
+    body = backbone(design.name, plan.height_px, weights=design.weights, cut=design.cut)
+    if design.digest not in ("", body.digest):
+        raise DataError(f"the weights {design.weights} have changed since; train anew")
+    return body
 
 
 def _num_train(index: Index) -> int:
