@@ -35,6 +35,8 @@ def test_answer_in_words_tells_figures_paths_and_what_to_do_next(run_saccade, tm
         (["digits", "--model", "absent.keras"], "absent.keras"),
         (["digits", "--budget", "x"], "a budget is a time such as 90s, 5m or 1h30m, got 'x'"),
         (["digits", "--budget", "1m", "--epochs", "2"], "not both"),
+        (["digits", "--weights", "absent.h5"], "no weights file absent.h5"),
+        (["digits", "--model", "t5", "--fine-tune"], "--fine-tune goes with a network of keras"),
         (["digits", "--name", "a/b"], "a run's name is one short folder's name"),
         ([], "give the pictures to train on"),
         (["--resume", "absent"], "absent is not a run's folder"),
