@@ -87,7 +87,7 @@ def test_frozen_network_makes_a_whole_run(run: saccade.Run, data: Path) -> None:
     assert answer.label == "light"
     scored = saccade.evaluate(run.model, data, progress=Silence())
     assert scored.test == run.test
-    assert any("head alone is trained: the weights at hand are of" in note for note in run.notes)
+    assert any(f"a head on {NETWORK}, since its weights were given" in note for note in run.notes)
     assert "MobileNet" in run.report.read_text()
 
 
@@ -186,7 +186,7 @@ FACTS = Facts(
     ("at_hand", "changes", "name", "why"),
     [
         (False, {}, None, "no pretrained weights are at hand; --weights FILE"),
-        (True, {}, NETWORK, f"Keras has weights of {NETWORK} at hand, {FILE}"),
+        (True, {}, NETWORK, f"a head on {NETWORK}, since Keras has its weights at hand: {FILE}"),
         (True, {"channels": 1}, None, "pictures grey gain little"),
         (True, {"width_px": 32, "height_px": 32}, None, "pictures of 32 px gain little"),
     ],

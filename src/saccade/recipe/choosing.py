@@ -53,13 +53,13 @@ def choose_backbone(settings: TrainSettings, facts: Facts) -> tuple[BackboneDesi
     if settings.model != AUTO:
         return asked, ""
     if asked is not None:
-        return asked, f"its head alone is trained: the weights at hand are of {asked.name}"
+        return asked, f"a head on {asked.name}, since its weights were given"
     longest = max(facts.width_px, facts.height_px)
     if longest < _PHOTOGRAPH_PX or facts.channels == 1:
         kind = "grey" if facts.channels == 1 else f"of {longest} px"
         return None, f"trained from scratch: pictures {kind} gain little from photographs' weights"
     for name, path in weights_at_hand():
-        why = f"its head alone is trained: Keras has weights of {name} at hand, {path.name}"
+        why = f"a head on {name}, since Keras has its weights at hand: {path.name}"
         return _design(name, settings, str(path)), why
     return None, (
         "trained from scratch: no pretrained weights are at hand; --weights FILE or, where there "
