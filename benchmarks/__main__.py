@@ -19,6 +19,7 @@ NAMES = (
     "throughput",
     "accuracy",
     "transfer",
+    "transfer_training",
     "budget",
     "resume",
 )

@@ -10,14 +10,14 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Keep the tests' caches out of the user's; data sets stay where the variable points."""
-    before = os.environ.get("SACCADE_CACHE")
-    os.environ["SACCADE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    yield
-    if before is None:
-        del os.environ["SACCADE_CACHE"]
-    else:
-        os.environ["SACCADE_CACHE"] = before
+    """Keep the tests' caches out of the user's; data sets stay where the variable points.
+
+    The same goes for Keras's: which weights lie in it must not decide what `auto` trains.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SACCADE_CACHE", "KERAS_HOME"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ DATA_OF = {
     "t6_small_colour": "cifar10-lossless-2000",
     "t7_horses_or_humans": "horses-or-humans-100px-gray.tar",
     "t8_cats_and_dogs": "cats-vs-dogs-192px.tar",
+    "t9_transfer": "cats-vs-dogs-192px.tar",
     "t10_rock_paper_scissors": "rock-paper-scissors-28px.tar",
 }
 MAX_LINES = 60  # what a reader takes in as one lesson, blank lines not counted
@@ -58,8 +59,13 @@ def test_example_asserts_its_result(name: str, tmp_path: Path) -> None:
     result = run_example(name, tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip(), "it prints what came out"
-    unpacked = {"horses-or-humans", "cats-and-dogs"}
-    assert {path.name for path in tmp_path.iterdir()} <= {"runs", "cache"} | unpacked
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "runs",
+        "cache",
+        "horses-or-humans",
+        "cats-and-dogs",
+        "cats-vs-dogs",
+    }
 
 
 @pytest.mark.parametrize("name", ["t7_horses_or_humans", "t10_rock_paper_scissors"])
@@ -92,5 +98,16 @@ def test_all_examples_run_by_one_command(tmp_path: Path) -> None:
 def test_every_tutorial_row_is_in_the_docs() -> None:
     page = (ROOT / "docs" / "tutorials.md").read_text()
     named = re.findall(r"^\| (T\d+) \|.*\(\.\./examples/(\w+)\.py\)", page, re.MULTILINE)
-    assert [row for row, _ in named] == ["T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8", "T10"]
+    assert [row for row, _ in named] == [
+        "T1",
+        "T2",
+        "T3",
+        "T4",
+        "T5",
+        "T6",
+        "T7",
+        "T8",
+        "T9",
+        "T10",
+    ]
     assert all(name.startswith(f"{row.lower()}_") and name in DATA_OF for row, name in named)

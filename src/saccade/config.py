@@ -48,7 +48,7 @@ def switch(name: str) -> bool | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """The settings of one run: the budget or the epochs, the model, the seed, split, augmentation.
+    """What one run is asked for: time or epochs, model and weights, split, augmentation, seed.
 
     `augment` is as `parse_augmentation` reads it. Raises SettingsError where both or neither of
     `budget_s` and `epochs` are given, and for values out of range.
@@ -61,6 +61,9 @@ class TrainSettings:
     group: str | None = None  # a table's column, or a pattern on each picture's path
     exclude: str | None = None  # a CSV file of pictures to leave out
     augment: str = AUTO
+    weights: str | None = None  # a file, for a model of keras.applications
+    cut: str | None = None  # the layer of it to stop after
+    fine_tune: bool = False
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -81,7 +84,7 @@ class TrainSettings:
         return asdict(self)
 
 
-def choose_settings(
+def choose_settings(  # noqa: PLR0913  (one keyword a setting)
     *,
     model: str,
     budget: str | float | None,
@@ -90,6 +93,9 @@ def choose_settings(
     group: str | None = None,
     exclude: str | os.PathLike[str] | None = None,
     augment: str | Mapping[str, Any] = AUTO,
+    weights: str | os.PathLike[str] | None = None,
+    cut: str | None = None,
+    fine_tune: bool = False,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
@@ -104,4 +110,7 @@ def choose_settings(
         group=group,
         exclude=None if exclude is None else os.fspath(exclude),
         augment=AUTO if augmentation is None else str(augmentation),
+        weights=None if weights is None else os.fspath(weights),
+        cut=cut,
+        fine_tune=fine_tune,
     )

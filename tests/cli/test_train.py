@@ -37,6 +37,8 @@ def test_answer_in_words_tells_figures_paths_and_what_to_do_next(run_saccade, tm
         (["digits", "--budget", "1m", "--epochs", "2"], "not both"),
         (["digits", "--augment", "rotat=40"], "no change is called 'rotat'; choose from rotate"),
         (["digits", "--augment", "shift=20"], "shift is 0 to 0.5 of the side, both ways, got 20"),
+        (["digits", "--weights", "absent.h5"], "no weights file absent.h5"),
+        (["digits", "--model", "t5", "--fine-tune"], "--fine-tune goes with a network of keras"),
         (["digits", "--name", "a/b"], "a run's name is one short folder's name"),
         ([], "give the pictures to train on"),
         (["--resume", "absent"], "absent is not a run's folder"),

@@ -1,6 +1,6 @@
-"""Paths that several commands take.
+"""Arguments that several commands take, and the longer ones of ``saccade train``.
 
-Not `readable`, which would have typer refuse what may not be read in four lines and its own words:
+Paths are not `readable`, which would have typer refuse what may not be read in four lines and its own words:
 whoever opens the file says so in one.
 """
 
@@ -13,3 +13,39 @@ import typer
 MODEL: Final[Any] = typer.Argument(help="A model.saccade file, or a run's folder.", readable=False)
 OUT: Final[Any] = typer.Option(help="Where runs are kept.", readable=False)
 RUN: Final[Any] = typer.Argument(help="A run's folder.", readable=False)
+
+MODEL_TO_TRAIN: Final[Any] = typer.Option(
+    help="auto, a tutorial's network (t5), one of keras.applications (InceptionV3), FILE.keras "
+    "or module:function.",
+)
+CHANGES: Final[Any] = typer.Option(
+    metavar="CHANGES",
+    help="Changes to training pictures: auto, none, or by name, such as "
+    "rotate=40,shift=0.2,shear=0.2,zoom=0.2,flip,fill=nearest.",
+)
+WEIGHTS: Final[Any] = typer.Option(
+    metavar="FILE",
+    help="Pretrained weights, without the head, for a network of keras.applications; without FILE "
+    "Keras downloads ImageNet's.",
+    readable=False,
+)
+FINE_TUNE: Final[Any] = typer.Option(
+    "--fine-tune",
+    help="Then train the layers below too, for the rest of the budget, and keep that only where "
+    "validation says it is better.",
+)
+GROUP: Final[Any] = typer.Option(
+    metavar="COLUMN|PATTERN",
+    help="Keep one patient, product or burst on one side: a table's column, or a pattern on the "
+    "path, such as 'patient(\\d+)'.",
+)
+EXCLUDE: Final[Any] = typer.Option(
+    metavar="FILE",
+    help="Leave out the pictures in this CSV, such as check's exclude.csv.",
+    readable=False,
+)
+RESUME: Final[Any] = typer.Option(
+    metavar="RUN",
+    help="Go on with a run that was stopped; with --epochs, to the very same weights.",
+    readable=False,
+)

@@ -9,7 +9,16 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.arguments import OUT
+from saccade.cli.arguments import (
+    CHANGES,
+    EXCLUDE,
+    FINE_TUNE,
+    GROUP,
+    MODEL_TO_TRAIN,
+    OUT,
+    RESUME,
+    WEIGHTS,
+)
 
 
 def command(
@@ -26,44 +35,20 @@ def command(
         str | None, typer.Option(help="Time for the whole run, such as 90s, 5m, 1h. [default: 5m]")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, not a time.")] = None,
-    model: Annotated[
-        str, typer.Option(help="auto, a tutorial's network (t5), FILE.keras or module:function.")
-    ] = "auto",
-    augment: Annotated[
-        str,
-        typer.Option(
-            metavar="CHANGES",
-            help="Changes to training pictures: auto, none, or by name, such as "
-            "rotate=40,shift=0.2,shear=0.2,zoom=0.2,flip,fill=nearest.",
-        ),
-    ] = "auto",
+    model: Annotated[str, MODEL_TO_TRAIN] = "auto",
+    augment: Annotated[str, CHANGES] = "auto",
+    weights: Annotated[Path | None, WEIGHTS] = None,
+    cut: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER", help="The layer of that network to put the head on."),
+    ] = None,
+    fine_tune: Annotated[bool, FINE_TUNE] = False,
     name: Annotated[str | None, typer.Option(help="The run's name under --out.")] = None,
     out: Annotated[Path, OUT] = Path("runs"),
     seed: Annotated[int, typer.Option(help="The same seed splits and trains the same.")] = 0,
-    group: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN|PATTERN",
-            help="Keep one patient, product or burst on one side: a table's column, or a pattern "
-            "on the path, such as 'patient(\\d+)'.",
-        ),
-    ] = None,
-    exclude: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Leave out the pictures in this CSV, such as check's exclude.csv.",
-            readable=False,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Go on with a run that was stopped; with --epochs, to the very same weights.",
-            readable=False,
-        ),
-    ] = None,
+    group: Annotated[str | None, GROUP] = None,
+    exclude: Annotated[Path | None, EXCLUDE] = None,
+    resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train on DATA and judge the result once on pictures it never saw."""
@@ -83,6 +68,9 @@ def command(
             seed=seed,
             group=group,
             exclude=exclude,
+            weights=weights,
+            cut=cut,
+            fine_tune=fine_tune,
             resume=resume,
             progress=shown,
         )

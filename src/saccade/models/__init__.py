@@ -1,5 +1,12 @@
 """Models: the tutorials' networks, our compact family, the user's own; nothing heavy on import."""
 
+from saccade.models.backbones import (
+    IMAGENET,
+    BackboneDesign,
+    backbone_of_file,
+    is_backbone,
+    weights_at_hand,
+)
 from saccade.models.backend import check_installed, engine_name, load_keras, set_seed
 from saccade.models.catalogue import (
     AUTO,
@@ -15,10 +22,13 @@ from saccade.models.outputs import OutputKind, output_kind, to_logits
 
 __all__ = [
     "AUTO",
+    "IMAGENET",
     "MODEL_NAMES",
     "NETWORKS",
+    "BackboneDesign",
     "CompactDesign",
     "OutputKind",
+    "backbone_of_file",
     "build_compact",
     "build_model",
     "build_network",
@@ -26,11 +36,13 @@ __all__ = [
     "check_name",
     "describe_layers",
     "engine_name",
+    "is_backbone",
     "load_keras",
     "multiply_adds",
     "num_weights",
     "output_kind",
     "set_seed",
     "to_logits",
+    "weights_at_hand",
     "wanted_input_shape",
 ]

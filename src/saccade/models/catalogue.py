@@ -1,6 +1,7 @@
 """Any model by its name: a tutorial's network, a `.keras` file, or a function of the user's.
 
-`auto` is not built here: its design follows from the data, see `saccade.training.plan`.
+`auto` is not designed here: its design follows from the data, see `saccade.training.plan`. A
+network with a backbone is built by `saccade.transfer`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.errors import SettingsError
+from saccade.models.backbones import is_backbone
 from saccade.models.backend import load_keras
 from saccade.models.compact import CompactDesign, build_compact
 from saccade.models.networks import NETWORKS, Shape, build_network
@@ -52,7 +54,7 @@ def check_name(name: str) -> None:
     """Raise SettingsError for a name that no model has; cheap, and without keras."""
     if _is_file(name):
         _check_file(Path(name))
-    elif ":" not in name and name not in MODEL_NAMES:
+    elif ":" not in name and name not in MODEL_NAMES and not is_backbone(name):
         raise SettingsError(_unknown(name))
 
 
@@ -69,8 +71,8 @@ def wanted_input_shape(name: str) -> Shape | None:
 
 def _unknown(name: str) -> str:
     return (
-        f"no model is called {name!r}; choose from {', '.join(MODEL_NAMES)}, "
-        "or give a .keras file or module:function"
+        f"no model is called {name!r}; choose from {', '.join(MODEL_NAMES)}, a network of "
+        "keras.applications such as MobileNetV2, or give a .keras file or module:function"
     )
 
 

@@ -29,12 +29,14 @@ from saccade.data import (
 )
 from saccade.errors import DataError
 from saccade.machine import measure_gigaflops
-from saccade.models import AUTO, engine_name, wanted_input_shape
+from saccade.models import AUTO, BackboneDesign, engine_name, wanted_input_shape
 from saccade.progress import Progress
+from saccade.recipe.choosing import choose_backbone
 from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import Kinship, find_kin
 from saccade.recipe.request import Request
 from saccade.training import Facts, Pictures, TrainPlan, derive_plan
+from saccade.transfer import Backbone, backbone
 from saccade.types import PARTS
 
 TRAIN, VALIDATION, TEST = range(len(PARTS))
@@ -55,6 +57,7 @@ class Prepared:
     data_digest: str
     kinship: Kinship
     exclude_digest: str | None = None  # of the paths that the user left out
+    body: Backbone | None = None  # the frozen layers below the head, in transfer learning
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -84,6 +87,10 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     is_open = open_rows(index, seed=request.settings.seed, named=named)
     engine_name()  # imports what trains, so that the plan knows what time is left
     plan = request.plan or _plan(index, is_open, request.settings, clock)
+    # Before the pictures are decoded: weights that do not fit shall cost no time.
+    body = None if plan.backbone is None else _body(plan.backbone, plan)
+    if plan.backbone is not None and body is not None:
+        plan = replace(plan, backbone=replace(plan.backbone, digest=body.digest))
     with clock.stage("cache"):
         cache, index = build_cache(source, index, preprocessing_of(plan), progress=progress)
     with clock.stage("copies"):
@@ -104,6 +111,7 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
         data_digest=data_digest,
         kinship=kinship,
         exclude_digest=exclude_digest,
+        body=body,
     )
 
 
@@ -152,13 +160,24 @@ def _plan(
         gigaflops=measure_gigaflops(),
         seed=settings.seed,
     )
+    chosen, why = choose_backbone(settings, facts)
     input_shape = None if settings.model == AUTO else wanted_input_shape(settings.model)
-    return derive_plan(
+    plan = derive_plan(
         facts,
         model=settings.model,
         input_shape=input_shape,
         augmentation=parse_augmentation(settings.augment),
+        backbone=chosen,
     )
+    return replace(plan, why=why)
+
+
+def _body(design: BackboneDesign, plan: TrainPlan) -> Backbone:
+    """Build the backbone; raise DataError where its weights are not those that a run began with."""
+    body = backbone(design.name, plan.height_px, weights=design.weights, cut=design.cut)
+    if design.digest not in ("", body.digest):
+        raise DataError(f"the weights {design.weights} have changed since; train anew")
+    return body
 
 
 def _num_train(index: Index) -> int:

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,20 +17,17 @@ from saccade.config import TrainSettings
 from saccade.data import check_pattern
 from saccade.errors import DataError, SettingsError
 from saccade.files import TEMPORARY, cannot_write, umask, write_json
-from saccade.models import check_name
+from saccade.models import IMAGENET
+from saccade.recipe.choosing import asked_backbone
 from saccade.run import FINISHED, STARTED, VERSION, read_document
 from saccade.training import TrainPlan
 
 # What `train` takes where nothing is given: a given default cannot be told from nothing.
-_NOT_GIVEN: Final = {
-    "budget": None,
-    "epochs": None,
+_NOT_GIVEN: Final = {  # and None for the rest
     "model": "auto",
-    "name": None,
     "seed": 0,
-    "group": None,
-    "exclude": None,
     "augment": "auto",
+    "fine_tune": False,
 }
 
 
@@ -52,11 +49,11 @@ def new_request(
 ) -> Request:
     """Return the request for a new run.
 
-    Raises SettingsError where the name or the model's name cannot be used.
+    Raises SettingsError where the name, or what was asked of the model, cannot be used.
     """
     if data is None:
         raise SettingsError("give the pictures to train on: a folder, an archive, a table or a set")
-    check_name(settings.model)
+    asked_backbone(settings)
     if settings.group is not None:
         check_pattern(settings.group)
     now = datetime.now(UTC)
@@ -84,7 +81,11 @@ def _unused(folder: Path) -> Path:
 
 def check_resume_alone(**options: Any) -> None:
     """Raise SettingsError where options are given that a stopped run has settled already."""
-    given = [f"--{name}" for name, value in options.items() if value != _NOT_GIVEN[name]]
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, value in options.items()
+        if value != _NOT_GIVEN.get(name)
+    ]
     if given:
         raise SettingsError(
             f"--resume goes on with the run's own settings; leave out {', '.join(given)}"
@@ -135,7 +136,7 @@ def write_started(request: Request, plan: TrainPlan, data_digest: str) -> None:
             "model": _kept_model(request.settings.model),
             "exclude": _kept(request.settings.exclude),
         },
-        "plan": plan.to_json(),
+        "plan": _with_kept_weights(plan).to_json(),
         "data_digest": data_digest,
     }
     with _new_folder(request.folder) as temporary:
@@ -176,6 +177,14 @@ def _kept(data: Any) -> str | None:
 def _kept_model(model: str) -> str:
     """Return a model's name as it serves from any folder."""
     return str(Path(model).absolute()) if model.lower().endswith(".keras") else model
+
+
+def _with_kept_weights(plan: TrainPlan) -> TrainPlan:
+    """Return the plan with the file of weights as it serves from any folder."""
+    if plan.backbone is None or plan.backbone.weights == IMAGENET:
+        return plan
+    weights = str(Path(plan.backbone.weights).absolute())
+    return replace(plan, backbone=replace(plan.backbone, weights=weights))
 
 
 def _checked(name: str) -> str:

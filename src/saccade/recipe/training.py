@@ -61,6 +61,8 @@ from saccade.recipe.request import (
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult, Hooks, logits_of, train_network
+from saccade.transfer import fine_tune as tune
+from saccade.transfer import train_head, with_head
 
 _VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
 
@@ -80,6 +82,9 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     seed: int = 0,
     group: str | None = None,
     exclude: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    cut: str | None = None,
+    fine_tune: bool = False,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -92,17 +97,19 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     `data` is a folder of class folders, an archive or a table of them, a named set, or arrays
     ``(x, y)``; `test`, of the same kinds, is kept for the final score. `budget` is the time of the
     whole run, such as ``"5m"`` or seconds; `epochs` fixes the work instead. `model` is ``"auto"``,
-    a tutorial's network, a ``.keras`` file or ``"module:function"``. `group` keeps pictures of one
-    patient, product or burst on one side of the split: a table's column, or a pattern on the path
-    such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave out, as `saccade check
-    --out` writes it. `augment` names the changes to training pictures, as
-    ``"rotate=40,shift=0.2,flip"`` or a mapping, ``"none"``, or ``"auto"``, which fits them to the
-    pictures (docs/augmentation.md). `resume` is the folder of a stopped run. Raises DataError and
-    SettingsError for what the user can mend.
+    a tutorial's network, a ``.keras`` file, ``"module:function"``, or a network of
+    `keras.applications` such as ``"InceptionV3"``: then a head is trained on its frozen features,
+    up to the layer `cut`, with ImageNet's weights or those in the file `weights`; `fine_tune`
+    trains the layers below too. `group` keeps pictures of one patient, product or burst on one
+    side of the split: a table's column, or a pattern on the path such as ``r"patient(\\d+)"``.
+    `exclude` is a CSV file of paths to leave out, as `saccade check --out` writes it. `augment`
+    names the changes to training pictures, as ``"rotate=40,shift=0.2,flip"`` or a mapping,
+    ``"none"``, or ``"auto"``, which fits them to the pictures (docs/augmentation.md). `resume` is
+    the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
-    asked = {
+    asked: dict[str, Any] = {
         "budget": budget,
         "epochs": epochs,
         "model": model,
@@ -110,6 +117,9 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "group": group,
         "exclude": exclude,
         "augment": augment,
+        "weights": weights,
+        "cut": cut,
+        "fine_tune": fine_tune,
     }
     if resume is not None:
         check_resume_alone(name=name, **asked)
@@ -148,6 +158,8 @@ def _resumable(folder: Path, progress: Progress) -> Iterator[None]:
 def _build(request: Request, prepared: Prepared) -> Any:
     plan = prepared.plan
     set_seed(plan.seed)  # the first weights are drawn while the network is built
+    if prepared.body is not None:
+        return with_head(prepared.body, len(prepared.index.classes))
     return build_model(
         request.settings.model,
         input_shape=plan.input_shape,
@@ -161,23 +173,26 @@ def _with_time_left(
 ) -> Prepared:
     """Return the same with what is left of the budget now, less what the ending takes."""
     budget_s = request.settings.budget_s
-    if budget_s is None:
-        return prepared
+    backbone = prepared.plan.backbone
+    if budget_s is None or (backbone is not None and not backbone.fine_tune):
+        return prepared  # no work that time decides on
     with clock.stage("rehearse"):
         ending_s = seconds_of_ending(network, prepared, progress=progress)
     return with_budget(prepared, time_left(budget_s, clock, ending_s))
 
 
 def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) -> FitResult:
-    return train_network(
-        network,
-        train=prepared.pictures(TRAIN),
-        validation=prepared.pictures(VALIDATION),
-        plan=prepared.plan,
-        checkpoint_dir=folder / "checkpoint",
-        hooks=Hooks(),
-        progress=progress,
-    )
+    plan, body, checkpoint_dir = prepared.plan, prepared.body, folder / "checkpoint"
+    train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
+    pictures: dict[str, Any] = {"train": train, "validation": validation, "progress": progress}
+    if body is None or plan.backbone is None:
+        return train_network(
+            network, plan=plan, checkpoint_dir=checkpoint_dir, hooks=Hooks(), **pictures
+        )
+    fit = train_head(network, body, prepared.cache, seed=plan.seed, **pictures)
+    if not plan.backbone.fine_tune:
+        return fit
+    return tune(network, fit, plan, checkpoint_dir=checkpoint_dir, **pictures)
 
 
 def _bundle(
@@ -269,7 +284,7 @@ def _judge(
         gallery_groups=groups,
         data_notes=data_notes(prepared),
         leak=prepared.kinship.leak(index, test.rows, probabilities.argmax(axis=1) == test.labels),
-        notes=fit.notes,
+        notes=(prepared.plan.why, *fit.notes) if prepared.plan.why else fit.notes,
     )
 
 
@@ -343,7 +358,8 @@ def missed(run: Run, clock: Clock) -> tuple[str, ...]:
         return ()
     if taken_s > _BUDGET_MET * budget_s:
         return (f"took {taken_s:.0f} s, longer than the budget of {budget_s:g} s",)
-    if run.fit["num_epochs"] >= run.plan["max_epochs"]:
+    by_epochs = run.plan.get("backbone") is None  # a head has penalties instead
+    if by_epochs and run.fit["num_epochs"] >= run.plan["max_epochs"]:
         return (
             f"ended early, after {taken_s:.0f} s of {budget_s:g} s: so few pictures teach no more "
             f"in over {run.plan['max_epochs']} epochs",

@@ -16,14 +16,13 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from saccade.errors import SettingsError
+from saccade.models.backbones import IMAGENET
 from saccade.models.backend import load_keras
-
-IMAGENET: Final = "imagenet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -111,7 +110,8 @@ def _body(name: str, size_px: int, weights: Path | str | None) -> Any:
         raise SettingsError(f"{name} cannot be built at {size_px} px: {_said(error)}") from error
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise SettingsError(
-            f"the weights of {name} cannot be downloaded ({_said(error)}); give a file of them"
+            f"the weights of {name} cannot be downloaded ({_said(error)}); give a file of them "
+            "with --weights FILE"
         ) from error
     if weights not in (None, IMAGENET):
         _load_weights(body, name, Path(str(weights)))

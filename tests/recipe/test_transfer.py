@@ -1,0 +1,204 @@
+"""Transfer learning through the whole journey, on weights in a local file, with no download."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import saccade
+from saccade.config import choose_settings
+from saccade.errors import DataError, SettingsError
+from saccade.progress import Silence
+from saccade.recipe.choosing import choose_backbone
+from saccade.training import Facts
+
+NETWORK = "MobileNet-0.25"
+FILE = "mobilenet_2_5_224_tf_no_top.weights.h5"
+CUT = "conv_pw_3_relu"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a small network, as Keras saves them, under Keras's name."""
+    keras.utils.set_random_seed(0)
+    network = keras.applications.MobileNet(
+        alpha=0.25, include_top=False, weights=None, input_shape=(64, 64, 3)
+    )
+    folder = tmp_path_factory.mktemp("weights")
+    network.save_weights(folder / FILE)
+    return folder / FILE
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of noisy squares, dark or light above."""
+    root = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    for name, shade in (("dark", 20), ("light", 180)):
+        (root / name).mkdir()
+        for number in range(20):
+            pixels = random.integers(0, 60, (40, 40, 3)) + shade
+            pixels[20:] += 190 - 2 * shade
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> saccade.Run:
+    out = tmp_path_factory.mktemp("runs")
+    return saccade.train(data, weights=weights, cut=CUT, out=out, name="frozen", progress=Silence())
+
+
+def kept_files() -> list[Path]:
+    return sorted(Path(os.environ["SACCADE_CACHE"]).rglob("features-*.npy"))
+
+
+def weights_in(model: Path) -> dict[str, np.ndarray]:
+    """Return the weights of the Keras model in a bundle, by their names."""
+    with zipfile.ZipFile(model) as bundle:
+        (name,) = [name for name in bundle.namelist() if name.endswith(".keras")]
+        path = model.with_name("from-bundle.keras")
+        path.write_bytes(bundle.read(name))
+    network = keras.models.load_model(path)
+    path.unlink()
+    return {variable.path: np.asarray(variable) for variable in network.variables}
+
+
+def test_frozen_network_makes_a_whole_run(run: saccade.Run, data: Path) -> None:
+    assert run.test.accuracy.value == 1.0
+    backbone = run.plan["backbone"]
+    assert (backbone["name"], backbone["cut"], backbone["fine_tune"]) == (NETWORK, CUT, False)
+    assert len(backbone["digest"]) == 64
+    assert run.settings["weights"].endswith(FILE)
+    assert (run.plan["height_px"], run.plan["channels"]) == (96, 3)
+    assert saccade.load(run.model).manifest.provenance["plan"] == dict(run.plan)
+    answer = saccade.load(run.model).predict(data / "light" / "0.png")
+    assert answer.label == "light"
+    scored = saccade.evaluate(run.model, data, progress=Silence())
+    assert scored.test == run.test
+    assert any(f"a head on {NETWORK}, since its weights were given" in note for note in run.notes)
+    assert "MobileNet" in run.report.read_text()
+
+
+def test_frozen_weights_are_those_of_the_file_bit_for_bit(run: saccade.Run, weights: Path) -> None:
+    network = keras.applications.MobileNet(
+        alpha=0.25, include_top=False, weights=None, input_shape=(96, 96, 3)
+    )
+    network.load_weights(weights)
+    wanted = {variable.path: np.asarray(variable) for variable in network.variables}
+    found = weights_in(run.model)
+    below = {path: values for path, values in found.items() if not path.startswith("logits/")}
+    assert len(below) == len(found) - 2 == 35  # seven convolutions, each normalised by four
+    for path, values in below.items():
+        assert values.tobytes() == wanted[path].tobytes(), path
+
+
+def test_features_are_computed_once(run: saccade.Run, data: Path, weights: Path, tmp_path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in kept_files()}
+    again = saccade.train(data, weights=weights, cut=CUT, out=tmp_path, progress=Silence())
+    assert before
+    assert {path: path.stat().st_mtime_ns for path in kept_files()} == before
+    assert again.fit["history"] == run.fit["history"]
+    assert again.test == run.test
+
+
+def test_stopped_run_goes_on_from_any_folder(
+    run: saccade.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped = tmp_path / "stopped"
+    stopped.mkdir()
+    shutil.copy(run.folder / "started.json", stopped)
+    monkeypatch.chdir(tmp_path)
+    resumed = saccade.train(resume=stopped, progress=Silence())
+    assert resumed.fit["history"] == run.fit["history"]
+    assert resumed.test == run.test
+
+
+def test_weights_that_changed_do_not_go_on(run: saccade.Run, weights: Path, tmp_path: Path) -> None:
+    document = json.loads((run.folder / "started.json").read_text())
+    document["plan"]["backbone"]["digest"] = "0" * 64
+    (tmp_path / "started.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match="have changed since; train anew"):
+        saccade.train(resume=tmp_path, progress=Silence())
+
+
+def test_fine_tuning_is_judged_by_validation(data: Path, weights: Path, tmp_path: Path) -> None:
+    run = saccade.train(
+        data, weights=weights, cut=CUT, fine_tune=True, epochs=2, out=tmp_path, progress=Silence()
+    )
+    losses = run.fit["history"]["val_calibrated_loss"]
+    assert losses[run.fit["best_epoch"] - 1] == min(losses)
+    (note,) = [note for note in run.notes if note.startswith("fine-tuning")]
+    tuned = run.fit["best_epoch"] > len(losses) - 2
+    assert ("is kept" if tuned else "is undone") in note
+    assert run.test.accuracy.value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": "gone.h5"}, r"no weights file gone\.h5"),
+        ({"weights": "{own}"}, r"own\.h5 does not tell which network.*--model"),
+        ({"weights": "{own}", "model": "t5"}, r"--weights goes with a network of keras"),
+        ({"weights": "{own}", "model": NETWORK}, r"does not hold the weights of MobileNet-0\.25"),
+        ({"cut": CUT}, r"--cut goes with a network of keras\.applications.*--model InceptionV3"),
+        ({"fine_tune": True, "model": "t5"}, r"--fine-tune goes with a network"),
+        ({"weights": "{real}", "cut": "conv_pw_3_rel"}, r"no layer 'conv_pw_3_rel'.*conv_pw_3_r"),
+        ({"model": "MobileNetV9"}, "no model is called 'MobileNetV9'"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    options: dict, message: str, data: Path, weights: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.h5").write_bytes(b"not weights")
+    places = {"{own}": tmp_path / "own.h5", "{real}": weights}
+    options = {name: places.get(value, value) for name, value in options.items()}
+    with pytest.raises(SettingsError, match=message) as caught:
+        saccade.train(data, **options, out=tmp_path / "runs", progress=Silence())
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+FACTS = Facts(
+    width_px=200,
+    height_px=150,
+    same_size=False,
+    channels=3,
+    num_classes=2,
+    num_train=100,
+    budget_s=60.0,
+    epochs=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("at_hand", "changes", "name", "why"),
+    [
+        (False, {}, None, "no pretrained weights are at hand; --weights FILE"),
+        (True, {}, NETWORK, f"a head on {NETWORK}, since Keras has its weights at hand: {FILE}"),
+        (True, {"channels": 1}, None, "pictures grey gain little"),
+        (True, {"width_px": 32, "height_px": 32}, None, "pictures of 32 px gain little"),
+    ],
+)
+def test_auto_takes_what_is_at_hand(
+    at_hand, changes, name, why, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    if at_hand:
+        (tmp_path / "models").mkdir()
+        (tmp_path / "models" / FILE).touch()
+    settings = choose_settings(model="auto", budget=None, epochs=None, seed=0)
+    chosen, said = choose_backbone(settings, replace(FACTS, **changes))
+    assert (chosen and chosen.name) == name
+    assert why in said

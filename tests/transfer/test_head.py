@@ -1,0 +1,131 @@
+"""The head on frozen features: solved, folded into one layer, chosen by validation alone."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from saccade.data.cache import Cache
+from saccade.progress import Silence
+from saccade.training import Pictures
+from saccade.training.result import DECIDING
+from saccade.transfer import Backbone, backbone, kept_features, train_head, with_head
+from saccade.transfer.head import _Path
+
+SIDE = 33
+
+
+@pytest.fixture(scope="module")
+def body() -> Backbone:
+    keras.utils.set_random_seed(0)
+    return backbone("MobileNet-0.25", SIDE, weights=None, cut="conv_pw_3_relu")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    """Thirty pictures of each of three colours, as a cache holds them."""
+    random = np.random.default_rng(0)
+    colours = np.array([[200, 40, 40], [40, 200, 40], [40, 40, 200]])[np.arange(90) % 3]
+    noise = random.normal(0, 40, (90, SIDE, SIDE, 3))
+    pixels = np.clip(colours[:, None, None, :] + noise, 0, 255).astype(np.uint8)
+    digests = np.arange(1, 91, dtype=np.uint64)
+    return Cache(pixels=pixels, pixel_digest=digests, key="", folder=tmp_path, reused=False)
+
+
+def parts(cache: Cache) -> dict[str, Pictures]:
+    """Rows 0 to 44 to train, 45 to 74 to validate, in no order; the rest is sealed."""
+    rows = np.random.default_rng(1).permutation(75)
+    return {
+        "train": Pictures(cache.pixels, rows[:45], rows[:45] % 3),
+        "validation": Pictures(cache.pixels, rows[45:], rows[45:] % 3),
+    }
+
+
+def outputs(network: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    values = network(pixels.astype(np.float32), training=False)
+    return keras.ops.convert_to_numpy(values)
+
+
+def test_whole_network_says_what_the_head_was_solved_for(body: Backbone, cache: Cache) -> None:
+    before = [np.array(values) for values in body.model.get_weights()]
+    network = with_head(body, 3)
+    fit = train_head(network, body, cache, **parts(cache), seed=0, progress=Silence())
+    answers = outputs(network, cache.pixels)
+    assert (answers[75:].argmax(axis=1) == np.arange(75, 90) % 3).mean() == 1.0
+    # The recorded loss is that of the network itself, within what bf16 features differ by.
+    _, validation = parts(cache).values()
+    z = answers[validation.rows].astype(np.float64)
+    loss = np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), validation.labels]
+    assert fit.history["val_loss"][fit.best_epoch - 1] == pytest.approx(loss.mean(), abs=0.05)
+    for values, first in zip(body.model.get_weights(), before, strict=True):
+        assert values.tobytes() == first.tobytes()
+
+
+def test_sealed_pictures_are_not_even_looked_at(body: Backbone, cache: Cache) -> None:
+    network = with_head(body, 3)
+    train_head(network, body, cache, **parts(cache), seed=0, progress=Silence())
+    (path,) = cache.folder.glob("features-*.npy")
+    assert len(np.load(path)) == 75
+
+
+def test_features_of_some_rows_are_theirs(body: Backbone, cache: Cache) -> None:
+    rows = np.array([3, 8, 60])
+    some = np.array(kept_features(body, cache, rows, progress=Silence()))
+    whole = kept_features(body, cache, progress=Silence())
+    # Beside other pictures in its batch, a runtime may sum in another order.
+    np.testing.assert_allclose(some, whole[rows], rtol=1e-3, atol=1e-3)
+
+
+def test_validation_chooses_the_penalty(body: Backbone, cache: Cache) -> None:
+    """With labels that mean nothing, the strongest penalty is the least wrong."""
+    chance = np.random.default_rng(2).integers(0, 3, 75)
+    shuffled = {
+        name: Pictures(part.pixels, part.rows, chance[part.rows])
+        for name, part in parts(cache).items()
+    }
+    fit = train_head(with_head(body, 3), body, cache, **shuffled, seed=0, progress=Silence())
+    right = train_head(with_head(body, 3), body, cache, **parts(cache), seed=0, progress=Silence())
+    assert fit.best_epoch < right.best_epoch
+    assert fit.history[DECIDING][fit.best_epoch - 1] == min(fit.history[DECIDING])
+
+
+def test_two_classes_agree_with_the_gradient() -> None:
+    """At a solution the loss's slope is the penalty's, worked out here by hand."""
+    random = np.random.default_rng(0)
+    values = random.normal(3, 2, (60, 4)).astype(np.float32)
+    labels = (values[:, 0] + random.normal(0, 2, 60) > 3).astype(np.intp)
+    strength = 0.1
+    path = _Path(Pictures(values, np.arange(60), labels), num_classes=2)  # type: ignore[arg-type]
+    kernel, bias = path.solve(strength)
+    z = values @ kernel + bias
+    wrong = 1 / (1 + np.exp(z[:, 0] - z[:, 1])) - labels
+    deviation = values.std(axis=0)
+    standard = (values - values.mean(axis=0)) / deviation
+    slope = standard.T @ wrong / 60 + strength * (kernel[:, 1] - kernel[:, 0]) * deviation
+    np.testing.assert_allclose(slope, 0, atol=2e-3)
+
+
+def test_class_without_training_pictures_is_never_the_answer() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    for labels in (np.arange(40) % 2 * 2, np.full(40, 2)):
+        path = _Path(Pictures(values, np.arange(40), labels), num_classes=4)  # type: ignore[arg-type]
+        kernel, bias = path.solve(0.1)
+        assert np.isfinite(kernel).all()
+        answers = (values @ kernel + bias).argmax(axis=1)
+        assert set(answers) <= set(labels)
+
+
+def test_feature_that_no_training_picture_has_says_nothing() -> None:
+    values = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+    values[:, 3] = 0.7
+    labels = (values[:, 0] > 0).astype(np.intp)
+    path = _Path(Pictures(values, np.arange(40), labels), num_classes=2)  # type: ignore[arg-type]
+    kernel, _ = path.solve(0.1)
+    assert not kernel[3].any()
