@@ -1,7 +1,7 @@
 """Arguments that several commands take, and the longer ones of ``saccade train``.
 
-Paths are not `readable`, which would have typer refuse what may not be read in four lines and its own words:
-whoever opens the file says so in one.
+Paths are not `readable`, which would have typer refuse what may not be read in four lines and its
+own words: whoever opens the file says so in one.
 """
 
 from __future__ import annotations
