@@ -7,7 +7,14 @@ import sys
 import pytest
 
 from saccade.errors import SettingsError
-from saccade.models import MODEL_NAMES, CompactDesign, build_model, check_name, wanted_input_shape
+from saccade.models import (
+    MODEL_NAMES,
+    CompactDesign,
+    build_model,
+    check_name,
+    names_model,
+    wanted_input_shape,
+)
 from saccade.models.backend import load_keras
 
 keras = load_keras()
@@ -169,3 +176,12 @@ def test_module_with_a_mistake_names_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SettingsError, match="SyntaxError.*unfinished_networks.py, line 1"):
         build_model("unfinished_networks:f", input_shape=SHAPE, num_classes=3)
+
+
+def test_word_for_a_model_is_told_from_a_word_for_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos:old").mkdir()
+    for name in ("t5", "own.keras", "own.networks:build", "model.h5"):
+        assert names_model(name)
+    for name in ("digits", "./t5", "photos", "photos:old", "C:\\photos", "a:b:c", "x.npz", ""):
+        assert not names_model(name)

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.finding import Finding
 from saccade.check.thumbnails import Looks
 from saccade.data import Index
+from saccade.finding import Finding
 
 _UNEVEN: Final = 10.0  # largest to smallest class
 _FEW: Final = 20  # pictures of a class

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from saccade.check import classes, pictures
-from saccade.check.finding import Finding, Row
 from saccade.check.pairs import copies
 from saccade.check.thumbnails import look
 from saccade.data import build_index, open_source
+from saccade.finding import Finding, Row
 from saccade.progress import Progress, Silence
 
 # Each row of these findings names a picture that training is better off without.

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from saccade.check.data import to_exclude
-from saccade.check.finding import Finding, Row
 from saccade.errors import MissingExtraError
 from saccade.files import atomic_path
+from saccade.finding import Finding, Row
 
 ISSUES, EXCLUDE = "issues.parquet", "exclude.csv"
 

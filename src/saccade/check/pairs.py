@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.copies import near_copies
-from saccade.check.finding import Finding, Row
 from saccade.check.thumbnails import Looks
 from saccade.data import UNASSIGNED, Index
+from saccade.finding import Finding, Row
 from saccade.types import PARTS
 
 _TRAIN: Final = PARTS.index("train")

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.finding import Finding, Row, Severity
 from saccade.check.thumbnails import Looks
 from saccade.data import Index
+from saccade.finding import Finding, Row, Severity
 
 _LONG: Final = 3.0  # longer to shorter side; a square network input leaves a third of it at best
 _BLANK: Final = 2.0  # standard deviation of luma, of 255

@@ -13,6 +13,8 @@ from saccade.models.catalogue import (
     MODEL_NAMES,
     build_model,
     check_name,
+    names_model,
+    read_model,
     wanted_input_shape,
 )
 from saccade.models.compact import CompactDesign, build_compact, multiply_adds, num_weights
@@ -39,8 +41,10 @@ __all__ = [
     "is_backbone",
     "load_keras",
     "multiply_adds",
+    "names_model",
     "num_weights",
     "output_kind",
+    "read_model",
     "set_seed",
     "to_logits",
     "weights_at_hand",

@@ -7,6 +7,7 @@ network with a backbone is built by `saccade.transfer`.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import traceback
 import warnings
@@ -21,6 +22,7 @@ from saccade.models.compact import CompactDesign, build_compact
 from saccade.models.networks import NETWORKS, Shape, build_network
 
 AUTO: Final = "auto"
+_FUNCTION: Final = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # module:function
 MODEL_NAMES: Final = (AUTO, *(name for name in NETWORKS if name != "t1"))  # t1 takes no pictures
 
 
@@ -34,20 +36,40 @@ def build_model(
     classes a single sigmoid serves too. Raises SettingsError for anything that does not give a
     model fit for these pictures and classes.
     """
+    model = read_model(name, input_shape=input_shape, num_classes=num_classes, design=design)
+    if name not in MODEL_NAMES:
+        _check(model, name, input_shape=input_shape, num_classes=num_classes)
+    return model
+
+
+def read_model(
+    name: str, *, input_shape: Shape, num_classes: int, design: CompactDesign | None = None
+) -> Any:
+    """Return a model as `build_model` does, whatever its inputs and outputs are.
+
+    Raises SettingsError where the name gives no Keras model at all.
+    """
     if name == AUTO:
         if design is None:
             raise ValueError("the model 'auto' is built from a design")
         return build_compact(design, input_shape=input_shape, num_classes=num_classes)
     if _is_file(name):
-        model = _load_file(Path(name))
-    elif ":" in name:
-        model = _call_function(name, input_shape, num_classes)
-    elif name in MODEL_NAMES:
+        return _load_file(Path(name))
+    if ":" in name:
+        return _call_function(name, input_shape, num_classes)
+    if name in MODEL_NAMES:
         return build_network(name, input_shape=input_shape, num_classes=num_classes)
-    else:
-        raise SettingsError(_unknown(name))
-    _check(model, name, input_shape=input_shape, num_classes=num_classes)
-    return model
+    raise SettingsError(_unknown(name))
+
+
+def names_model(name: str) -> bool:
+    """Say whether a word that may be data or a model is a model: a file, a function or a name.
+
+    A folder or file that exists is data unless it is a ``.keras`` file; ``./t5`` is a folder.
+    """
+    if _is_file(name) or name in MODEL_NAMES:
+        return True
+    return _FUNCTION.fullmatch(name) is not None and not Path(name).exists()
 
 
 def check_name(name: str) -> None:

@@ -1,7 +1,9 @@
 """`saccade.fit`: Keras's ``model.fit``, faster.
 
 The same arguments, the same History, the same callbacks, the same mathematics. What the engine
-cannot speed up goes to Keras's own ``fit``, and one line says why, unless ``verbose=0``.
+cannot speed up goes to Keras's own ``fit``, and one line says why, unless ``verbose=0``. Before it
+starts, the model doctor looks at model, data and arguments (see `saccade.doctor`), and what is
+seriously wrong is printed with its cure; nothing is refused that Keras would do.
 
 What may differ: the order of shuffling and the places that Dropout picks (both drawn from another
 stream of random numbers), and rounding: in bf16 on processors that multiply it in hardware (see
@@ -10,9 +12,11 @@ stream of random numbers), and rounding: in bf16 on processors that multiply it 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from saccade.doctor import Case, DataFacts, FitCall, examine
 from saccade.models.backend import engine_name, load_keras
 
 
@@ -42,23 +46,45 @@ def fit(  # noqa: PLR0913  (Keras's own signature, which this stands in for)
 
     Every argument means what it means to Keras. Weights, the optimizer's state and the metrics are
     the model's own, so ``model.fit``, ``evaluate`` or ``save`` may follow. ``verbose=0`` is silent,
-    as it is to Keras: it also leaves out the line that says why Keras's own ``fit`` trained.
+    as it is to Keras: it also leaves out the line that says why Keras's own ``fit`` trained, and
+    what the model doctor found.
     """
     arguments = {name: value for name, value in locals().items() if name != "model"}
+    caller = inspect.currentframe().f_back if verbose else None  # type: ignore[union-attr]
+    names = {**caller.f_globals, **caller.f_locals} if caller else {}
     load_keras()
     if engine_name() != "torch":
-        return _hand_over(model, arguments, f"Keras runs on {engine_name()}")
+        return _hand_over(model, arguments, names, f"Keras runs on {engine_name()}")
     from saccade.training.graph import Unsupported
     from saccade.training.session import Session
 
     try:
         session = Session(model, arguments)
     except Unsupported as reason:
-        return _hand_over(model, arguments, str(reason))
+        return _hand_over(model, arguments, names, str(reason))
+    except Exception:  # Keras refuses labels that do not fit: the doctor may know why
+        _warn(model, arguments, names)
+        raise
+    _warn(model, arguments, names)
     return session.run()
 
 
-def _hand_over(model: Any, arguments: dict[str, Any], reason: str) -> Any:
+def _hand_over(
+    model: Any, arguments: Mapping[str, Any], names: Mapping[str, Any], reason: str
+) -> Any:
     if arguments["verbose"]:
         print(f"saccade: trained by Keras's own fit, because {reason}", flush=True)
+    _warn(model, arguments, names)
     return model.fit(**arguments)
+
+
+def _warn(model: Any, arguments: Mapping[str, Any], names: Mapping[str, Any]) -> None:
+    """Print what is seriously wrong, and its cure; `names` are the caller's variables."""
+    if not arguments["verbose"]:
+        return
+    call = FitCall.of(arguments, names)
+    data = DataFacts.of(arguments["x"], arguments["y"])
+    for finding in examine(Case.of(model, data=data, call=call)):
+        if finding.severity == "serious":
+            print(f"saccade: {finding.name}: {finding.message}", flush=True)
+            print(f"         Cure: {finding.cure}", flush=True)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from saccade.models.backend import load_keras
+from saccade.models.functional import functional_of, nodes_in_order
 from saccade.training.twins import (
     IDENTITY,
     BatchNormalization,
@@ -82,7 +83,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         return x.to(self._input_type)
 
     def _add_nodes(self, model: Any, slots: dict[int, int]) -> None:
-        for node in _nodes_in_order(model):
+        for node in nodes_in_order(model):
             inputs = [slots[id(tensor)] for tensor in node.input_tensors]
             outputs = []
             for tensor in node.outputs:
@@ -164,22 +165,12 @@ class _Call:
 
 def graph_of(model: Any) -> Any:
     """Return the Functional model that `model` is, or that a Sequential model holds."""
-    if isinstance(model, keras.Sequential):
-        if type(model).call is not keras.Sequential.call:
-            raise Unsupported(f"{type(model).__name__} has a call of its own")
-        if not model.built or model._functional is None:
+    functional = functional_of(model)
+    if functional is None:
+        if isinstance(model, keras.Sequential) and type(model).call is keras.Sequential.call:
             raise Unsupported("the model is not built")
-        return model._functional
-    functional = type(keras.Model(i := keras.Input((1,)), i))
-    if not isinstance(model, functional) or type(model).call is not functional.call:
         raise Unsupported(f"{type(model).__name__} has a call of its own")
-    return model
-
-
-def _nodes_in_order(model: Any) -> Iterator[Any]:
-    by_depth = model._nodes_by_depth
-    for depth in sorted(by_depth, reverse=True):
-        yield from (node for node in by_depth[depth] if node.operation and not node.is_input)
+    return functional
 
 
 def _only_tensor(model: Any, side: str) -> Any:

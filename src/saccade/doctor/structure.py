@@ -1,0 +1,81 @@
+"""Rules on the graph of layers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from saccade.doctor.case import Case
+from saccade.doctor.network import Network, Step
+from saccade.finding import Finding
+
+# VGG16 flattens to 25,088 and the tutorials' networks to 78,400 at most (three blocks at 300 px).
+_MANY_INPUTS: Final = 100_000
+_BY_FAR_MOST: Final = 0.9  # of all weights; VGG16's first dense layer has 74 %
+
+
+def flatten_explosion(case: Case) -> Iterator[Finding]:
+    """A large map laid out flat before a dense layer, which then holds nearly all weights."""
+    network = case.network
+    for step in network.steps if network else ():
+        if network is None or step.kind != "Dense" or not step.layer.built:
+            continue
+        flatten = next((s for s in _shaping_before(network, step) if s.kind == "Flatten"), None)
+        inputs, weights = step.layer.kernel.shape[0], step.layer.count_params()
+        if flatten is None or inputs < _MANY_INPUTS or weights < _BY_FAR_MOST * network.num_weights:
+            continue
+        yield Finding(
+            name="flatten-explosion",
+            severity="warning",
+            where=flatten.name,
+            message=f"{flatten.name!r} hands {inputs:,} numbers to {step.name!r}, which so has "
+            f"{weights:,} of the network's {network.num_weights:,} weights: slow, large, and able "
+            "to learn the pictures by heart.",
+            cure=f"keras.layers.GlobalAveragePooling2D(),  # in place of {flatten.name!r}",
+        )
+
+
+def no_non_linearity(case: Case) -> Iterator[Finding]:
+    """Two layers in a row without an activation between: together they are no more than one.
+
+    Left alone is what is meant so: bottlenecks, which are narrower than both sides; separable and
+    factorised convolutions; frozen layers; and what lies before a normalization or a sum.
+    """
+    network = case.network
+    for step in network.steps if network else ():
+        if network is None or not _may_be_joined(step):
+            continue
+        first = next((s for s in network.back(step) if not s.is_shaping), None)
+        if first is None or not _may_be_joined(first) or first.activation != "linear":
+            continue
+        width, given, made = (_channels(s) for s in (first, network.before(first), step))
+        if width is None or given is None or made is None or width < min(given, made):
+            continue
+        if not first.layer.trainable:
+            continue
+        yield Finding(
+            name="no-non-linearity",
+            severity="warning",
+            where=first.name,
+            message=f"{first.name!r} has no activation, and {step.name!r} follows with nothing "
+            "non-linear between: two linear layers in a row can do no more than one.",
+            cure=f"keras.layers.ReLU(),  # behind {first.name!r}",
+        )
+
+
+def _shaping_before(network: Network, step: Step) -> Iterator[Step]:
+    for before in network.back(step):
+        if not before.is_shaping:
+            return
+        yield before
+
+
+def _may_be_joined(step: Step) -> bool:
+    """Whether it is a dense layer or a plain convolution, as wide as it is high."""
+    if not step.is_weighted or getattr(step.layer, "groups", 1) != 1:
+        return False
+    return len(set(getattr(step.layer, "kernel_size", (1,)))) == 1
+
+
+def _channels(step: Step | None) -> int | None:
+    return step.shape[-1] if step is not None and step.shape else None
