@@ -17,6 +17,7 @@ NAMES = (
     "demo",
     "loading",
     "throughput",
+    "steps",
     "accuracy",
     "transfer",
     "transfer_training",

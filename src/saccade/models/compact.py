@@ -64,6 +64,21 @@ def multiply_adds(design: CompactDesign, input_shape: Shape) -> int:
     return total
 
 
+def num_entries(design: CompactDesign, input_shape: Shape) -> int:
+    """Return how many entries of feature maps the convolutions write for one picture."""
+    height, width = input_shape[:2]
+    total = 0
+    if design.stem_stride > 1:
+        height, width = -(-height // design.stem_stride), -(-width // design.stem_stride)
+        total += height * width * _stem_width(design)
+    for stage, maps in enumerate(design.widths):
+        total += height * width * maps
+        if min(height, width) > 1:
+            height, width = height // 2, width // 2
+        total += 2 * _pairs(design, stage) * height * width * maps
+    return total
+
+
 def num_weights(design: CompactDesign, channels: int) -> int:
     """Return the number of weights of the convolutions, which is nearly all there are."""
     total = 0

@@ -28,14 +28,13 @@ from saccade.data import (
     split_index,
 )
 from saccade.errors import DataError
-from saccade.machine import measure_gigaflops
 from saccade.models import AUTO, BackboneDesign, engine_name, wanted_input_shape
 from saccade.progress import Progress
 from saccade.recipe.choosing import choose_backbone
 from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import Kinship, find_kin
 from saccade.recipe.request import Request
-from saccade.training import Facts, Pictures, TrainPlan, derive_plan
+from saccade.training import Facts, Pictures, TrainPlan, derive_plan, measure_rate
 from saccade.transfer import Backbone, backbone
 from saccade.types import PARTS
 
@@ -157,7 +156,7 @@ def _plan(
         num_train=_num_train(index),
         budget_s=_planned_time(settings, clock),
         epochs=settings.epochs,
-        gigaflops=measure_gigaflops(),
+        rate=measure_rate(),
         seed=settings.seed,
     )
     chosen, why = choose_backbone(settings, facts)

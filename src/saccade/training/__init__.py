@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from saccade.training.loop import train_network
     from saccade.training.plan import Facts, TrainPlan, derive_plan
     from saccade.training.precision import choose_precision
+    from saccade.training.rate import measure_rate
     from saccade.training.result import FitResult, Hooks, Pictures
     from saccade.training.scoring import logits_of
 
@@ -25,6 +26,7 @@ _HOME = {
     "derive_plan": "plan",
     "fit": "fitting",
     "logits_of": "scoring",
+    "measure_rate": "rate",
     "train_network": "loop",
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "derive_plan",
     "fit",
     "logits_of",
+    "measure_rate",
     "train_network",
 ]
 

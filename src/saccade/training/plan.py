@@ -3,8 +3,8 @@
 `derive_plan` is pure: equal facts give an equal plan, which is printed and stored. Nothing in it
 knows a data set by name, and no fact comes from a test picture.
 
-How the size follows. A picture costs 6 operations a multiplication (forward, and backward twice) on
-a machine that sustains a measured rate. Bigger networks and bigger pictures learn more from each
+How the size follows. What a picture costs is reckoned from the machine's measured rate (`rate`).
+Bigger networks and bigger pictures learn more from each
 picture but are shown fewer; of the family's members, the largest is taken that still gets the
 epochs it needs. With epochs in place of a budget the same rule is asked for five minutes on a
 nominal machine, so that the plan, and with it the result, repeats on any machine.
@@ -20,6 +20,7 @@ from typing import Any, Final, Literal
 from saccade.augmentation import Augmentation
 from saccade.models.backbones import BackboneDesign
 from saccade.models.compact import CompactDesign, multiply_adds, num_weights
+from saccade.training.rate import NOMINAL, Rate
 
 Recipe = Literal["auto", "own"]
 
@@ -30,9 +31,7 @@ _LAST_SIDE_PX: Final = 3  # the side of the last feature map, at least
 # Width of the first stage and residual pairs, from cheap to dear.
 _LADDER: Final = ((16, 0), (24, 0), (32, 0), (32, 1), (48, 1), (64, 1), (64, 2), (96, 2), (128, 2))
 _WIDEST: Final = 512
-_NOMINAL_GIGAFLOPS: Final = 100.0
 _NOMINAL_BUDGET_S: Final = 300.0
-_SUSTAINED: Final = 0.5  # of the measured rate of a matrix product, while training
 _BACKBONE_SIDES_PX: Final = (96, 224)  # the least and the most that a backbone is shown
 _FINE_TUNING_RATE: Final = 1e-4  # the peak; what the backbone knows should be bent, not replaced
 _MANY_EPOCHS: Final = 8  # from here on unchanged pictures would be learnt by heart
@@ -50,7 +49,7 @@ class Facts:
     num_train: int  # pictures to train on, about
     budget_s: float | None  # time for training; None where epochs are given
     epochs: int | None
-    gigaflops: float = _NOMINAL_GIGAFLOPS  # 10^9 operations a second of a large matrix product
+    rate: Rate = NOMINAL  # of the machine
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -213,10 +212,8 @@ def _choose_network(facts: Facts) -> tuple[CompactDesign, int, int]:
     """Return the design and the picture's height and width; see the module's docstring."""
     sizes = _sizes(facts)
     for height, width in reversed(sizes[1:]):
-        cost = multiply_adds(
-            _design(facts, _LADDER[1], height, width), (height, width, facts.channels)
-        )
-        if _epochs_in_time(facts, cost) >= _needed_epochs(facts.num_train):
+        design = _design(facts, _LADDER[1], height, width)
+        if _epochs_in_time(facts, design, height, width) >= _needed_epochs(facts.num_train):
             break
     else:
         height, width = sizes[0]
@@ -251,13 +248,12 @@ def _design(facts: Facts, rung: tuple[int, int], height: int, width: int) -> Com
     return CompactDesign(stem_stride=stride, widths=tuple(widths), depth=depth, head=head)
 
 
-def _epochs_in_time(facts: Facts, cost: int) -> float:
-    """Return the epochs that time allows a network of this cost, in multiplications a picture."""
-    budget_s, gigaflops = _NOMINAL_BUDGET_S, _NOMINAL_GIGAFLOPS
+def _epochs_in_time(facts: Facts, design: CompactDesign, height: int, width: int) -> float:
+    """Return the epochs that time allows a network of this design."""
+    budget_s, rate = _NOMINAL_BUDGET_S, NOMINAL
     if facts.budget_s is not None:
-        budget_s, gigaflops = facts.budget_s, facts.gigaflops
-    operations = budget_s * gigaflops * 1e9 * _SUSTAINED
-    return operations / (6 * cost * facts.num_train)
+        budget_s, rate = facts.budget_s, facts.rate
+    return budget_s / (rate.seconds(design, (height, width, facts.channels)) * facts.num_train)
 
 
 def _gets_its_epochs(facts: Facts, design: CompactDesign, height: int, width: int) -> bool:
@@ -272,9 +268,8 @@ def _gets_its_epochs(facts: Facts, design: CompactDesign, height: int, width: in
     shape = (height, width, facts.channels)
     smallest = multiply_adds(_design(facts, _LADDER[0], height, width), shape)
     cost = multiply_adds(design, shape)
-    return _epochs_in_time(facts, cost) >= _needed_epochs(facts.num_train) * math.sqrt(
-        cost / smallest
-    )
+    needed = _needed_epochs(facts.num_train) * math.sqrt(cost / smallest)
+    return _epochs_in_time(facts, design, height, width) >= needed
 
 
 def _needed_epochs(num_train: int) -> float:
@@ -295,14 +290,22 @@ def _patience(max_epochs: int) -> int:
 
 
 def _batch_size(num_train: int) -> int:
-    """Return the power of two, 16 to 128, that makes some 30 steps an epoch or more."""
-    wanted = max(num_train / 30, 1)
-    return int(min(128, max(16, 2 ** round(math.log2(wanted)))))
+    """Return the power of two, 16 to 128, that makes some 30 steps an epoch, or 256 for some 200.
+
+    Twice the batch costs less than two, and many pictures give enough steps all the same.
+    """
+    few, many = _power_of_two(num_train / 30), _power_of_two(num_train / 200)
+    return min(256, max(16, min(few, 128), many))
+
+
+def _power_of_two(number: float) -> int:
+    """Return the nearest one on a logarithmic scale, from 1."""
+    return int(2 ** round(math.log2(max(number, 1))))
 
 
 def _learning_rate(batch_size: int) -> float:
-    """Return the peak rate; noise of the gradient falls with the root of the batch."""
-    return 1.4e-2 * math.sqrt(batch_size / 128)
+    """Return the peak rate; noise of the gradient falls with the root of the batch, up to 128."""
+    return 1.4e-2 * math.sqrt(min(batch_size, 128) / 128)
 
 
 def _augmentation(facts: Facts, design: CompactDesign, size: tuple[int, int]) -> Augmentation:
@@ -310,7 +313,7 @@ def _augmentation(facts: Facts, design: CompactDesign, size: tuple[int, int]) ->
 
     Seen a few times only, pictures teach more as they are; mirrored ones are as good as new.
     """
-    epochs = facts.epochs or _epochs_in_time(facts, multiply_adds(design, (*size, facts.channels)))
+    epochs = facts.epochs or _epochs_in_time(facts, design, *size)
     if epochs < _MANY_EPOCHS:
         return Augmentation(flip=min(size) >= 16)
     if min(size) < 16:

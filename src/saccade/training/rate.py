@@ -1,0 +1,64 @@
+"""How fast this machine trains our own family: what the plan reckons with, measured in a moment.
+
+A training step multiplies, which a large matrix product measures, and it moves feature maps through
+memory between the products. In float32 the products dominate, and training sustains about half of
+the measured rate. A matrix unit for bf16 multiplies so much faster that the maps count as well.
+The constants were fitted to steps of the family (`python -m benchmarks steps` prints them anew).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from saccade.machine import measure_gigaflops
+from saccade.models.backend import engine_name
+from saccade.models.compact import CompactDesign, Shape, multiply_adds, num_entries
+
+_SUSTAINED: Final = {"float32": 0.5, "bf16": 0.5}  # of a matrix product's rate
+_ENTRY_S: Final = {"float32": 0.0, "bf16": 1.5e-9}  # of one entry of a feature map
+_SIDE: Final = 1_024  # of the matrices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What training sustains."""
+
+    gigaflops: float  # 10^9 operations a second of convolutions, forward and backward
+    entry_s: float = 0.0  # seconds for each entry of the feature maps
+
+    def seconds(self, design: CompactDesign, input_shape: Shape) -> float:
+        """Return the time that training on one picture takes a network of this design."""
+        products_s = 6 * multiply_adds(design, input_shape) / (self.gigaflops * 1e9)
+        return products_s + num_entries(design, input_shape) * self.entry_s
+
+
+NOMINAL: Final = Rate(gigaflops=50.0)  # of a modest processor, where no clock may decide
+
+
+def measure_rate() -> Rate:
+    """Return the rate of this machine, for the number format that the engine multiplies in."""
+    kind, gigaflops = "float32", 0.0
+    if engine_name() == "torch":
+        kind, gigaflops = _torch_gigaflops()
+    gigaflops = gigaflops or measure_gigaflops()
+    return Rate(gigaflops=_SUSTAINED[kind] * gigaflops, entry_s=_ENTRY_S[kind])
+
+
+def _torch_gigaflops() -> tuple[str, float]:
+    """Return the engine's format, and for bf16 the rate of a product; the best of five."""
+    import torch
+
+    from saccade.training.precision import choose_precision
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if choose_precision(device).format == "float32" and device == "cpu":
+        return "float32", 0.0
+    matrix = torch.ones(_SIDE, _SIDE, dtype=torch.bfloat16, device=device)
+    best_s = float("inf")
+    for _ in range(6):  # the first starts the threads
+        began = time.perf_counter()
+        float((matrix @ matrix)[0, 0])
+        best_s = min(best_s, time.perf_counter() - began)
+    return "bf16", 2 * _SIDE**3 / best_s / 1e9
