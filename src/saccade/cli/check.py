@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from saccade.cli.text import one_line
+
+if TYPE_CHECKING:
+    from saccade.check.folds import LabelSettings
 
 _SHOWN: Final = 5  # rows of each finding; the files and --json have all
 
@@ -26,24 +29,58 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write issues.parquet and exclude.csv to this folder.", readable=False),
+        typer.Option(
+            help="Write check.html, issues.parquet and exclude.csv to this folder.", readable=False
+        ),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Train, to find labels that are likely wrong.")
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for --labels, such as 90s, 5m. [default: 2m]")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="For --labels: a file of Keras's MobileNet, whose features take the place of "
+            "training; best for few photographs.",
+            readable=False,
+        ),
     ] = None,
 ) -> None:
     """Look for trouble in DATA; change nothing."""
     from saccade import progress
-    from saccade.check.data import check_data
+    from saccade.check.data import examine
     from saccade.check.finding import to_document
 
+    settings = _label_settings(labels, budget, weights)
     with progress.for_terminal() as shown:
-        findings = check_data(data, test=test, progress=shown)
+        examined = examine(data, test=test, labels=settings, progress=shown)
     if out is not None:
         from saccade.check.files import write_findings
 
-        write_findings(out, findings)
+        write_findings(out, examined)
+    document = dict(to_document(examined.findings))
     if as_json:
-        typer.echo(json.dumps(to_document(findings), indent=2, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(_lines(to_document(findings)["findings"])))
+        typer.echo(json.dumps(document | {"labels_judged": labels}, indent=2, ensure_ascii=False))
+        return
+    typer.echo("\n".join(_lines(document["findings"])))
+    if not labels:
+        typer.echo("Labels were not looked at; --labels does so, in 2 minutes or a --budget.")
+
+
+def _label_settings(labels: bool, budget: str | None, weights: Path | None) -> LabelSettings | None:
+    """Return what judging the labels may take; None where it was not asked for."""
+    from saccade.check.folds import DEFAULT_BUDGET_S, LabelSettings
+    from saccade.config import parse_duration
+    from saccade.errors import SettingsError
+
+    if not labels:
+        if budget is not None or weights is not None:
+            raise SettingsError("--budget and --weights belong to --labels; add it")
+        return None
+    budget_s = DEFAULT_BUDGET_S if budget is None else parse_duration(budget)
+    return LabelSettings(budget_s=budget_s, weights=weights)
 
 
 def _lines(findings: list[dict[str, Any]]) -> Iterator[str]:

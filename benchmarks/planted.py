@@ -1,4 +1,4 @@
-"""Copies that a test plants, and the pictures that it plants them among."""
+"""Copies as somebody may have made them, which the tests and the benchmark plant."""
 
 from __future__ import annotations
 
