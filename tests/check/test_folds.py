@@ -13,7 +13,7 @@ from saccade.data import build_index, open_source
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 
-QUICK = LabelSettings(budget_s=4)
+QUICK = LabelSettings(epochs=10)
 
 
 def guesses_of(data, settings, *, test=None):

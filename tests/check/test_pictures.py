@@ -14,6 +14,7 @@ from PIL import Image, ImageFilter
 
 from saccade.check.data import check_data
 
+
 def noise(width: int = 32, height: int = 32, seed: int = 0) -> Image.Image:
     random = np.random.default_rng(seed)
     return Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
@@ -118,7 +119,7 @@ def test_blurred_photographs_are_found(datasets, tmp_path):
 REAL = {
     "unreadable": ("decompression_bomb.ico", "truncated_jpeg.jpg", "truncated_end_chunk.png"),
     "odd-mode": ("pil_sample_cmyk.jpg", "16bit.deflate.tif", "12in16bit.tif"),
-    "animated": ("chi.gif", "iss634.webp", "multipage.tiff"),
+    "animated": ("chi.gif", "iss634.gif", "g4-multi.tiff"),
 }
 
 

@@ -58,6 +58,7 @@ class LabelSettings:
     """What judging the labels may take."""
 
     budget_s: float = DEFAULT_BUDGET_S  # for training all folds; a regression takes what it takes
+    epochs: int | None = None  # in place of the time: the same on every machine
     weights: Path | None = None  # a file of Keras's, such as mobilenet_2_5_224_tf_no_top.h5
 
 
@@ -96,7 +97,7 @@ def guess(
     label = np.searchsorted(codes, index.label[rows])
     asked = _Asked(source=source, index=index, rows=rows, label=label, progress=progress)
     if settings.weights is None:
-        answer = _network(asked, settings.budget_s)
+        answer = _network(asked, settings)
     else:
         answer = _regression(asked, settings.weights)
     fold = deal(label, looks.digest[rows].astype(str))
@@ -149,14 +150,14 @@ def _asked(index: Index, looks: Looks, name: str) -> tuple[_Rows, _Rows]:
     return np.flatnonzero(mask & np.isin(index.label, codes)), codes
 
 
-def _network(asked: _Asked, budget_s: float) -> _Answer:
+def _network(asked: _Asked, settings: LabelSettings) -> _Answer:
     """Return what trains `auto`'s network on some pictures and asks it about others."""
     from saccade.models import build_model, engine_name, set_seed
     from saccade.training import Hooks, Pictures, derive_plan, logits_of, train_network
 
     engine_name()  # imports what trains
     num_classes = int(asked.label.max()) + 1
-    plan = derive_plan(_facts(asked, num_classes, budget_s / NUM_FOLDS))
+    plan = derive_plan(_facts(asked, num_classes, settings))
     cache = asked.cached(
         Preprocessing(
             height_px=plan.height_px, width_px=plan.width_px, channels=plan.channels, fit=plan.fit
@@ -178,7 +179,7 @@ def _network(asked: _Asked, budget_s: float) -> _Answer:
             network,
             train=some(fitted[num_watching:]),
             validation=watching,
-            plan=replace(plan, budget_s=seconds),
+            plan=replace(plan, budget_s=None if settings.epochs else seconds),
             checkpoint_dir=None,
             hooks=Hooks(),
             progress=Silence(),
@@ -191,7 +192,7 @@ def _network(asked: _Asked, budget_s: float) -> _Answer:
     return answer
 
 
-def _facts(asked: _Asked, num_classes: int, seconds: float) -> Facts:
+def _facts(asked: _Asked, num_classes: int, settings: LabelSettings) -> Facts:
     from saccade.training import Facts
 
     index, rows = asked.index, asked.rows
@@ -204,8 +205,8 @@ def _facts(asked: _Asked, num_classes: int, seconds: float) -> Facts:
         channels=1 if all("grey" in flags.split(";") for flags in index.flags[rows]) else 3,
         num_classes=num_classes,
         num_train=len(rows) * (NUM_FOLDS - 1) // NUM_FOLDS,
-        budget_s=seconds,
-        epochs=None,
+        budget_s=None if settings.epochs else settings.budget_s / NUM_FOLDS,
+        epochs=settings.epochs,
         gigaflops=measure_gigaflops(),
     )
 

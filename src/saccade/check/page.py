@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from saccade.check.finding import Row, worst_first
 from saccade.data import Pixels, Preprocessing
 from saccade.errors import PictureError
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 8  # of a finding
 MOST_FINDINGS: Final = 200  # one a class, say; more are counted
+MOST_PICTURES: Final = 400  # that are decoded again
 MOST_BYTES: Final = 1_200_000  # of thumbnails
 _SIDE_PX: Final = 128  # of a thumbnail's longer side
 _POLICY: Final = (
@@ -71,7 +70,7 @@ def render_page(examined: Examined) -> str:
             num_pictures=len(examined.index),
             num_findings=len(examined.findings),
             findings=[
-                (finding, [gallery.shown(row) for row in rows])
+                (finding, [gallery.show(row) for row in rows])
                 for finding, rows in zip(findings, chosen, strict=True)
             ],
             severities={
@@ -89,25 +88,29 @@ class _Gallery:
     """Thumbnails of the pictures that some rows name, read in one pass over the source."""
 
     def __init__(self, examined: Examined, rows: Iterable[Row]) -> None:
-        paths = list(dict.fromkeys(path for row in rows for path in (row.path, row.other) if path))
-        wanted = set(paths)
-        self._row_of = {
-            path: row for row, path in enumerate(examined.index.path.tolist()) if path in wanted
+        named = dict.fromkeys(path for row in rows for path in (row.path, row.other) if path)
+        paths = set(list(named)[:MOST_PICTURES])
+        places = [
+            place
+            for place, path in enumerate(examined.index.path.tolist())
+            if path in paths and examined.looks.seen[place]
+        ]
+        self._uris = {
+            examined.index.path[place]: (data_uri(pixels), is_tiny(pixels))
+            for place, pixels in _thumbnails(examined, places)
         }
-        seen = examined.looks.seen
-        places = [self._row_of[path] for path in paths if path in self._row_of]
-        self._uris = _within(
-            MOST_BYTES, places, dict(_thumbnails(examined, [row for row in places if seen[row]]))
-        )
+        self._bytes_left = MOST_BYTES
 
-    def shown(self, row: Row) -> _Shown:
-        """Return a row with its pictures, those that fit."""
+    def show(self, row: Row) -> _Shown:
+        """Return a row with its pictures, those that still fit; one shown twice counts twice."""
         paths = (row.path, row.other) if row.other else (row.path,)
         return _Shown(row=row, pictures=tuple(self._picture(path) for path in paths))
 
     def _picture(self, path: str) -> _Picture:
-        row = self._row_of.get(path)
-        uri, tiny = self._uris.get(row, ("", False)) if row is not None else ("", False)
+        uri, tiny = self._uris.get(path, ("", False))
+        if len(uri) > self._bytes_left:
+            uri = ""
+        self._bytes_left -= len(uri)
         return _Picture(path=path, uri=uri, tiny=tiny)
 
 
@@ -126,18 +129,3 @@ def _thumbnails(examined: Examined, rows: list[int]) -> Iterator[tuple[int, Pixe
             yield row, reading.read(payload)
         except PictureError:  # it has changed since it was looked at; the page does without
             continue
-
-
-def _within(
-    most_bytes: int, rows: list[int], pixels: dict[int, Pixels]
-) -> dict[int, tuple[str, bool]]:
-    """Return (URI, whether tiny) of the first rows' pictures, as many as fit."""
-    uris: dict[int, tuple[str, bool]] = {}
-    for row in rows:
-        if row in pixels:
-            uri = data_uri(np.ascontiguousarray(pixels[row]))
-            most_bytes -= len(uri)
-            if most_bytes < 0:
-                break
-            uris[row] = uri, is_tiny(pixels[row])
-    return uris
