@@ -28,21 +28,23 @@ def difference(one: bytes, other: bytes) -> float:
 
 
 def _aligned(one: bytes, other: bytes, *, mirrored: bool) -> float:
-    small = [_pixels(file, _COARSE_PX) for file in (one, other)]
+    small = _pixels(one, other, _COARSE_PX)
     if mirrored:
         small[1] = small[1][:, ::-1]
     tried = [_least(small, (1.0, x, 1.0, y), steps=60) for x, y in _STARTS]
     _, place = min(tried, key=lambda pair: pair[0])
-    large = [_pixels(file, _SIDE_PX) for file in (one, other)]
+    large = _pixels(one, other, _SIDE_PX)
     if mirrored:
         large[1] = large[1][:, ::-1]
     return _least(large, place, steps=60)[0]
 
 
-def _pixels(file: bytes, most_px: int) -> Any:
-    image = Image.open(io.BytesIO(file)).convert("RGB")
-    side = min(most_px, max(image.size))
-    return np.asarray(image.resize((side, side), Image.Resampling.BOX), np.float64)
+def _pixels(one: bytes, other: bytes, most_px: int) -> list[Any]:
+    """Return both, made square, at the longer side of the smaller."""
+    images = [Image.open(io.BytesIO(file)).convert("RGB") for file in (one, other)]
+    side = min(most_px, *(max(image.size) for image in images))
+    size = side, side
+    return [np.asarray(i.resize(size, Image.Resampling.BOX), np.float64) for i in images]
 
 
 def _least(pair: list[Any], place: Any, *, steps: int) -> tuple[float, Any]:

@@ -5,9 +5,11 @@ and Chuang, "Confident learning: estimating uncertainty in dataset labels", 2021
 that a confident classifier contradicts, and so many labels are named, those of the least
 probability; a picture's score is 1 less that. (Of 10,000 training pictures of Fashion-MNIST with
 500 flipped labels, 910 are named and 479 of the flipped are among them; cleanlab's own choice,
-pruning by noise rates, names 1,203 and has 448.) Two classes count as one where the classifier ranks a picture
-of the one above a picture of the other hardly more often than a coin (the area under the ROC
-curve, with the interval of Hanley and McNeil, Radiology 143, 1982).
+pruning by noise rates, names 1,203 and has 448.)
+
+Two classes count as one where the classifier ranks a picture of the one above a picture of the
+other hardly more often than a coin (the area under the ROC curve, with the interval of Hanley and
+McNeil, Radiology 143, 1982).
 """
 
 from __future__ import annotations
