@@ -28,7 +28,7 @@ from saccade.data import Pixels
 _NUM_BANDS: Final = 28
 _WINDOW: Final = 8  # neighbours within a bucket that are compared: linear, however large it is
 # Judged on training pictures (docs/check.md): 0.95 and 0.8 lose 5 % of photographs cropped by up to
-# 8 % a side, these 1 %; 0.96 of aligned thumbnails loses 12 % of small pictures resized, 0.92 1.5 %.
+# 8 % a side, these 1 %; 0.96 of aligned thumbnails loses 12 % of tiny pictures resized, 0.92 2 %.
 _SIMILAR: Final = 0.93  # of low frequencies; what is worth comparing
 _PROMISES: Final = 0.7  # of thumbnails before alignment; what is worth aligning
 _AGREES: Final = 0.92  # of aligned thumbnails
