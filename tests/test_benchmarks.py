@@ -17,7 +17,16 @@ from PIL import Image
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # as `python -m benchmarks` sees them
 
-from benchmarks import demo, peers, predict, throughput, timing, transfer  # noqa: E402
+from benchmarks import (  # noqa: E402
+    demo,
+    peers,
+    planted,
+    predict,
+    sameness,
+    throughput,
+    timing,
+    transfer,
+)
 
 COUNTS_UP = """
 import sys
@@ -188,6 +197,30 @@ def test_predict_runs_at_a_small_size(tmp_path: Path) -> None:
         assert all(figure > 0 for figure in figures.values())
         assert figures[f"{case}, saccade, warm"] < figures[f"{case}, saccade, command"]
     assert [target["reached"] for target in document["targets"]] == [None] * 8  # without a peer
+
+
+def test_check_runs_at_a_small_size(tmp_path: Path) -> None:
+    write_archive(tmp_path / "cifar10-jpeg.tar.gz")
+    for name in ("cats-vs-dogs-192px.tar", "flowers-originals.tar"):
+        write_archive(tmp_path / name, side=64)
+    *_, program, _ = run_quick("check", SACCADE_DATASETS=str(tmp_path))
+    document = json.loads(program)
+    found = {n: f["median"] for n, f in document["figures"].items() if n.endswith("found")}
+    assert len(found) == 3 * 7  # sets, and kinds of copies with all together
+    assert all(0 <= share <= 100 for share in found.values())
+    assert found["flowers-originals, mirrored, found"] == 100
+    wanted = {target["what"]: target["reached"] for target in document["targets"]}
+    assert [said for what, said in wanted.items() if "flipped" in what] == [None, None]
+
+
+def test_another_way_of_looking_tells_copies_from_others() -> None:
+    random = np.random.default_rng(0)
+    blobs = planted.blobs(2)
+    one, other = (planted.as_jpeg(blob, "") for blob in blobs)
+    for kind in planted.KINDS:
+        copy = planted.as_jpeg(planted.changed(blobs[0], kind, random), kind)
+        assert sameness.difference(one, copy) < 0.25, kind
+    assert sameness.difference(one, other) > 0.5
 
 
 def test_folders_are_held_against_the_better_batch() -> None:

@@ -46,7 +46,11 @@ class Finding:
         return document | ({"rows": [row.to_json() for row in self.rows]} if self.rows else {})
 
 
+def worst_first(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings by severity, and in their own order within one."""
+    return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+
+
 def to_document(findings: Iterable[Finding]) -> Mapping[str, Any]:
     """Return what `saccade check --json` prints, the worst first; empty when all is well."""
-    ordered = sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
-    return {"version": VERSION, "findings": [finding.to_json() for finding in ordered]}
+    return {"version": VERSION, "findings": [f.to_json() for f in worst_first(findings)]}

@@ -55,3 +55,57 @@ def test_small_and_uneven_classes_are_found(tmp_path):
 
 def test_honest_pictures_have_no_finding(tmp_path):
     assert saved(tmp_path, (24, 24), (40, 40)) == {}
+
+
+def two_classes(root, save):
+    """Save 30 pictures of noise for each class by `save(class, pixels, path without suffix)`."""
+    random = np.random.default_rng(4)
+    for name in ("a", "b"):
+        (root / name).mkdir()
+        for number in range(30):
+            pixels = random.integers(60, 196, (24, 24, 3), dtype=np.uint8)
+            save(name, pixels, root / name / f"{number:02}")
+    return {f.where for f in check_data(root) if f.name == "class-given-away"}
+
+
+def test_class_given_away_by_format(tmp_path):
+    def save(name, pixels, path):
+        mode = "RGB" if name == "a" else "L"
+        Image.fromarray(pixels).convert(mode).save(path.with_suffix(".png"))
+
+    assert "the file's format" in two_classes(tmp_path, save)
+
+
+def test_class_given_away_by_border(tmp_path):
+    def save(name, pixels, path):
+        edge = 0 if name == "a" else 255
+        pixels[0] = pixels[-1] = edge
+        pixels[:, 0] = pixels[:, -1] = edge
+        Image.fromarray(pixels).save(path.with_suffix(".png"))
+
+    assert "the border" in two_classes(tmp_path, save)
+
+
+def test_class_given_away_by_colour(tmp_path):
+    def save(name, pixels, path):
+        channel, more = (0, 40) if name == "a" else (1, 20)  # of equal luma
+        pixels[..., channel] += np.uint8(more)
+        Image.fromarray(pixels).save(path.with_suffix(".png"))
+
+    assert two_classes(tmp_path, save) == {"the mean colour"}
+
+
+def test_class_given_away_by_length(tmp_path):
+    """The same noise in JPEG of two qualities."""
+
+    def save(name, pixels, path):
+        quality = 95 if name == "a" else 40
+        Image.fromarray(pixels).save(path.with_suffix(".jpg"), quality=quality)
+
+    assert two_classes(tmp_path, save) == {"the file's length"}
+
+
+def test_flowers_are_not_given_away(datasets):
+    """Real photographs, whose sizes, formats, lengths and borders say little of the flower."""
+    found = {f.where for f in check_data(datasets / "flowers-originals.tar")}
+    assert not found & {"the picture's size", "the file's format", "the file's length"}

@@ -16,7 +16,8 @@ from saccade.check.thumbnails import look as look_at
 from saccade.data import build_index, open_source
 from saccade.progress import Silence
 
-_SPEC = importlib.util.spec_from_file_location("planted", Path(__file__).with_name("planted.py"))
+_PLANTED = Path(__file__).parents[2] / "benchmarks" / "planted.py"
+_SPEC = importlib.util.spec_from_file_location("planted", _PLANTED)
 planted = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(planted)
 

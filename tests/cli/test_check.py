@@ -61,6 +61,8 @@ def test_issues_are_a_table(run_saccade, troubled, tmp_path):
     done = run_saccade("check", troubled, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "equal-copies-conflicting-labels" in done.stdout
+    assert "Labels were not looked at" in done.stdout
+    assert "data:image/" in (tmp_path / "out" / "check.html").read_text()
     table = parquet.read_table(tmp_path / "out" / "issues.parquet")
     assert table.column_names == ["name", "severity", "path", "score", "other", "detail"]
     assert table.num_rows == 5
@@ -77,7 +79,18 @@ def test_copies_across_parts_are_serious_and_train_goes(run_saccade, troubled, t
     assert (path, other) == ("dog/05.png", "test:dog/x.png")
 
 
-def test_a_mistake_is_one_line(run_saccade, tmp_path):
-    done = run_saccade("check", tmp_path / "none")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("none",), "none"),
+        (("--budget", "5m"), "belong to --labels"),
+        (("--labels", "--budget", "soon"), "a budget is a time"),
+        (("--labels", "--weights", "x.h5"), "under its own name"),
+    ],
+)
+def test_a_mistake_is_one_line(run_saccade, troubled, words, said):
+    data = () if words == ("none",) else (troubled,)
+    done = run_saccade("check", *data, *words)
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr

@@ -158,8 +158,8 @@ def test_import_is_light() -> None:
 def test_without_jinja2_names_the_extra(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['jinja2'] = None\n"  # what Python does where it is not installed
-        "from saccade.report.page import _environment\n"
-        "try: _environment()\n"
+        "from saccade.report.page import environment\n"
+        "try: environment()\n"
         "except Exception as error: print(type(error).__name__, error)"
     )
     answer = run_python(code)

@@ -31,10 +31,12 @@ from saccade.machine import usable_cores
 _NUM_BANDS: Final = 28
 _WINDOW: Final = 4  # pictures of a bucket that one is compared with: linear, however large it is
 _MAX_BITS: Final = 22  # of a bucket's number; float32 holds it exactly, and the table is 32 MiB
-_SIMILAR: Final = 0.95  # of low frequencies; what is worth comparing
-_PROMISES: Final = 0.8  # of thumbnails before alignment; what is worth aligning
-_AGREES: Final = 0.96  # of aligned thumbnails
-_DETAIL_AGREES: Final = 0.8  # of their fine detail
+# Judged on training pictures (docs/check.md): 0.95 and 0.8 lose 5 % of photographs cropped by up to
+# 8 % a side, these 1 %; 0.96 of aligned thumbnails loses 12 % of tiny pictures resized, 0.92 2 %.
+_SIMILAR: Final = 0.93  # of low frequencies; what is worth comparing
+_PROMISES: Final = 0.7  # of thumbnails before alignment; what is worth aligning
+_AGREES: Final = 0.92  # of aligned thumbnails
+_DETAIL_AGREES: Final = 0.86  # of their fine detail
 _FLAT: Final = 4.0  # standard deviation, of 255; what is flatter shows nothing to compare
 _BLOCK: Final = 1024
 _STEPS: Final = 5  # of alignment

@@ -1,24 +1,40 @@
 """What a person should know of labelled pictures before training on them.
 
     findings = check_data("photos/", progress=progress)
+    examined = examine("photos/", labels=LabelSettings(budget_s=120), progress=progress)
 
-Opens, scans, looks at every picture once, and asks each check in turn. Only reads.
+Opens, scans, looks at every picture once, and asks each check in turn. Only reads. Labels are
+judged on request, since that takes the time of training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
-from saccade.check import classes, pictures
+from saccade.check import classes, folds, pictures
+from saccade.check.folds import LabelSettings
+from saccade.check.labels import inseparable, likely_wrong
 from saccade.check.pairs import copies
-from saccade.check.thumbnails import look
-from saccade.data import build_index, open_source
+from saccade.check.thumbnails import Looks, look
+from saccade.data import Index, Source, build_index, open_source
 from saccade.finding import Finding, Row
 from saccade.progress import Progress, Silence
 
-# Each row of these findings names a picture that training is better off without.
+# Each row of these findings names a picture that training is better off without. A label that is
+# likely wrong is none: it wants correcting, and a network's doubt would drop the hard pictures.
 LEFT_OUT: Final = frozenset({"unreadable", "blank"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Examined:
+    """What was found, and what it was found in."""
+
+    source: Source
+    index: Index
+    looks: Looks
+    findings: tuple[Finding, ...]  # copies first
 
 
 def check_data(
@@ -28,11 +44,28 @@ def check_data(
 
     Raises DataError where there is nothing to read.
     """
+    return examine(data, test=test, progress=progress).findings
+
+
+def examine(
+    data: Any,
+    *,
+    test: Any = None,
+    labels: LabelSettings | None = None,
+    progress: Progress | None = None,
+) -> Examined:
+    """Return what is wrong with `data`, and the pictures; judge labels where `labels` is given.
+
+    Raises DataError where there is nothing to read, or nothing to judge labels by, and
+    MissingExtraError where judging labels takes what is not installed.
+    """
     progress = progress or Silence()
+    if labels is not None:
+        folds.check_installed()
     source = open_source(data, test=test, progress=progress)
     index = build_index(source, progress=progress)
     looks = look(source, index, progress=progress)
-    return (
+    findings = (
         *copies(index, looks),
         *pictures.unreadable(index, looks),
         *pictures.blank(index, looks),
@@ -40,10 +73,16 @@ def check_data(
         *pictures.blurred(index, looks),
         *pictures.extreme_shapes(index, looks),
         *pictures.wrong_extensions(index, looks),
+        *pictures.animated(index, looks),
+        *pictures.odd_modes(index, looks),
         *classes.too_few(index),
         *classes.uneven(index),
         *classes.given_away(index, looks),
     )
+    if labels is not None:
+        guesses = folds.guess(source, index, looks, labels, progress=progress)
+        findings += (*likely_wrong(index, guesses), *inseparable(guesses))
+    return Examined(source=source, index=index, looks=looks, findings=findings)
 
 
 def to_exclude(findings: Iterable[Finding]) -> tuple[Row, ...]:

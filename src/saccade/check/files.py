@@ -1,26 +1,26 @@
-"""What a check leaves behind for other programs: a table of issues, and what to leave out."""
+"""What a check leaves behind: a table of issues, what to leave out, and a page to look at."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
 from pathlib import Path
 
-from saccade.check.data import to_exclude
+from saccade.check.data import Examined, to_exclude
+from saccade.check.page import write_page
 from saccade.errors import MissingExtraError
 from saccade.files import atomic_path
 from saccade.finding import Finding, Row
 
-ISSUES, EXCLUDE = "issues.parquet", "exclude.csv"
+ISSUES, EXCLUDE, PAGE = "issues.parquet", "exclude.csv", "check.html"
 
 
-def write_findings(folder: Path, findings: Iterable[Finding]) -> None:
-    """Write issues.parquet, one row a picture and problem, and exclude.csv, one row a picture.
+def write_findings(folder: Path, examined: Examined) -> None:
+    """Write issues.parquet (a row a picture and problem), exclude.csv, and check.html.
 
     Raises SettingsError where the folder cannot be written.
     """
-    findings = tuple(findings)
-    _write_issues(folder / ISSUES, findings)
+    findings = examined.findings
+    write_issues(folder, findings)
     with (
         atomic_path(folder / EXCLUDE) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as stream,
@@ -28,9 +28,11 @@ def write_findings(folder: Path, findings: Iterable[Finding]) -> None:
         table = csv.writer(stream)
         table.writerow(["path", "other", "detail"])
         table.writerows([row.path, row.other, row.detail] for row in to_exclude(findings))
+    write_page(folder / PAGE, examined)
 
 
-def _write_issues(path: Path, findings: tuple[Finding, ...]) -> None:
+def write_issues(folder: Path, findings: tuple[Finding, ...]) -> None:
+    """Write issues.parquet; raise SettingsError where the folder cannot be written."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -47,5 +49,5 @@ def _write_issues(path: Path, findings: tuple[Finding, ...]) -> None:
         for row in finding.rows or (Row(path=finding.where, score=1.0, detail=finding.message),)
     ]
     table = pyarrow.Table.from_pylist(issues, schema=schema)
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+    with atomic_path(folder / ISSUES) as temporary, temporary.open("wb") as stream:
         pyarrow.parquet.write_table(table, stream, compression="zstd")

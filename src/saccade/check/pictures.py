@@ -1,4 +1,4 @@
-"""Problems of single pictures: unreadable, misnamed, oddly shaped, blank, dark or blurred."""
+"""Problems of single pictures: unreadable, misnamed, of odd shape or mode, blank, dark, blurred."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ _BLANK: Final = 2.0  # standard deviation of luma, of 255
 _DARK: Final = 25.0  # mean luma, of 255
 _FEW: Final = 20  # pictures; of fewer, "relative to the others" says nothing
 _BLURRED: Final = 4.0  # robust standard deviations below the median of log sharpness
+
+_ODD: Final = {  # flags of the index
+    "cmyk": "CMYK, made RGB without its colour profile",
+    "16-bit": "16 bits a pixel, of which 8 are kept",
+    "deep": "32-bit numbers, whose white is guessed",
+}
 
 _Mask = npt.NDArray[np.bool_]
 
@@ -47,6 +53,35 @@ def wrong_extensions(index: Index, looks: Looks) -> tuple[Finding, ...]:
         severity="note",
         message="{} are of another format than their names say: other programs may refuse them.",
         cure="Rename them after their format, or save them again.",
+    )
+
+
+def animated(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Files of several frames, of which one is used."""
+    mask = np.array(["animated" in flags.split(";") for flags in index.flags], bool)
+    return _found(
+        _rows(index, mask & looks.seen, ""),
+        name="animated",
+        severity="note",
+        message="{} hold several frames: training and predicting see the first alone.",
+        cure="Save the frame that shows the class as a picture of its own.",
+    )
+
+
+def odd_modes(index: Index, looks: Looks) -> tuple[Finding, ...]:
+    """Files whose pixels are not of 8 bits in grey or red, green and blue, and are converted."""
+    rows = tuple(
+        Row(path=index.path[row], score=1.0, detail=said)
+        for row in np.flatnonzero(looks.seen)
+        if (said := _oddity(index.flags[row].split(";"), index.mode[row]))
+    )
+    return _found(
+        rows,
+        name="odd-mode",
+        severity="note",
+        message="{} store colours in an unusual way: they are converted, which may lose what sets "
+        "them apart.",
+        cure="Look at some as they are converted; else save them as 8-bit RGB or grey.",
     )
 
 
@@ -107,6 +142,14 @@ def blurred(index: Index, looks: Looks) -> tuple[Finding, ...]:
         message="{} have far less fine detail than the others: they may be blurred or enlarged.",
         cure="Look at them; leave out those that a person cannot tell either.",
     )
+
+
+def _oddity(flags: list[str], mode: str) -> str:
+    """Return in words how a picture's colours are stored where that is unusual, else ''."""
+    for flag, words in _ODD.items():
+        if flag in flags:
+            return words
+    return f"mode {mode}" if mode in ("LAB", "HSV", "YCbCr") else ""
 
 
 def _blank(looks: Looks) -> _Mask:

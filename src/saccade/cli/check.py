@@ -13,6 +13,7 @@ from saccade.cli.text import one_line
 from saccade.errors import SettingsError
 
 if TYPE_CHECKING:
+    from saccade.check.folds import LabelSettings
     from saccade.finding import Finding
     from saccade.progress import Progress
 
@@ -35,44 +36,94 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write issues.parquet and exclude.csv to this folder.", readable=False),
+        typer.Option(
+            help="Write check.html, issues.parquet and exclude.csv to this folder.", readable=False
+        ),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Train, to find labels that are likely wrong.")
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for --labels, such as 90s, 5m. [default: 2m]")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="For --labels: a file of Keras's MobileNet, whose features take the place of "
+            "training; best for few photographs.",
+            readable=False,
+        ),
     ] = None,
 ) -> None:
     """Look for trouble in DATA, or in a MODEL; change nothing."""
     from saccade import progress
     from saccade.finding import to_document
-
-    with progress.for_terminal() as shown:
-        findings = _findings(given, data=data, test=test, progress=shown)
-    if out is not None:
-        from saccade.check.files import write_findings
-
-        write_findings(out, findings)
-    if as_json:
-        typer.echo(json.dumps(to_document(findings), indent=2, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(_lines(to_document(findings)["findings"])))
-
-
-def _findings(
-    given: str, *, data: str | None, test: str | None, progress: Progress
-) -> tuple[Finding, ...]:
     from saccade.models import names_model
 
-    if names_model(given):
-        from saccade.check.model import check_model
+    settings = _label_settings(labels, budget, weights)
+    is_model = names_model(given)
+    with progress.for_terminal() as shown:
+        if is_model:
+            if test is not None or labels:
+                raise SettingsError("--test and --labels go with pictures; a model takes --data")
+            findings = _of_model(given, data=data, out=out, progress=shown)
+        else:
+            if data is not None:
+                raise SettingsError(
+                    f"--data goes with a model, and {given!r} is none: give a .keras file, "
+                    "module:function or a tutorial's network such as t5"
+                )
+            findings = _of_data(given, test=test, labels=settings, out=out, progress=shown)
+    document = dict(to_document(findings))
+    if as_json:
+        judged = {} if is_model else {"labels_judged": labels}
+        typer.echo(json.dumps(document | judged, indent=2, ensure_ascii=False))
+        return
+    typer.echo("\n".join(_lines(document["findings"])))
+    if not (is_model or labels):
+        typer.echo("Labels were not looked at; --labels does so, in 2 minutes or a --budget.")
 
-        if test is not None:
-            raise SettingsError("--test goes with pictures; a model is checked with --data alone")
-        return check_model(given, data=data, progress=progress)
-    from saccade.check.data import check_data
 
-    if data is not None:
-        raise SettingsError(
-            f"--data goes with a model, and {given!r} is none: give a .keras file, "
-            "module:function or a tutorial's network such as t5"
-        )
-    return check_data(given, test=test, progress=progress)
+def _of_model(
+    name: str, *, data: str | None, out: Path | None, progress: Progress
+) -> tuple[Finding, ...]:
+    from saccade.check.files import write_issues
+    from saccade.check.model import check_model
+
+    findings = check_model(name, data=data, progress=progress)
+    if out is not None:
+        write_issues(out, findings)
+    return findings
+
+
+def _of_data(
+    data: str,
+    *,
+    test: str | None,
+    labels: LabelSettings | None,
+    out: Path | None,
+    progress: Progress,
+) -> tuple[Finding, ...]:
+    from saccade.check.data import examine
+    from saccade.check.files import write_findings
+
+    examined = examine(data, test=test, labels=labels, progress=progress)
+    if out is not None:
+        write_findings(out, examined)
+    return examined.findings
+
+
+def _label_settings(labels: bool, budget: str | None, weights: Path | None) -> LabelSettings | None:
+    """Return what judging the labels may take; None where it was not asked for."""
+    if not labels:
+        if budget is not None or weights is not None:
+            raise SettingsError("--budget and --weights belong to --labels; add it")
+        return None
+    from saccade.check.folds import DEFAULT_BUDGET_S, LabelSettings
+    from saccade.config import parse_duration
+
+    budget_s = DEFAULT_BUDGET_S if budget is None else parse_duration(budget)
+    return LabelSettings(budget_s=budget_s, weights=weights)
 
 
 def _lines(findings: list[dict[str, Any]]) -> Iterator[str]:

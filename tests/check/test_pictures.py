@@ -1,0 +1,153 @@
+"""Problems of single pictures, each planted by itself, and in real files of every odd kind."""
+
+from __future__ import annotations
+
+import json
+import struct
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from saccade.check.data import check_data
+
+
+def noise(width: int = 32, height: int = 32, seed: int = 0) -> Image.Image:
+    random = np.random.default_rng(seed)
+    return Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def found_in(root: Path) -> dict[str, set[str]]:
+    return {f.name: {row.path for row in f.rows} for f in check_data(root)}
+
+
+@pytest.fixture
+def sound(tmp_path) -> Path:
+    """A class of 24 pictures with nothing wrong, which a test adds one to."""
+    (tmp_path / "a").mkdir()
+    for number in range(24):
+        noise(seed=100 + number).save(tmp_path / "a" / f"{number:02}.png")
+    return tmp_path
+
+
+def test_sound_pictures_have_no_finding(sound):
+    assert found_in(sound) == {}
+
+
+def test_extreme_shape(sound):
+    noise(100, 30).save(sound / "a" / "long.png")
+    noise(30, 89).save(sound / "a" / "high.png")  # less than three times
+    assert found_in(sound)["extreme-shape"] == {"a/long.png"}
+
+
+def test_wrong_extension(sound):
+    noise().save(sound / "a" / "x.jpg", "PNG")
+    assert found_in(sound) == {"wrong-extension": {"a/x.jpg"}}
+
+
+def test_animated(sound):
+    frames = [noise(seed=seed) for seed in range(3)]
+    frames[0].save(sound / "a" / "x.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(sound / "a" / "still.gif")
+    found = found_in(sound)
+    assert found["animated"] == {"a/x.gif"}
+    assert set(found) == {"animated", "equal-copies"}  # the still is the animation's first frame
+
+
+def test_odd_modes_are_named(sound):
+    noise().convert("CMYK").save(sound / "a" / "print.jpg")
+    deep = np.random.default_rng(0).integers(0, 65536, (32, 32), dtype=np.uint16)
+    Image.fromarray(deep).save(sound / "a" / "deep.png")
+    noise(seed=1).convert("P").save(sound / "a" / "palette.png")  # common, and loses nothing
+    (finding,) = check_data(sound)
+    assert finding.name == "odd-mode"
+    assert finding.severity == "note"
+    said = {row.path: row.detail for row in finding.rows}
+    assert set(said) == {"a/print.jpg", "a/deep.png"}
+    assert "CMYK" in said["a/print.jpg"]
+    assert "16 bits" in said["a/deep.png"]
+
+
+def test_truncated_and_bomb_are_unreadable(sound):
+    whole = sound / "a" / "00.png"
+    (sound / "a" / "torn.png").write_bytes(whole.read_bytes()[:-400])
+    # A header alone that promises more than is ever decoded: 30,000 by 30,000.
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (sound / "a" / "bomb.png").write_bytes(whole.read_bytes()[:8] + chunk + whole.read_bytes()[33:])
+    (finding,) = check_data(sound)
+    assert finding.name == "unreadable"
+    said = {row.path: row.detail for row in finding.rows}
+    assert set(said) == {"a/torn.png", "a/bomb.png"}
+    assert "too large" in said["a/bomb.png"]
+
+
+def test_blank_and_dark(sound):
+    Image.new("RGB", (32, 32), (9, 90, 200)).save(sound / "a" / "even.png")
+    dim = np.asarray(noise()) // 16  # up to 15 of 255, and not even
+    Image.fromarray(dim).save(sound / "a" / "night.png")
+    assert found_in(sound) == {"blank": {"a/even.png"}, "dark": {"a/night.png"}}
+
+
+def test_set_that_is_dark_by_nature_has_no_finding(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number in range(24):
+        dim = np.asarray(noise(seed=number)) // 16
+        Image.fromarray(dim).save(tmp_path / "a" / f"{number}.png")
+    assert "dark" not in found_in(tmp_path)
+
+
+def test_blurred_photographs_are_found(datasets, tmp_path):
+    """Of real flowers, those blurred by a Gaussian of 1 % of the longer side; of the rest few."""
+    (tmp_path / "a").mkdir()
+    with tarfile.open(datasets / "flowers-originals.tar") as tar:
+        members = [m for m in tar if m.name.endswith(".jpg")][:330:11]
+        for number, member in enumerate(members):
+            picture = Image.open(tar.extractfile(member)).convert("RGB")
+            picture.thumbnail((160, 160))
+            if number % 10 == 0:
+                picture = picture.filter(ImageFilter.GaussianBlur(4))
+            picture.save(tmp_path / "a" / f"{number:02}.png")
+    blurred = {f"a/{number:02}.png" for number in (0, 10, 20)}
+    assert found_in(tmp_path).get("blurred", set()) == blurred
+
+
+# Of each kind of trouble a few of an image library's own test files, by what its MANIFEST says.
+REAL = {
+    "unreadable": ("decompression_bomb.ico", "truncated_jpeg.jpg", "truncated_end_chunk.png"),
+    "odd-mode": ("pil_sample_cmyk.jpg", "16bit.deflate.tif", "12in16bit.tif"),
+    "animated": ("chi.gif", "iss634.gif", "g4-multi.tiff"),
+}
+
+
+def test_real_odd_files_are_named(datasets, tmp_path):
+    wanted = {name for names in REAL.values() for name in names}
+    (tmp_path / "a").mkdir()
+    with tarfile.open(datasets / "bad-inputs.tar.gz") as tar:
+        for member in tar:
+            name = member.name.partition("/")[2]
+            if name in wanted:
+                place = tmp_path / "a" / name.replace("/", "-")
+                place.write_bytes(tar.extractfile(member).read())
+            if name == "MANIFEST.json":
+                said = {entry["path"]: entry for entry in json.load(tar.extractfile(member))}
+    found = found_in(tmp_path)
+    for name, files in REAL.items():
+        assert found[name] == {f"a/{file.replace('/', '-')}" for file in files}
+    assert all(said[file]["frames"] > 1 for file in REAL["animated"])  # Pillow agrees
+    assert [said[file]["mode"] for file in REAL["odd-mode"]] == ["CMYK", "I;16", "I;16"]
+
+
+def test_turned_pictures_are_no_trouble(datasets, tmp_path):
+    """Eighteen turned by EXIF; they show one scene, so they count as copies, and no more."""
+    (tmp_path / "a").mkdir()
+    with tarfile.open(datasets / "exif-orientations.tar") as tar:
+        members = [member for member in tar if member.name.endswith(".jpg")]
+        for number, member in enumerate(members):
+            (tmp_path / "a" / f"{number:02}.jpg").write_bytes(tar.extractfile(member).read())
+    found = found_in(tmp_path)
+    assert set(found) == {"too-few-pictures", "near-copies"}
+    assert len(found["near-copies"]) >= 16  # of two scenes, nine times each
