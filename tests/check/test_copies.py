@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import planted
 from scipy.fft import dctn
 
 from saccade.check import copies
@@ -15,11 +15,6 @@ from saccade.check.thumbnails import THUMB_PX, Looker, laplacian
 from saccade.check.thumbnails import look as look_at
 from saccade.data import build_index, open_source
 from saccade.progress import Silence
-
-_PLANTED = Path(__file__).parents[2] / "benchmarks" / "planted.py"
-_SPEC = importlib.util.spec_from_file_location("planted", _PLANTED)
-planted = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(planted)
 
 
 def thumbs_of(files: list[bytes], tmp_path: Path) -> np.ndarray:

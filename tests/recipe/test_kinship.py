@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import planted
 
 import saccade
 from saccade.cli.words import answer
@@ -21,10 +21,6 @@ from saccade.recipe.request import new_request, resumed_request, write_started
 from saccade.run import open_run
 from saccade.types import PARTS
 
-_PLANTED = Path(__file__).parents[1] / "check" / "planted.py"
-_SPEC = importlib.util.spec_from_file_location("planted", _PLANTED)
-planted = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(planted)
 TEST = PARTS.index("test")
 
 

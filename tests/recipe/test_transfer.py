@@ -155,6 +155,7 @@ def test_fine_tuning_is_judged_by_validation(data: Path, weights: Path, tmp_path
         ({"cut": CUT}, r"--cut goes with a network of keras\.applications.*--model InceptionV3"),
         ({"fine_tune": True, "model": "t5"}, r"--fine-tune goes with a network"),
         ({"weights": "{real}", "cut": "conv_pw_3_rel"}, r"no layer 'conv_pw_3_rel'.*conv_pw_3_r"),
+        ({"weights": "{real}", "augment": "flip"}, r"--augment changes pictures.*add --fine-tune"),
         ({"model": "MobileNetV9"}, "no model is called 'MobileNetV9'"),
     ],
 )
@@ -187,7 +188,7 @@ FACTS = Facts(
     [
         (False, {}, None, "no pretrained weights are at hand; --weights FILE"),
         (True, {}, NETWORK, f"a head on {NETWORK}, since Keras has its weights at hand: {FILE}"),
-        (True, {"channels": 1}, None, "pictures grey gain little"),
+        (True, {"channels": 1}, None, "grey pictures gain little"),
         (True, {"width_px": 32, "height_px": 32}, None, "pictures of 32 px gain little"),
     ],
 )

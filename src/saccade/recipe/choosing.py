@@ -36,6 +36,11 @@ def asked_backbone(settings: TrainSettings) -> BackboneDesign | None:
     if settings.weights is not None:
         name = _name_for(Path(settings.weights), name)
     if is_backbone(name):
+        if settings.augment not in (AUTO, "none") and not settings.fine_tune:
+            raise SettingsError(
+                f"--augment changes pictures in training, and {name} is frozen: its features are "
+                "computed once; add --fine-tune, or leave --augment out"
+            )
         return _design(name, settings, settings.weights or IMAGENET)
     given = {"weights": settings.weights, "cut": settings.cut, "fine-tune": settings.fine_tune}
     for flag, value in given.items():
@@ -56,8 +61,8 @@ def choose_backbone(settings: TrainSettings, facts: Facts) -> tuple[BackboneDesi
         return asked, f"a head on {asked.name}, since its weights were given"
     longest = max(facts.width_px, facts.height_px)
     if longest < _PHOTOGRAPH_PX or facts.channels == 1:
-        kind = "grey" if facts.channels == 1 else f"of {longest} px"
-        return None, f"trained from scratch: pictures {kind} gain little from photographs' weights"
+        kind = "grey pictures" if facts.channels == 1 else f"pictures of {longest} px"
+        return None, f"trained from scratch: {kind} gain little from weights of photographs"
     for name, path in weights_at_hand():
         why = f"a head on {name}, since Keras has its weights at hand: {path.name}"
         return _design(name, settings, str(path)), why
