@@ -5,7 +5,7 @@ import tarfile
 import pytest
 from PIL import Image
 
-from saccade.check.data import check_data
+from saccade.check.data import examine
 from saccade.check.files import write_findings
 from saccade.data import build_index, open_source
 from saccade.data.exclusion import excluded
@@ -39,7 +39,7 @@ def test_what_check_writes_is_left_out(folder, tmp_path, kind):
         data = tmp_path / "data.csv"
         names = [path.relative_to(tmp_path) for path in sorted(folder.rglob("*.png"))]
         data.write_text("\n".join(["path,label", *(f"{n},{n.parent.name}" for n in names)]))
-    write_findings(tmp_path / "checked", check_data(data))
+    write_findings(tmp_path / "checked", examine(data))
     before = opened(data)
     after, digest = excluded(before, tmp_path / "checked" / "exclude.csv")
     left_out = {path: why for path, why in zip(after.path, after.reason, strict=True) if why}
