@@ -21,6 +21,7 @@ NAMES = (
     "transfer",
     "budget",
     "resume",
+    "growth",
 )
 
 

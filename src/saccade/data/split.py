@@ -45,10 +45,12 @@ def open_rows(index: Index, *, seed: int) -> _Mask:
     if (index.usable & (index.part == _TEST)).any():
         return usable
     order = np.random.default_rng(seed).permutation(len(index))
+    order = order[usable[order]]
+    order = order[np.argsort(index.label[order], kind="stable")]
+    _, starts, sizes = np.unique(index.label[order], return_index=True, return_counts=True)
     is_open = np.zeros(len(index), dtype=np.bool_)
-    for label in np.unique(index.label[usable]):
-        rows = order[usable[order] & (index.label[order] == label)]
-        is_open[rows[: max(1, int(len(rows) * _OPEN_SHARE))]] = True
+    for start, size in zip(starts, sizes, strict=True):
+        is_open[order[start : start + max(1, int(size * _OPEN_SHARE))]] = True
     return is_open
 
 
@@ -97,7 +99,9 @@ def _groups(index: Index, pixel_digest: npt.NDArray[np.uint64]) -> _Rows:
     """Return a group number for every row, equal where pixels or bytes are; -1 if not usable."""
     rows = np.flatnonzero(index.usable)
     by_pixels = np.unique(pixel_digest[rows], return_inverse=True)[1]
-    by_bytes = np.unique(index.sha256[rows].astype(str), return_inverse=True)[1]
+    number_of: dict[str, int] = {}  # NumPy would sort copies of the text, 256 bytes each
+    numbers = (number_of.setdefault(text, len(number_of)) for text in index.sha256[rows])
+    by_bytes = np.fromiter(numbers, np.intp, count=len(rows))
     number = np.arange(len(rows))
     while True:  # each round joins along both columns; equal bytes have equal pixels, so two do
         before = number
@@ -195,11 +199,13 @@ def _carved(
 
 def _labels_of_units(unit: _Rows, label: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Return the label that most rows of each unit have; of equals the first class's."""
-    pairs, count = np.unique(np.stack([unit, label], axis=1), axis=0, return_counts=True)
-    order = np.lexsort((pairs[:, 1], -count, pairs[:, 0]))
-    first = np.unique(pairs[order, 0], return_index=True)[1]
-    labels: npt.NDArray[np.int32] = pairs[order[first], 1].astype(np.int32)
-    return labels
+    num_labels = int(label.max(initial=0)) + 1
+    pairs, count = np.unique(unit * num_labels + label, return_counts=True)
+    units, labels = np.divmod(pairs, num_labels)
+    order = np.lexsort((labels, -count, units))
+    first = np.unique(units[order], return_index=True)[1]
+    most: npt.NDArray[np.int32] = labels[order[first]].astype(np.int32)
+    return most
 
 
 def _dealt(units: _Rows, size: _Rows, stays: _Mask, shares: list[float]) -> tuple[_Rows, list[int]]:
