@@ -22,6 +22,7 @@ NAMES = (
     "budget",
     "resume",
     "growth",
+    "memory",
 )
 
 

@@ -45,7 +45,7 @@ def write_small(path: Path, *, name: str, side_px: int, count: int, num_classes:
 
 def write_photographs(path: Path, *, side_px: int, count: int, num_classes: int) -> None:
     """Write `count` photographs, stretched to `side_px`, as JPEG files."""
-    base = [_resized(picture, side_px) for picture in _photographs(count)]
+    base = list(photographs(count, side_px))
 
     def encode(number: int) -> bytes:
         pixels = base[number % len(base)].copy()
@@ -55,14 +55,15 @@ def write_photographs(path: Path, *, side_px: int, count: int, num_classes: int)
     _write(path, encode, count=count, num_classes=num_classes, suffix="jpg")
 
 
-def _photographs(count: int) -> Iterator[Image.Image]:
+def photographs(count: int, side_px: int) -> Iterator[Pixels]:
+    """Yield up to `count` photographs of cats and dogs, stretched to `side_px`, (S, S, 3)."""
     archive = Path(os.environ["SACCADE_DATASETS"], PHOTOGRAPHS)
     with tarfile.open(archive) as tar:
         for member in tar:
             content = tar.extractfile(member) if member.isfile() else None
             if content is not None and count > 0:
                 count -= 1
-                yield Image.open(content).convert("RGB")
+                yield _resized(Image.open(content).convert("RGB"), side_px)
 
 
 def _mark(pixels: Pixels, number: int) -> None:

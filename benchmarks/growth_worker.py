@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from saccade.config import choose_settings
 from saccade.progress import Silence
@@ -96,12 +97,12 @@ def cpu_seconds() -> float:
     return sum(sum(resource.getrusage(who)[:2]) for who in whom)
 
 
-def write_network(path: Path, *, side_px: int, channels: int, num_classes: int) -> None:
-    """Write a network of 16 and 32 maps that takes pictures of this size."""
+def network(*, side_px: int, channels: int, num_classes: int) -> Any:
+    """Return a network of 16 and 32 maps that takes pictures of this size."""
     from saccade.models.backend import load_keras
 
     layers = load_keras().layers
-    model = load_keras().Sequential(
+    return load_keras().Sequential(
         [
             load_keras().Input((side_px, side_px, channels)),
             layers.Rescaling(1 / 255),
@@ -112,16 +113,15 @@ def write_network(path: Path, *, side_px: int, channels: int, num_classes: int) 
             layers.Dense(num_classes),
         ]
     )
-    model.save(path)
 
 
 def main() -> None:
     archive, folder = Path(sys.argv[1]), Path(sys.argv[2])
     side_px, channels, num_classes = (int(word) for word in sys.argv[3:])
     folder.mkdir(parents=True)
-    network = folder / "network.keras"
-    write_network(network, side_px=side_px, channels=channels, num_classes=num_classes)
-    settings = choose_settings(model=str(network), budget=None, epochs=1, seed=0)
+    model = folder / "network.keras"
+    network(side_px=side_px, channels=channels, num_classes=num_classes).save(model)
+    settings = choose_settings(model=str(model), budget=None, epochs=1, seed=0)
     request = new_request(archive, test=None, settings=settings, name="run", out=folder)
     meter = Meter()
     with contextlib.redirect_stdout(sys.stderr):
