@@ -24,6 +24,8 @@ NAMES = (
     "budget",
     "resume",
     "check",
+    "growth",
+    "memory",
 )
 
 

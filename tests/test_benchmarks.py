@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,9 @@ sys.path.insert(0, str(ROOT))  # as `python -m benchmarks` sees them
 
 from benchmarks import (  # noqa: E402
     demo,
+    growth,
+    growth_pictures,
+    growth_plot,
     peers,
     planted,
     predict,
@@ -221,6 +225,48 @@ def test_another_way_of_looking_tells_copies_from_others() -> None:
         copy = planted.as_jpeg(planted.changed(blobs[0], kind, random), kind)
         assert sameness.difference(one, copy) < 0.25, kind
     assert sameness.difference(one, other) > 0.5
+
+
+def test_growth_runs_at_a_small_size(tmp_path: Path) -> None:
+    kept, drawn = tmp_path / "rows.json", tmp_path / "growth.svg"
+    *_, program, _ = run_quick("growth", "--rows", str(kept), "--plot", str(drawn))
+    stages = json.loads(kept.read_text())["pictures 200"]["stages"]
+    assert tuple(stages) == growth.STAGES
+    assert all(stage["cpu_seconds"] > 0 for stage in stages.values())
+    assert 50 < stages["scan"]["peak_own_mib"] < stages["scan"]["peak_mib"] < 4_000
+    assert [row["bytes"]["report.html"] > 0 for row in json.loads(kept.read_text()).values()]
+    figures = json.loads(program)["figures"]
+    samples = figures["scan by pictures, processor time"]["samples"]
+    assert samples == [stages["scan"]["cpu_seconds"]]
+    assert drawn.read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(("axis", "power"), [("pictures", 1), ("side", 2)])
+def test_growth_is_against_the_input(axis: str, power: int) -> None:
+    """Twice the side is four times the pixels."""
+    cases = [
+        growth.Case(axis=axis, pictures=size, classes=10, side_px=size) for size in (10, 20, 80)
+    ]
+    costs = [3.0 * case.size ** (1.5 * power) for case in cases]
+    assert growth.slopes(cases, costs) == pytest.approx([1.5, 1.5])
+
+
+def test_growth_is_drawn_to_scale() -> None:
+    cost = dict.fromkeys(growth.STAGES, {"cpu_seconds": 1.0})
+    rows = {f"pictures {size}": {"stages": cost} for size in (100, 1_000, 10_000)}
+    document = growth_plot.draw(rows)
+    places = [float(x) for x in re.findall(r'<circle cx="([0-9.]+)"', document)][:3]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1])
+
+
+def test_pictures_made_of_a_few_are_all_different(tmp_path: Path) -> None:
+    archive = tmp_path / "set.tar"
+    growth_pictures.write_small(archive, name="digits", side_px=28, count=3_000, num_classes=3)
+    with tarfile.open(archive) as tar:
+        contents = {tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+        folders = {member.name.split("/")[1] for member in tar}
+    assert len(contents) == 3_000  # of 1,797
+    assert folders == {"0000", "0001", "0002"}
 
 
 def test_folders_are_held_against_the_better_batch() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from saccade.errors import SettingsError
-from saccade.files import atomic_path, sha256_of, write_bytes, write_json
+from saccade.files import atomic_path, readable_json, sha256_of, write_bytes, write_json
 
 
 def test_write_replaces_in_one_step(tmp_path: Path):
@@ -19,6 +19,28 @@ def test_write_replaces_in_one_step(tmp_path: Path):
     write_json(target, {"accuracy": 0.75})
     assert json.loads(target.read_text()) == {"accuracy": 0.75}
     assert [path.name for path in target.parent.iterdir()] == ["figures.json"]
+
+
+def test_numbers_stand_on_one_line_and_text_stays_as_it_was():
+    document = {
+        "counts": [[3, 0], [-1, 2]],
+        "loss": [0.5, 1e-07],
+        "one": [1],
+        "none": [],
+        "words": ["a", "[\n  1,\n  2\n]", 'end "]'],
+        "mixed": [1, None, "x", {"deep": [[1, 2]]}],
+    }
+    text = readable_json(document)
+    assert json.loads(text) == document
+    assert '"counts": [\n    [3, 0],\n    [-1, 2]\n  ],\n  "loss": [0.5, 1e-07],' in text
+    assert '"one": [1],' in text
+    assert text.count("\n") < json.dumps(document, indent=2).count("\n")
+
+
+def test_a_thousand_classes_take_three_bytes_a_count():
+    """A million counts on lines of their own took 11.6 MB of every run, 6.5 of every bundle."""
+    matrix = [[0] * 1000 for _ in range(1000)]
+    assert len(readable_json({"test": {"confusion": matrix}})) < 3.1e6
 
 
 def _write(target: Path, *, fail: bool) -> None:

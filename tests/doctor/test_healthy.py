@@ -35,7 +35,9 @@ EVERY = sorted(APPLICATIONS if os.environ.get("SACCADE_ZOO") == "all" else QUICK
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "t6-xception"])
 @pytest.mark.parametrize("side", [64, 300])  # at 300 px, T7 flattens to 78,400 numbers
 def test_tutorial_network_is_healthy(name, side):
-    shape, classes = ((1,), 1) if name == "t1" else ((side, side, 3), 2 if name in ("t7", "t8") else 5)
+    shape, classes = (
+        ((1,), 1) if name == "t1" else ((side, side, 3), 2 if name in ("t7", "t8") else 5)
+    )
     if name[:2] in ("t3", "t4", "t5", "t6") and side == 300:
         shape = (32, 32, 3)  # what these are for
     model = build_network(name, input_shape=shape, num_classes=classes)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tempfile
 import zipfile
 from collections.abc import Iterable
@@ -84,7 +83,7 @@ def _keras_file(model: Any) -> bytes:
 
 def manifest_file(manifest: Manifest) -> bytes:
     """Return the manifest as the content of ``manifest.json``."""
-    text = json.dumps(manifest.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
+    text = files.readable_json(manifest.to_json())
     # A path's byte that is no UTF-8 becomes an escape that JSON reads back as it was.
     return (text + "\n").encode("utf-8", "backslashreplace")
 

@@ -231,19 +231,14 @@ class _Build:
         size = self._sizes()
         mixed = np.intersect1d(size[self._reduced], size[decoded & ~self._reduced])
         rows = np.flatnonzero(decoded & np.isin(size, mixed))
+        rows = rows[np.argsort(size[rows], kind="stable")]
         pixels = np.load(self._path, mmap_mode="r", allow_pickle=False)
-        bright = np.array([pixels[row].mean() for row in rows])
-        reduced = self._reduced[rows]
-        doubtful = [
-            row
-            for number in mixed
-            for row in _near(
-                rows[reduced & (size[rows] == number)],
-                bright[reduced & (size[rows] == number)],
-                bright[~reduced & (size[rows] == number)],
-            )
-        ]
-        return np.array(sorted(doubtful), dtype=np.intp)
+        doubtful = [np.empty(0, dtype=np.intp)]
+        for some in np.split(rows, np.flatnonzero(np.diff(size[rows])) + 1):  # of one size
+            bright = np.array([pixels[row].mean() for row in some])
+            reduced = self._reduced[some]
+            doubtful.append(_near(some[reduced], bright[reduced], bright[~reduced]))
+        return np.sort(np.concatenate(doubtful))
 
     def _sizes(self) -> npt.NDArray[np.int64]:
         """Return each row's size as one number."""

@@ -59,6 +59,7 @@ def arrange(name: str, paths: Sequence[str], left_out: Sequence[tuple[str, str]]
     candidates: list[int] = []
     splits: list[list[str]] = []
     clutter: dict[str, bool] = {"": False}  # by folder, since many files share one
+    above: dict[str, list[str]] = {}  # likewise: of a path's parts, those of its folder matter
     for position, path in enumerate(paths):
         parts = path.split("/")
         folder = path[: -len(parts[-1])]
@@ -72,7 +73,7 @@ def arrange(name: str, paths: Sequence[str], left_out: Sequence[tuple[str, str]]
             refused.append((printable(path), not_a_picture(parts[-1])))
         else:
             candidates.append(position)
-            splits.append(parts)
+            splits.append(above.setdefault(folder, [*parts[:-1], ""]))
     if not candidates:
         raise DataError(_no_pictures(name, refused))
     entries: list[tuple[Entry, int]] = []

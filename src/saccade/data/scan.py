@@ -11,6 +11,7 @@ what the source left out at the end. The result does not depend on who looked at
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
@@ -73,7 +74,7 @@ def _findings_of_files(source: Source, stage: Stage) -> list[Finding]:
 
     def keep(some: list[Done]) -> None:
         for row, values, reason in some:
-            findings[row] = _unusable(reason) if reason else Finding(*values)
+            findings[row] = _unusable(reason) if reason else _usable(*values)
         stage.advance(len(some))
 
     inspector, started, done = Inspector(), time.monotonic(), 0
@@ -95,6 +96,11 @@ def _tasks(source: Source) -> Iterator[Task]:
     entries = source.entries
     for row, payload in source.payloads(range(len(entries))):
         yield Task(row, payload, entries[row].path)
+
+
+def _usable(sha256: str, width_px: int, height_px: int, mode: str, flags: str) -> Finding:
+    """Keep the few words there are once, not once a picture."""
+    return Finding(sha256, width_px, height_px, sys.intern(mode), sys.intern(flags))
 
 
 def _unusable(reason: str) -> Finding:

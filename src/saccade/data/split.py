@@ -52,10 +52,12 @@ def open_rows(index: Index, *, seed: int, named: _Rows | None = None) -> _Mask:
     if named is not None:
         turn = np.unique(named[order], return_index=True)
         order = order[np.argsort(turn[1][np.searchsorted(turn[0], named[order])], kind="stable")]
+    order = order[usable[order]]
+    order = order[np.argsort(index.label[order], kind="stable")]
+    _, starts, sizes = np.unique(index.label[order], return_index=True, return_counts=True)
     is_open = np.zeros(len(index), dtype=np.bool_)
-    for label in np.unique(index.label[usable]):
-        rows = order[usable[order] & (index.label[order] == label)]
-        is_open[rows[: max(1, int(len(rows) * _OPEN_SHARE))]] = True
+    for start, size in zip(starts, sizes, strict=True):
+        is_open[order[start : start + max(1, int(size * _OPEN_SHARE))]] = True
     if named is not None:
         is_open |= usable & np.isin(named, np.setdiff1d(named[is_open], [-1]))
     return is_open
@@ -84,7 +86,7 @@ def split_index(
             f"and {test_share} for test"
         )
     index = _without_unlabelled(index)
-    group = _groups(index, (pixel_digest, index.sha256.astype(str)))
+    group = _groups(index, (pixel_digest, index.sha256))
     index = _without_copies(_flagged(index, group), group)
     shares = {part: s for part, s in shares.items() if not len(index.rows_of(part))}
     part = np.where(index.usable & (index.part == UNASSIGNED), _TRAIN, index.part).astype(np.int8)
@@ -107,7 +109,7 @@ def _without_unlabelled(index: Index) -> Index:
 def _groups(index: Index, columns: Iterable[npt.NDArray[Any]]) -> _Rows:
     """Return a group number for every row, equal where any column is; -1 if not usable."""
     rows = np.flatnonzero(index.usable)
-    values = [np.unique(column[rows], return_inverse=True)[1] for column in columns]
+    values = [_numbered(column[rows]) for column in columns]
     number = np.arange(len(rows))
     while True:  # each round joins along every column
         before = number
@@ -144,6 +146,15 @@ def _num_units(index: Index, group: _Rows) -> _Rows:
     rows = np.flatnonzero(group >= 0)
     unit = np.unique(group[rows], return_inverse=True)[1]
     return np.bincount(_labels_of_units(unit, index.label[rows]), minlength=len(index.classes))
+
+
+def _numbered(column: npt.NDArray[Any]) -> _Rows:
+    """Return a number for every entry, the same for equal ones."""
+    if column.dtype != object:
+        return np.unique(column, return_inverse=True)[1]
+    number_of: dict[str, int] = {}  # NumPy would sort copies of the text, 256 bytes each
+    numbers = (number_of.setdefault(text, len(number_of)) for text in column)
+    return np.fromiter(numbers, np.intp, count=len(column))
 
 
 def _flagged(index: Index, group: _Rows) -> Index:
@@ -250,11 +261,13 @@ def _refuse_lacking(
 
 def _labels_of_units(unit: _Rows, label: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Return the label that most rows of each unit have; of equals the first class's."""
-    pairs, count = np.unique(np.stack([unit, label], axis=1), axis=0, return_counts=True)
-    order = np.lexsort((pairs[:, 1], -count, pairs[:, 0]))
-    first = np.unique(pairs[order, 0], return_index=True)[1]
-    labels: npt.NDArray[np.int32] = pairs[order[first], 1].astype(np.int32)
-    return labels
+    num_labels = int(label.max(initial=0)) + 1
+    pairs, count = np.unique(unit * num_labels + label, return_counts=True)
+    units, labels = np.divmod(pairs, num_labels)
+    order = np.lexsort((labels, -count, units))
+    first = np.unique(units[order], return_index=True)[1]
+    most: npt.NDArray[np.int32] = labels[order[first]].astype(np.int32)
+    return most
 
 
 def _dealt(units: _Rows, size: _Rows, stays: _Mask, shares: list[float]) -> tuple[_Rows, list[int]]:

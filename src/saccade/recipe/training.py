@@ -128,6 +128,11 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     else:
         settings = choose_settings(**asked)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
+    return carry_out(request, clock=clock, progress=progress)
+
+
+def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
+    """Do what is asked, from the pictures to the report, each stage under the clock."""
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
         network = _build(request, prepared)

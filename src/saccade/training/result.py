@@ -22,6 +22,7 @@ from saccade.models.outputs import OutputKind, to_logits
 DECIDING: Final = "val_calibrated_loss"
 KEYS: Final = ("loss", "accuracy", "val_loss", "val_accuracy", DECIDING)
 SCORED_AT_ONCE: Final = 256  # pictures in a batch that is only scored
+_ROWS_AT_ONCE: Final = 4096  # of logits
 
 
 class Pictures(NamedTuple):
@@ -97,7 +98,7 @@ def epoch_figures(
 
     Losses are mean cross-entropies in nats; they are NaN where an output is not a finite number.
     """
-    seen, unseen = (to_logits(predict(p), kind).astype(np.float64) for p in (sample, validation))
+    seen, unseen = (to_logits(predict(p), kind) for p in (sample, validation))
     if not (np.isfinite(seen).all() and np.isfinite(unseen).all()):
         return dict.fromkeys(KEYS, math.nan)
     temperature = max(1.0, fit_temperature(unseen, validation.labels))
@@ -106,17 +107,24 @@ def epoch_figures(
         "accuracy": _accuracy(seen, sample.labels),
         "val_loss": _cross_entropy(unseen, validation.labels),
         "val_accuracy": _accuracy(unseen, validation.labels),
-        DECIDING: _cross_entropy(unseen / temperature, validation.labels),
+        DECIDING: _cross_entropy(unseen, validation.labels, temperature=temperature),
     }
 
 
-def _cross_entropy(logits: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> float:
-    below = logits - logits.max(axis=1, keepdims=True)
-    loss = np.log(np.exp(below).sum(axis=1)) - below[np.arange(len(labels)), labels]
+def _cross_entropy(
+    logits: npt.NDArray[np.float32], labels: npt.NDArray[Any], *, temperature: float = 1.0
+) -> float:
+    loss = np.empty(len(labels))
+    for start in range(0, len(labels), _ROWS_AT_ONCE):  # all at once in float64 are gigabytes
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        some = logits[rows].astype(np.float64) / temperature
+        below = some - some.max(axis=1, keepdims=True)
+        true = below[np.arange(len(below)), labels[rows]]
+        loss[rows] = np.log(np.exp(below).sum(axis=1)) - true
     return float(loss.mean())
 
 
-def _accuracy(logits: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> float:
+def _accuracy(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
     return float((logits.argmax(axis=1) == labels).mean())
 
 
