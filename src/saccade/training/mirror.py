@@ -19,6 +19,7 @@ from saccade.training.plan import TrainPlan
 from saccade.training.result import Pictures
 
 _MOST_PICTURES: Final = 2_000
+_AT_ONCE: Final = 64
 _THUMBNAIL_SIDE: Final = 12
 _MOST_SHARE: Final = 0.58  # upper end of the 95 % range of the share that still allows mirroring
 
@@ -37,7 +38,10 @@ def unmirrored_share(
     """
     random = np.random.default_rng(seed)
     chosen = np.sort(random.permutation(len(rows))[:_MOST_PICTURES])
-    thumbnails = _thumbnails(np.asarray(pixels[rows[chosen]]))
+    starts = range(0, len(chosen), _AT_ONCE)  # 2,000 pictures of 384 px would be gigabytes
+    thumbnails = np.concatenate(
+        [_thumbnails(pixels[rows[chosen[start : start + _AT_ONCE]]]) for start in starts]
+    )
     mirrored = thumbnails[:, :, ::-1]
     flat, flat_mirrored = thumbnails.reshape(len(chosen), -1), mirrored.reshape(len(chosen), -1)
     wins, count = 0.0, 0
