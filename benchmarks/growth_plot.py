@@ -30,6 +30,7 @@ TITLES: Final = {
     "side": "side in px (1,000 photographs)",
 }
 _WIDTH, _HEIGHT, _MARGIN = 300, 300, 56
+_LEGEND_WIDTH = 800
 _LEAST_S, _MOST_S = 0.01, 1000.0
 
 Point = tuple[float, float]
@@ -38,7 +39,8 @@ Point = tuple[float, float]
 def draw(rows: Mapping[str, Any]) -> str:
     """Return the SVG document of what `growth` kept."""
     axes = [axis for axis in TITLES if any(key.split()[0] == axis for key in rows)]
-    width, height = len(axes) * (_WIDTH + _MARGIN) + 24, _HEIGHT + 2 * _MARGIN
+    width = max(len(axes) * (_WIDTH + _MARGIN) + 24, _LEGEND_WIDTH)
+    height = _HEIGHT + 2 * _MARGIN
     body = [line for place, axis in enumerate(axes) for line in _panel(rows, axis, place)]
     body += _legend(height - 10)
     return "\n".join(

@@ -5,7 +5,7 @@
 Trains for one epoch with a network so small that the work around it shows. Prints, for each stage,
 `seconds` on the wall, `cpu_seconds` of this process and its finished children, and the most memory
 that this process held meanwhile: `peak_mib` all of it, the pages of mapped files included (VmHWM),
-`peak_own_mib` without those, which the system can take back at any time (RssAnon, looked at 50
+`peak_own_mib` without those, which the system can take back at any time (RssAnon, looked at 10
 times a second).
 """
 
@@ -28,7 +28,7 @@ from saccade.recipe.request import new_request
 from saccade.recipe.training import carry_out
 
 _STATUS = Path("/proc/self/status")
-_BETWEEN_LOOKS_S = 0.02
+_BETWEEN_LOOKS_S = 0.1
 
 
 class Meter(Clock):

@@ -55,3 +55,15 @@ def test_one_sigmoid_has_two_classes():
 
 def test_figures_of_no_numbers():
     assert np.isnan([figures(np.full((300, 3), np.nan, np.float32))[key] for key in KEYS]).all()
+
+
+@pytest.mark.parametrize(("side", "at_once"), [(28, 256), (150, 124), (384, 18), (3000, 1)])
+def test_large_pictures_are_scored_fewer_at_once(side, at_once):
+    """256 pictures of 384 px are 450 MB as numbers, and each layer's maps as much again."""
+    pixels = np.broadcast_to(
+        np.arange(43, dtype=np.uint8)[:, None, None, None], (43, side, side, 3)
+    )
+    some = Pictures(pixels, np.arange(43)[::-1], np.zeros(43, int))
+    found = [(len(batch), batch[:, 0, 0, 0].tolist()) for batch in some.batches()]
+    assert max(size for size, _ in found) == min(at_once, 43)
+    assert [row for _, rows in found for row in rows] == list(range(42, -1, -1))

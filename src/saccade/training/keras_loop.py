@@ -21,7 +21,6 @@ from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_ch
 from saccade.training.mirror import decide_mirroring
 from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
 from saccade.training.result import (
-    SCORED_AT_ONCE,
     FitResult,
     Hooks,
     Pictures,
@@ -113,7 +112,7 @@ class KerasLoop:
         began = time.monotonic()
         self._outputs(some)
         num_scored = len(self.validation.rows) + len(self.sample.rows)
-        scoring_s = (time.monotonic() - began) * math.ceil(num_scored / SCORED_AT_ONCE)
+        scoring_s = (time.monotonic() - began) * math.ceil(num_scored / some.scored_at_once)
         done = self.standing.done
         self.horizon = Horizon(
             max_steps=self.horizon.max_steps,

@@ -14,7 +14,7 @@ from saccade.training.averaging import WeightAverage
 from saccade.training.checkpoint import Arrays, under
 from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
 from saccade.training.plan import TrainPlan
-from saccade.training.result import SCORED_AT_ONCE, Pictures
+from saccade.training.result import Pictures
 from saccade.training.step import TrainingStep
 
 
@@ -68,11 +68,12 @@ class Learner:
 
     def outputs(self, pictures: Pictures) -> npt.NDArray[np.float32]:
         """Return the model's outputs for some pictures, in inference mode."""
-        return np.concatenate([self._outputs(pixels) for pixels in pictures.batches()])
+        size = pictures.scored_at_once
+        return np.concatenate([self._outputs(pixels, size) for pixels in pictures.batches()])
 
-    def _outputs(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _outputs(self, pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
         """Predict; the last batch is filled up, since another shape would compile again."""
-        missing = SCORED_AT_ONCE - len(pixels)
+        missing = size - len(pixels)
         filled = np.pad(pixels, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else pixels
         return self.step.predict(np.ascontiguousarray(filled))[: len(pixels)]
 

@@ -27,6 +27,7 @@ from saccade.training.result import Pictures
 Array = npt.NDArray[np.float32]
 
 _MOST_PICTURES: Final = 2_000
+_AT_ONCE: Final = 64
 _THUMBNAIL_SIDE: Final = 12
 _MOST_SHARE: Final = 0.58  # upper end of the 95 % range of the share that still allows mirroring
 _DEVIATIONS: Final = 3.0  # by which two classes must be taken for each other more often, to be sure
@@ -72,7 +73,13 @@ def likeness(pictures: Pictures, change: str, *, seed: int) -> Likeness:
     """
     random = np.random.default_rng(seed)
     chosen = np.sort(random.permutation(len(pictures.rows))[:_MOST_PICTURES])
-    thumbnails = _thumbnails(np.asarray(pictures.pixels[pictures.rows[chosen]]))
+    starts = range(0, len(chosen), _AT_ONCE)  # 2,000 pictures of 384 px would be gigabytes
+    thumbnails = np.concatenate(
+        [
+            _thumbnails(pictures.pixels[pictures.rows[chosen[start : start + _AT_ONCE]]])
+            for start in starts
+        ]
+    )
     flat = thumbnails.reshape(len(chosen), -1)
     as_is, changed = flat @ flat.T, flat @ CHANGES[change](thumbnails).reshape(len(chosen), -1).T
     for alike in (as_is, changed):  # a picture is no neighbour of its own

@@ -21,7 +21,8 @@ from saccade.models.outputs import OutputKind, to_logits
 # perfect, and hide which one has the widest margin.
 DECIDING: Final = "val_calibrated_loss"
 KEYS: Final = ("loss", "accuracy", "val_loss", "val_accuracy", DECIDING)
-SCORED_AT_ONCE: Final = 256  # pictures in a batch that is only scored
+_SCORED_AT_ONCE: Final = 256  # pictures in a batch that is only scored, at most
+_SCORED_VALUES: Final = 1 << 23  # and numbers in it: larger pictures would fill the memory
 _ROWS_AT_ONCE: Final = 4096  # of logits
 
 
@@ -38,10 +39,16 @@ class Pictures(NamedTuple):
         """Return copies of some of the pictures, and their labels."""
         return self.pixels[self.rows[places]], self.labels[places]
 
+    @property
+    def scored_at_once(self) -> int:
+        """How many pictures a batch that is only scored holds: 1 to 256, by their size."""
+        return max(1, min(_SCORED_AT_ONCE, _SCORED_VALUES // math.prod(self.pixels.shape[1:])))
+
     def batches(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Give the pictures in order, (up to `SCORED_AT_ONCE`, H, W, C) at a time, as copies."""
-        for start in range(0, len(self.rows), SCORED_AT_ONCE):
-            yield np.ascontiguousarray(self.pixels[self.rows[start : start + SCORED_AT_ONCE]])
+        """Give the pictures in order, (up to `scored_at_once`, H, W, C) at a time, as copies."""
+        step = self.scored_at_once
+        for start in range(0, len(self.rows), step):
+            yield np.ascontiguousarray(self.pixels[self.rows[start : start + step]])
 
 
 def _nothing(*_: Any) -> None:

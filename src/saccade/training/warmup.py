@@ -10,7 +10,7 @@ import numpy as np
 
 from saccade.progress import Progress
 from saccade.training.compiler import pays
-from saccade.training.result import SCORED_AT_ONCE, Pictures
+from saccade.training.result import Pictures
 from saccade.training.schedule import Horizon
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def plan_horizon(
     step_s, scoring_s = _measure(
         learner, plan, train=train, batch_size=batch_size, done=done, progress=progress
     )
-    scoring_s *= math.ceil(num_scored / SCORED_AT_ONCE)
+    scoring_s *= math.ceil(num_scored / train.scored_at_once)
     if plan.budget_s is None:
         return Horizon(max_steps=max_steps), float(max_steps)
     now = time.monotonic()
@@ -76,9 +76,10 @@ def _measure(
         with progress.stage("compile"):
             learner.step.compile()
             step_s = _seconds_a_step(learner, batch)
-    learner.outputs(batch)
+    some = Pictures(batch.pixels, chosen[: batch.scored_at_once], batch.labels)  # one batch
+    learner.outputs(some)
     began = time.monotonic()
-    learner.outputs(batch)
+    learner.outputs(some)
     scoring_s = time.monotonic() - began
     learner.load_state(before)
     return step_s, scoring_s
