@@ -13,21 +13,33 @@ from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
 from saccade.evaluation.leak import Leak, measure_leak
 from saccade.evaluation.metrics import evaluate
 from saccade.evaluation.mistakes import confident_mistakes, least_sure
+from saccade.evaluation.operating import (
+    CurvePoint,
+    OperatingPoint,
+    Operation,
+    choose_operating_point,
+    precision_recall,
+)
 
 __all__ = [
     "NEVER",
     "TARGET_ERROR_RATE",
     "ClassFigures",
+    "CurvePoint",
     "Evaluation",
     "Leak",
+    "OperatingPoint",
+    "Operation",
     "ReliabilityBin",
     "Sureness",
     "apply_temperature",
+    "choose_operating_point",
     "choose_threshold",
     "confident_mistakes",
     "evaluate",
     "fit_temperature",
     "least_sure",
     "measure_leak",
+    "precision_recall",
     "reliability",
 ]

@@ -10,10 +10,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from saccade.config import Wish
 from saccade.evaluation import (
     TARGET_ERROR_RATE,
     Evaluation,
+    OperatingPoint,
     apply_temperature,
+    choose_operating_point,
     choose_threshold,
     confident_mistakes,
     evaluate,
@@ -36,14 +39,27 @@ class Calibration:
 
     temperature: float
     threshold: float
+    operating_point: OperatingPoint | None
 
 
-def calibrate(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]]) -> Calibration:
-    """Return the calibration for (N, C) validation logits and their labels."""
+def calibrate(
+    logits: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.integer[Any]],
+    *,
+    classes: tuple[str, ...],
+    wish: Wish | None,
+) -> Calibration:
+    """Return the calibration for (N, C) validation logits and their labels.
+
+    At an operating point that a user wishes for, every picture is answered: it decides instead.
+    """
     temperature = fit_temperature(logits, labels)
     probabilities = apply_temperature(logits, temperature)
+    if wish is not None:
+        point = choose_operating_point(probabilities, labels, classes=classes, wish=wish)
+        return Calibration(temperature=temperature, threshold=0.0, operating_point=point)
     threshold = choose_threshold(probabilities, labels, target_error_rate=TARGET_ERROR_RATE)
-    return Calibration(temperature=temperature, threshold=threshold)
+    return Calibration(temperature=temperature, threshold=threshold, operating_point=None)
 
 
 def probabilities_of(
@@ -73,6 +89,7 @@ def score(
         baseline_class=baseline_class,
         threshold=classifier.manifest.threshold,
         target_error_rate=classifier.manifest.target_error_rate,
+        point=classifier.manifest.operating_point,
     )
 
 
@@ -84,13 +101,17 @@ def most_frequent_class(prepared: Prepared) -> str:
 
 
 def choose_gallery(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]], *, seed: int
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.integer[Any]],
+    *,
+    named: npt.NDArray[np.integer[Any]],
+    seed: int,
 ) -> Mapping[str, npt.NDArray[np.intp]]:
     """Return which test pictures the report shows, by place; the grid is drawn blindly."""
     drawn = np.random.default_rng(seed).permutation(len(labels))[:_GRID]
     return {
         "grid": drawn,
-        "mistakes": np.asarray(confident_mistakes(probabilities, labels, limit=_SHOWN), np.intp),
+        "mistakes": confident_mistakes(probabilities, labels, limit=_SHOWN, predicted=named),
         "least_sure": np.asarray(least_sure(probabilities, limit=_SHOWN), np.intp),
     }
 
@@ -107,19 +128,19 @@ def write_predictions(
     index: Any,
     rows: npt.NDArray[np.intp],
     probabilities: npt.NDArray[np.float32],
+    named: npt.NDArray[np.integer[Any]],
 ) -> None:
     """Write one row a scored picture as Parquet: path, label, predicted, probability."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    best = probabilities.argmax(axis=1)
     classes = np.array(index.classes, dtype=object)
     table = pa.table(
         {
             "path": pa.array(index.path[rows].tolist(), pa.string()),
             "label": pa.array(classes[index.label[rows]].tolist(), pa.string()),
-            "predicted": pa.array(classes[best].tolist(), pa.string()),
-            "probability": pa.array(probabilities[np.arange(len(best)), best], pa.float32()),
+            "predicted": pa.array(classes[named].tolist(), pa.string()),
+            "probability": pa.array(probabilities[np.arange(len(named)), named], pa.float32()),
         }
     )
     # A stream, since Arrow opens no path that is not UTF-8.
