@@ -97,6 +97,7 @@ class TrainSettings:
     weights: str | None = None  # a file, for a model of keras.applications
     cut: str | None = None  # the layer of it to stop after
     fine_tune: bool = False
+    balance: str = AUTO  # labels over uneven classes: auto, on or off
     operating_point: str | None = None  # as `parse_wish` reads it
 
     def __post_init__(self) -> None:
@@ -106,6 +107,8 @@ class TrainSettings:
             raise SettingsError(f"epochs is a whole number from 1, got {self.epochs}")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"a seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        if self.balance not in (AUTO, "on", "off"):
+            raise SettingsError(f"balance is auto, on or off, got {self.balance!r}")
         if self.operating_point is not None:
             parse_wish(self.operating_point)
         augmentation = parse_augmentation(self.augment)
@@ -133,6 +136,7 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
     cut: str | None = None,
     fine_tune: bool = False,
     operating_point: str | None = None,
+    balance: str = AUTO,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
@@ -151,4 +155,5 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
         cut=cut,
         fine_tune=fine_tune,
         operating_point=operating_point,
+        balance=balance,
     )

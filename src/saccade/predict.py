@@ -58,7 +58,9 @@ class Prediction:
     """What a classifier says of one picture; or, with `error`, why it says nothing."""
 
     path: str | None  # None for a picture that came as bytes, pixels or an open image
-    label: str | None = None  # the most probable class, or the operating point's, also if `unsure`
+    label: str | None = (
+        None  # the most probable class, or as the manifest names it; also if `unsure`
+    )
     probability: float | None = None  # its calibrated probability
     unsure: bool = False  # whether `probability` is below the classifier's threshold
     probabilities: dict[str, float]  # of every class, in the classifier's order
@@ -205,7 +207,7 @@ class Classifier:
             path=path,
             label=self.classes[best],
             probability=shares[self.classes[best]],
-            unsure=float(row.max()) < self.manifest.threshold,
+            unsure=shares[self.classes[best]] < self.manifest.threshold,
             probabilities=shares,
         )
 

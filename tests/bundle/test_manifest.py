@@ -55,7 +55,7 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("format_version", "1", "format_version is a whole number"),
         ("format_version", True, "format_version is a whole number"),
         ("format_version", 0, "format_version is a whole number"),
-        ("format_version", 2, "newer Saccade.*pip install --upgrade saccade"),
+        ("format_version", 3, "newer Saccade.*pip install --upgrade saccade"),
     ],
 )
 def test_field_is_wrong(manifest: Manifest, field: str, value: Any, message: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,13 @@ from sklearn import metrics
 
 from saccade.config import Wish, parse_wish
 from saccade.errors import SettingsError
-from saccade.evaluation import OperatingPoint, choose_operating_point, evaluate, precision_recall
+from saccade.evaluation import (
+    OperatingPoint,
+    choose_operating_point,
+    evaluate,
+    operate,
+    precision_recall,
+)
 
 CLASSES = ("cats", "dogs")
 
@@ -134,7 +141,14 @@ def test_figures_of_names_follow_the_point_and_those_of_probabilities_do_not():
         measure="recall", class_name="dogs", target=0.9, threshold=0.3, promised=0.9
     )
     plain = evaluate(probabilities, labels, target_error_rate=0.05, **settings)
-    moved = evaluate(probabilities, labels, target_error_rate=0.05, point=point, **settings)
+    moved = evaluate(
+        probabilities,
+        labels,
+        target_error_rate=0.05,
+        named=point.named(probabilities, CLASSES),
+        **settings,
+    )
+    moved = replace(moved, operation=operate(probabilities, labels, classes=CLASSES, point=point))
     named = probabilities[:, 1] >= 0.3
     assert moved.operation.recall.value == metrics.recall_score(labels, named)
     assert moved.operation.precision.value == metrics.precision_score(labels, named)

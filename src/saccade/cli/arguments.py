@@ -44,6 +44,10 @@ EXCLUDE: Final[Any] = typer.Option(
     help="Leave out the pictures in this CSV, such as check's exclude.csv.",
     readable=False,
 )
+BALANCE: Final[Any] = typer.Option(
+    metavar="auto|on|off",
+    help="Labels that find small classes too, where classes are uneven; off is plain accuracy.",
+)
 OPERATING_POINT: Final[Any] = typer.Option(
     metavar="WISH",
     help="For two classes: the label follows a wish, recall:CLASS=SHARE or precision:CLASS=SHARE, "

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from saccade.cli.arguments import (
+    BALANCE,
     CHANGES,
     EXCLUDE,
     FINE_TUNE,
@@ -50,6 +51,7 @@ def command(
     group: Annotated[str | None, GROUP] = None,
     exclude: Annotated[Path | None, EXCLUDE] = None,
     operating_point: Annotated[str | None, OPERATING_POINT] = None,
+    balance: Annotated[str, BALANCE] = "auto",
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -74,6 +76,7 @@ def command(
             cut=cut,
             fine_tune=fine_tune,
             operating_point=operating_point,
+            balance=balance,
             resume=resume,
             progress=shown,
         )

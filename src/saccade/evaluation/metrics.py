@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +17,6 @@ from saccade.evaluation.confusion import (
 )
 from saccade.evaluation.evaluation import Evaluation
 from saccade.evaluation.intervals import means, proportion
-from saccade.evaluation.operating import OperatingPoint, operate
 from saccade.evaluation.scores import Floats, Labels, Probabilities, Scores, score
 from saccade.types import Interval
 
@@ -33,14 +31,14 @@ def evaluate(
     baseline_class: str,
     threshold: float,
     target_error_rate: float,
-    point: OperatingPoint | None = None,
+    named: Labels | None = None,
 ) -> Evaluation:
     """Return every figure of calibrated `probabilities` (N, C) against `labels` (N,).
 
     `baseline_class` is the training set's most frequent class; `threshold` was chosen on
-    validation by `choose_threshold` for `target_error_rate`. With an operating `point` the figures
-    of names (accuracy, recall, confusion …) are of the names that it gives; those of probabilities
-    (log loss, Brier score, calibration) are not touched by it. Equal arguments give equal figures.
+    validation by `choose_threshold` for `target_error_rate`. Where `named` (N,) are not the most
+    probable classes, the figures of names (accuracy, recall, confusion, sureness …) are of them;
+    those of probabilities are as ever. Equal arguments give equal figures.
     Raises ValueError for arguments that do not fit together and rows that are no probabilities.
     """
     if len(set(classes)) != len(classes) or len(classes) != probabilities.shape[-1]:
@@ -51,17 +49,15 @@ def evaluate(
     if baseline_class not in classes:
         raise ValueError(f"wanted a baseline class among the classes, got {baseline_class!r}")
     scores = score(probabilities, labels)
-    named = (
-        scores if point is None else replace(scores, predicted=point.named(probabilities, classes))
-    )
-    confusion = confusion_matrix(named.labels, named.predicted, len(classes))
+    names = score(probabilities, labels, named=named)
+    confusion = confusion_matrix(names.labels, names.predicted, len(classes))
     log_loss, brier = losses(scores)
     worst, lowest = worst_recall(confusion)
     baseline = int((scores.labels == classes.index(baseline_class)).sum())
     return Evaluation(
         classes=tuple(classes),
         num_images=len(scores),
-        accuracy=proportion(int(named.right.sum()), len(scores)),
+        accuracy=proportion(int(names.right.sum()), len(scores)),
         macro_f1=macro_f1(confusion),
         log_loss=log_loss,
         brier=brier,
@@ -70,11 +66,10 @@ def evaluate(
         baseline_class=baseline_class,
         per_class=class_figures(confusion, tuple(classes)),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
-        sureness=sureness(named, threshold=threshold, target_error_rate=target_error_rate),
+        sureness=sureness(names, threshold=threshold, target_error_rate=target_error_rate),
         balanced_accuracy=balanced_accuracy(confusion),
         worst_recall=lowest,
         worst_class=classes[worst],
-        operation=point and operate(probabilities, labels, classes=classes, point=point),
     )
 
 

@@ -11,15 +11,15 @@ Rows = npt.NDArray[np.intp]
 
 
 def confident_mistakes(
-    probabilities: Probabilities, labels: Labels, *, limit: int, predicted: Labels | None = None
+    probabilities: Probabilities, labels: Labels, *, limit: int, named: Labels | None = None
 ) -> Rows:
     """Return at most `limit` rows predicted wrong, the most confident first.
 
     Equal confidences keep the order of the rows. `probabilities` is (N, C), `labels` (N,);
-    `predicted` (N,) where the prediction is not the class with the highest probability.
+    `named` (N,) where the prediction is not the class with the highest probability.
     """
-    scores = score(probabilities, labels)
-    wrong = np.flatnonzero((scores.predicted if predicted is None else predicted) != labels)
+    scores = score(probabilities, labels, named=named)
+    wrong = np.flatnonzero(~scores.right)
     return wrong[np.argsort(-scores.top[wrong], kind="stable")][: _checked(limit)]
 
 

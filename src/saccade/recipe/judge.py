@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from saccade.evaluation import (
     evaluate,
     fit_temperature,
     least_sure,
+    named_by_weight,
+    operate,
 )
 from saccade.files import atomic_path
 from saccade.predict import Classifier
@@ -39,7 +41,8 @@ class Calibration:
 
     temperature: float
     threshold: float
-    operating_point: OperatingPoint | None
+    operating_point: OperatingPoint | None = None
+    class_weights: tuple[float, ...] | None = None
 
 
 def calibrate(
@@ -48,6 +51,7 @@ def calibrate(
     *,
     classes: tuple[str, ...],
     wish: Wish | None,
+    weights: tuple[float, ...] | None,
 ) -> Calibration:
     """Return the calibration for (N, C) validation logits and their labels.
 
@@ -58,8 +62,13 @@ def calibrate(
     if wish is not None:
         point = choose_operating_point(probabilities, labels, classes=classes, wish=wish)
         return Calibration(temperature=temperature, threshold=0.0, operating_point=point)
-    threshold = choose_threshold(probabilities, labels, target_error_rate=TARGET_ERROR_RATE)
-    return Calibration(temperature=temperature, threshold=threshold, operating_point=None)
+    threshold = choose_threshold(
+        probabilities,
+        labels,
+        target_error_rate=TARGET_ERROR_RATE,
+        named=None if weights is None else named_by_weight(probabilities, weights),
+    )
+    return Calibration(temperature=temperature, threshold=threshold, class_weights=weights)
 
 
 def probabilities_of(
@@ -82,15 +91,20 @@ def score(
     baseline_class: str,
 ) -> Evaluation:
     """Return every figure of some probabilities against their labels."""
-    return evaluate(
+    manifest = classifier.manifest
+    point, classes = manifest.operating_point, manifest.classes
+    figures = evaluate(
         probabilities,
         labels,
-        classes=classifier.classes,
+        classes=classes,
         baseline_class=baseline_class,
-        threshold=classifier.manifest.threshold,
-        target_error_rate=classifier.manifest.target_error_rate,
-        point=classifier.manifest.operating_point,
+        threshold=manifest.threshold,
+        target_error_rate=manifest.target_error_rate,
+        named=manifest.named(probabilities),
     )
+    if point is None:
+        return figures
+    return replace(figures, operation=operate(probabilities, labels, classes=classes, point=point))
 
 
 def most_frequent_class(prepared: Prepared) -> str:
@@ -111,7 +125,7 @@ def choose_gallery(
     drawn = np.random.default_rng(seed).permutation(len(labels))[:_GRID]
     return {
         "grid": drawn,
-        "mistakes": confident_mistakes(probabilities, labels, limit=_SHOWN, predicted=named),
+        "mistakes": confident_mistakes(probabilities, labels, limit=_SHOWN, named=named),
         "least_sure": np.asarray(least_sure(probabilities, limit=_SHOWN), np.intp),
     }
 

@@ -31,6 +31,7 @@ from saccade.errors import DataError, SettingsError
 from saccade.machine import measure_gigaflops
 from saccade.models import AUTO, BackboneDesign, engine_name, wanted_input_shape
 from saccade.progress import Progress
+from saccade.recipe.balancing import with_balance
 from saccade.recipe.choosing import choose_backbone
 from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import Kinship, find_kin
@@ -105,6 +106,7 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
             kin=kinship.kin,
         )
         _check_validation(index, request.settings)
+    plan = with_balance(plan, index, request.settings, train=TRAIN)
     return Prepared(
         name=source.name,
         index=index,

@@ -28,6 +28,7 @@ from saccade.files import write_json
 from saccade.models import build_model, check_installed, describe_layers, engine_name, set_seed
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
+from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
 from saccade.recipe.ending import seconds_of_ending
 from saccade.recipe.judge import (
@@ -86,6 +87,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     cut: str | None = None,
     fine_tune: bool = False,
     operating_point: str | None = None,
+    balance: str = "auto",
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -101,14 +103,14 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     a tutorial's network, a ``.keras`` file, ``"module:function"``, or a network of
     `keras.applications` such as ``"InceptionV3"``: then a head is trained on its frozen features,
     up to the layer `cut`, with ImageNet's weights or those in the file `weights`; `fine_tune`
-    trains the layers below too. `operating_point`, for two classes, is a wish such as
-    ``"recall:dogs=0.95"``, which decides the label instead of the higher probability
-    (docs/figures.md). `group` keeps pictures of one patient, product or burst on one
-    side of the split: a table's column, or a pattern on the path such as ``r"patient(\\d+)"``.
-    `exclude` is a CSV file of paths to leave out, as `saccade check --out` writes it. `augment`
-    names the changes to training pictures, as ``"rotate=40,shift=0.2,flip"`` or a mapping,
-    ``"none"``, or ``"auto"``, which fits them to the pictures (docs/augmentation.md). `resume` is
-    the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
+    trains the layers below too. `operating_point`, for two classes, is a wish that decides the
+    label, such as ``"recall:dogs=0.95"``; `balance` is whether labels are to find small classes
+    too: ``"on"``, ``"off"`` or, where classes are uneven, ``"auto"`` (docs/figures.md). `group`
+    keeps pictures of one patient, product or burst on one side of the split: a table's column, or
+    a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
+    out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
+    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `resume`
+    is the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -124,6 +126,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "cut": cut,
         "fine_tune": fine_tune,
         "operating_point": operating_point,
+        "balance": balance,
     }
     if resume is not None:
         check_resume_alone(name=name, **asked)
@@ -211,6 +214,7 @@ def _bundle(
         validation.labels,
         classes=prepared.index.classes,
         wish=None if asked is None else parse_wish(asked),
+        weights=prepared.plan.class_weights,
     )
     path = request.folder / "model.saccade"
     manifest = Manifest(
@@ -222,6 +226,7 @@ def _bundle(
         threshold=calibration.threshold,
         target_error_rate=TARGET_ERROR_RATE,
         operating_point=calibration.operating_point,
+        class_weights=calibration.class_weights,
         provenance=_provenance(request, prepared, fit),
     )
     used = np.concatenate([prepared.pictures(part).rows for part in (TRAIN, VALIDATION)])
@@ -307,7 +312,9 @@ def _judge(
 
 def _notes(classifier: Classifier, prepared: Prepared, fit: FitResult) -> tuple[str, ...]:
     why, point = prepared.plan.why, classifier.manifest.operating_point
-    chosen = () if point is None else (f"operating point: {point.sentence()}",)
+    chosen = [] if point is None else [f"operating point: {point.sentence()}"]
+    if classifier.manifest.class_weights is not None:
+        chosen = [balance_note(prepared)]
     return (*([why] if why else []), *fit.notes, *chosen)
 
 
@@ -337,7 +344,7 @@ def _gallery_entries(
                 "label": index.classes[index.label[row]],
                 "predicted": index.classes[best],
                 "probability": probability,
-                "unsure": float(probabilities[place].max()) < classifier.manifest.threshold,
+                "unsure": probability < classifier.manifest.threshold,
             }
         )
     return tuple(entries)
