@@ -40,6 +40,12 @@ def test_answer_in_words_tells_figures_paths_and_what_to_do_next(run_saccade, tm
         (["digits", "--weights", "absent.h5"], "no weights file absent.h5"),
         (["digits", "--model", "t5", "--fine-tune"], "--fine-tune goes with a network of keras"),
         (["digits", "--name", "a/b"], "a run's name is one short folder's name"),
+        (["digits", "--balance", "yes"], "balance is auto, on or off, got 'yes'"),
+        (["digits", "--operating-point", "recall:1=2"], "share is above 0 and below 1"),
+        (
+            ["digits", "--operating-point", "recall:1=0.9"],
+            "is for two classes, and the data has 10",
+        ),
         ([], "give the pictures to train on"),
         (["--resume", "absent"], "absent is not a run's folder"),
     ],

@@ -70,7 +70,7 @@ def test_recall_is_the_highest_threshold_that_is_promised(target):
 @pytest.mark.parametrize(("measure", "target"), [("recall", 0.9), ("precision", 0.6)])
 def test_promise_holds_in_at_least_95_of_100_draws(measure, target):
     """The truth at each chosen threshold comes from the distributions, not from a sample."""
-    random, num_draws, kept, promised = np.random.default_rng(2), 400, 0, 0
+    random, num_draws, kept, promised = np.random.default_rng(2), 200, 0, 0
     for _ in range(num_draws):
         point = chosen(*drawn(600, random), f"{measure}:dogs={target}")
         found = stats.beta.sf(point.threshold, 3, 2)
@@ -79,7 +79,7 @@ def test_promise_holds_in_at_least_95_of_100_draws(measure, target):
         promised += point.is_promised
         kept += truth[measure] >= target
     assert promised > 0.8 * num_draws
-    # 95 % less what 400 draws may miss it by, two deviations.
+    # 95 % less what 200 draws may miss it by, two deviations.
     assert kept >= (0.95 - 2 * np.sqrt(0.95 * 0.05 / num_draws)) * num_draws
 
 

@@ -78,15 +78,16 @@ class OperatingPoint:
         begins = (
             f"a picture is named {self.class_name!r} from a probability of {self.threshold:.3g} on"
         )
+        wished, shown = f"{100 * self.target:g} %", f"{100 * self.promised:.1f} %"
         if self.is_promised:
             return (
                 f"{begins}: on validation the lowest {self.measure} that this gives, with 95 % "
-                f"confidence, is {self.promised:.1%}, and at least {self.target:.1%} is wanted"
+                f"confidence, is {shown}, and at least {wished} is wanted"
             )
         return (
             f"{begins}: too few validation pictures, or too hard ones, for the {self.measure} of "
-            f"{self.target:.1%} that is wanted; with 95 % confidence it is {self.promised:.1%} or "
-            "more, the highest that a threshold reaches"
+            f"{wished} that is wanted; with 95 % confidence it is {shown} or more, the highest "
+            "that a threshold reaches"
         )
 
     def to_json(self) -> dict[str, Any]:
