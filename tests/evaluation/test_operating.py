@@ -83,6 +83,16 @@ def test_promise_holds_in_at_least_95_of_100_draws(measure, target):
     assert kept >= (0.95 - 2 * np.sqrt(0.95 * 0.05 / num_draws)) * num_draws
 
 
+def test_precision_is_not_promised_by_picking_the_luckiest_threshold():
+    """Probabilities that say nothing: the precision is 60 % at each, so 60.1 % is never true."""
+    random, num_draws = np.random.default_rng(6), 150
+    broken = 0
+    for _ in range(num_draws):
+        labels = (random.random(400) < 0.6).astype(int)
+        broken += chosen(columns(random.random(400)), labels, "precision:dogs=0.601").is_promised
+    assert broken / num_draws <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / num_draws)
+
+
 def test_precision_names_the_surest_pictures_only():
     """The 200 surest are dogs, the rest cats: a flawless 200 promises 95 %, more does not."""
     labels = [1] * 200 + [0] * 800
