@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from saccade.augmentation import AUTO, parse_augmentation
 from saccade.errors import SettingsError
@@ -46,6 +46,39 @@ def switch(name: str) -> bool | None:
     return said == "on" if said else None
 
 
+Measure = Literal["recall", "precision"]
+_MEASURES: Final[Mapping[str, Measure]] = {"recall": "recall", "precision": "precision"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """An operating point as a user wishes it: ``recall:dogs=0.95`` is at least 95 % recall."""
+
+    measure: Measure
+    class_name: str
+    target: float  # between 0 and 1
+
+
+def parse_wish(text: str) -> Wish:
+    """Read ``recall:CLASS=SHARE`` or ``precision:CLASS=SHARE``; raise SettingsError on others."""
+    measure, _, rest = text.partition(":")
+    class_name, _, share = rest.rpartition("=")
+    if measure not in _MEASURES or not class_name:
+        raise SettingsError(
+            "an operating point is recall:CLASS=SHARE or precision:CLASS=SHARE, such as "
+            f"recall:dogs=0.95, got {text!r}"
+        )
+    try:
+        target = float(share)
+    except ValueError:
+        target = -1.0
+    if not 0 < target < 1:
+        raise SettingsError(
+            f"an operating point's share is above 0 and below 1, such as 0.95, got {share!r}"
+        )
+    return Wish(measure=_MEASURES[measure], class_name=class_name, target=target)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
     """What one run is asked for: time or epochs, model and weights, split, augmentation, seed.
@@ -64,6 +97,8 @@ class TrainSettings:
     weights: str | None = None  # a file, for a model of keras.applications
     cut: str | None = None  # the layer of it to stop after
     fine_tune: bool = False
+    balance: str = AUTO  # labels over uneven classes: auto, on or off
+    operating_point: str | None = None  # as `parse_wish` reads it
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -72,6 +107,10 @@ class TrainSettings:
             raise SettingsError(f"epochs is a whole number from 1, got {self.epochs}")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"a seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        if self.balance not in (AUTO, "on", "off"):
+            raise SettingsError(f"balance is auto, on or off, got {self.balance!r}")
+        if self.operating_point is not None:
+            parse_wish(self.operating_point)
         augmentation = parse_augmentation(self.augment)
         if augmentation is not None and augmentation.mixes and self.model != "auto":
             raise SettingsError(
@@ -96,6 +135,8 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
     weights: str | os.PathLike[str] | None = None,
     cut: str | None = None,
     fine_tune: bool = False,
+    operating_point: str | None = None,
+    balance: str = AUTO,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
@@ -113,4 +154,6 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
         weights=None if weights is None else os.fspath(weights),
         cut=cut,
         fine_tune=fine_tune,
+        operating_point=operating_point,
+        balance=balance,
     )

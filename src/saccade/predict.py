@@ -58,7 +58,9 @@ class Prediction:
     """What a classifier says of one picture; or, with `error`, why it says nothing."""
 
     path: str | None  # None for a picture that came as bytes, pixels or an open image
-    label: str | None = None  # the most probable class, also where `unsure`
+    label: str | None = (
+        None  # the most probable class, or as the manifest names it; also if `unsure`
+    )
     probability: float | None = None  # its calibrated probability
     unsure: bool = False  # whether `probability` is below the classifier's threshold
     probabilities: dict[str, float]  # of every class, in the classifier's order
@@ -200,7 +202,7 @@ class Classifier:
 
     def _prediction(self, path: str | None, row: Row) -> Prediction:
         shares = dict(zip(self.classes, row.tolist(), strict=True))
-        best = int(row.argmax())
+        best = int(self.manifest.named(row[None])[0])
         return Prediction(
             path=path,
             label=self.classes[best],

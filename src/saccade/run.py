@@ -64,6 +64,7 @@ class Run:
     gallery_groups: Mapping[str, Sequence[int]]  # "grid", "mistakes", "least_sure": places in it
     data_notes: tuple[str, ...]  # what a reader should know of the data
     notes: tuple[str, ...]  # and of the training
+    precision_recall: tuple[Mapping[str, float], ...] = ()  # curve at an operating point's class
     leak: Leak | None = None  # test pictures with a near copy in training or validation
 
     @property
@@ -105,6 +106,7 @@ class Run:
             "provenance": dict(self.provenance),
             "layers": [dict(layer) for layer in self.layers],
             "reliability": [dict(row) for row in self.reliability],
+            "precision_recall": [dict(point) for point in self.precision_recall],
             "gallery": [dict(entry) for entry in self.gallery],
             "gallery_groups": {name: list(rows) for name, rows in self.gallery_groups.items()},
             "data_notes": list(self.data_notes),
@@ -138,6 +140,7 @@ class Run:
             gallery_groups=document["gallery_groups"],
             data_notes=tuple(document["data_notes"]),
             notes=tuple(document["notes"]),
+            precision_recall=tuple(document.get("precision_recall", ())),
             leak=Leak.from_json(leak) if (leak := document.get("leak")) else None,
         )
 

@@ -49,4 +49,4 @@ def test_numbers_are_the_codes_numbers() -> None:
     assert f"more than {MAX_DIFFERENCE:g}," in PAGE
     assert f"not exceed {MEAN_DIFFERENCE:g}." in PAGE
     assert f"Opset {OPSET}," in PAGE
-    assert f"Version {FORMAT_VERSION} is the first" in PAGE
+    assert f"Version {FORMAT_VERSION} is the newest" in PAGE

@@ -4,10 +4,19 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from saccade.bundle.manifest import MEMBERS, Manifest, read_manifest
 from saccade.errors import BundleError
+
+POINT = {
+    "measure": "recall",
+    "class_name": "light",
+    "target": 0.9,
+    "threshold": 0.4,
+    "promised": 0.91,
+}
 
 
 def changed(manifest: Manifest, **fields: Any) -> bytes:
@@ -16,6 +25,22 @@ def changed(manifest: Manifest, **fields: Any) -> bytes:
 
 def test_manifest_reads_back_equal(manifest: Manifest) -> None:
     assert read_manifest(json.dumps(manifest.to_json()).encode()) == manifest
+
+
+def test_labels_of_point_and_weights_read_back_and_need_a_newer_reader(manifest: Manifest) -> None:
+    probabilities = np.array([[0.55, 0.45], [0.7, 0.3]], np.float32)
+    assert (manifest.format_version, manifest.named(probabilities).tolist()) == (1, [0, 0])
+    for fields in ({"operating_point": POINT}, {"class_weights": [1.0, 1.5]}):
+        read = read_manifest(changed(manifest, **fields))
+        assert read_manifest(json.dumps(read.to_json()).encode()) == read
+        assert read.format_version == 2
+        assert read.named(probabilities).tolist() == [1, 0]
+
+
+def test_bundle_of_before_has_neither(manifest: Manifest) -> None:
+    document = manifest.to_json()
+    del document["operating_point"], document["class_weights"]
+    assert read_manifest(json.dumps(document).encode()) == manifest
 
 
 @pytest.mark.parametrize("field", ["name", "classes", "preprocessing", "evaluation", "digests"])
@@ -46,6 +71,14 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("temperature", "2", "temperature is a number"),
         ("threshold", 1.5, "threshold is from 0 to 1"),
         ("target_error_rate", -1, "target_error_rate is from 0 to 1"),
+        ("operating_point", {"threshold": 0.5}, "missing"),
+        ("operating_point", POINT | {"threshold": 2}, "threshold is from 0 to 1"),
+        ("operating_point", POINT | {"measure": "f1"}, "measure is recall or precision"),
+        ("operating_point", POINT | {"class_name": "cat"}, "one of two classes, got 'cat'"),
+        ("class_weights", [1.0], "class_weights are 2, got 1"),
+        ("class_weights", [1.0, 0], r"class_weights\[1\] is from"),
+        ("class_weights", [1.0, "2"], r"class_weights\[1\] is a number"),
+        ("class_weights", 3, "manifest.json"),
         ("evaluation", 7, "manifest.json"),
         ("evaluation", {}, "manifest.json"),
         ("provenance", [], "provenance is a JSON dict"),
@@ -55,7 +88,7 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("format_version", "1", "format_version is a whole number"),
         ("format_version", True, "format_version is a whole number"),
         ("format_version", 0, "format_version is a whole number"),
-        ("format_version", 2, "newer Saccade.*pip install --upgrade saccade"),
+        ("format_version", 3, "newer Saccade.*pip install --upgrade saccade"),
     ],
 )
 def test_field_is_wrong(manifest: Manifest, field: str, value: Any, message: str) -> None:

@@ -40,6 +40,8 @@ def test_answer_in_words_tells_figures_paths_and_what_to_do_next(run_saccade, tm
         (["digits", "--weights", "absent.h5"], "no weights file absent.h5"),
         (["digits", "--model", "t5", "--fine-tune"], "--fine-tune goes with a network of keras"),
         (["digits", "--name", "a/b"], "a run's name is one short folder's name"),
+        (["digits", "--balance", "yes"], "balance is auto, on or off, got 'yes'"),
+        (["digits", "--operating-point", "recall:1=2"], "share is above 0 and below 1"),
         ([], "give the pictures to train on"),
         (["--resume", "absent"], "absent is not a run's folder"),
     ],
@@ -52,6 +54,14 @@ def test_users_mistake_is_one_line_and_exit_code_2(run_saccade, tmp_path, argume
     assert len(lines) == 1
     assert lines[0].startswith("saccade: ")
     assert message in lines[0]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_operating_point_that_the_data_has_not_is_one_line(run_saccade, tmp_path):
+    options = ("--operating-point", "recall:1=0.9", "--out", tmp_path / "runs")
+    done = run_saccade("train", "digits", *options)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "is for two classes, and the data has 10" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "runs").exists()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from saccade.cli import words
-from saccade.evaluation import evaluate
+from saccade.evaluation import OperatingPoint, Operation, evaluate
 from saccade.recipe import Scored
 
 CHOSEN = "Target    chosen on validation so that at most 5 % of answers are wrong"
@@ -66,3 +66,31 @@ def test_baseline_has_its_interval():
     assert told(4, threshold=0.5)[0].endswith(
         'always "b" would get 4.0 % (95 % interval 1.1 to 9.9 %)'
     )
+
+
+def test_balanced_accuracy_and_weakest_class_stand_beside_accuracy():
+    """Of 4 "b" none is found, of 96 "a" all: 96 % right, and no better than guessing."""
+    (line,) = (line for line in told(4, threshold=0.5) if line.startswith("By class"))
+    assert line.startswith("By class  50.0 % (95 % interval ")
+    assert line.endswith('the weakest, "b": 0.0 % (95 % interval 0.0 to 66.6 %)')
+
+
+def test_operating_point_takes_the_place_of_unsure():
+    figures = evaluate(
+        np.tile([0.6, 0.4], (100, 1)),
+        np.zeros(100, int),
+        classes=("a", "b"),
+        baseline_class="a",
+        threshold=0.0,
+        target_error_rate=0.05,
+    )
+    point = OperatingPoint(
+        measure="recall", class_name="b", target=0.9, threshold=0.5, promised=0.8
+    )
+    operation = Operation(point=point, precision=None, recall=figures.accuracy)
+    first, second = words._operation(operation)
+    assert first == (
+        'Point     "b" from 50 % on: recall 100.0 % (95 % interval 96.4 to 100.0 %), precision none'
+    )
+    assert "too few validation pictures" in second
+    assert "90 % that is wanted; with 95 % confidence it is 80.0 % or more" in second

@@ -88,6 +88,7 @@ def test_folder_that_is_no_run_does_not_resume(tmp_path):
         ({"epochs": 1, "model": "t3"}, "--epochs, --model"),
         ({"name": "other", "seed": 9}, "--name, --seed"),
         ({"augment": {"flip": True}}, "--augment"),
+        ({"operating_point": "recall:1=0.9", "balance": "on"}, "--operating-point, --balance"),
     ],
 )
 def test_settled_options_are_refused(tmp_path, options, named):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from saccade.evaluation import OperatingPoint, Operation
 from saccade.report import ReliabilityBin, charts
 from saccade.types import Interval
 
@@ -60,6 +61,27 @@ def test_reliability_bars_are_the_interval() -> None:
     points = charts.reliability([one])["data"][1]
     assert points["y"][0] + points["error_y"]["array"][0] == pytest.approx(0.75)
     assert points["y"][0] - points["error_y"]["arrayminus"][0] == pytest.approx(0.35)
+
+
+def test_operating_point_lies_on_the_curve_with_its_bars() -> None:
+    import plotly.graph_objects as plotly
+
+    recall, precision = (
+        Interval(value=v, low=v - 0.1, high=min(v + 0.1, 1.0)) for v in (0.95, 0.6)
+    )
+    point = OperatingPoint(
+        measure="recall", class_name="b", target=0.9, threshold=0.3, promised=0.91
+    )
+    operation = Operation(point=point, precision=precision, recall=recall)
+    figure = charts.precision_recall([(0.5, 0.8), (0.95, 0.6), (1.0, 0.5)], operation)
+    plotly.Figure(themed(figure))
+    line, drawn = figure["data"]
+    assert (drawn["x"], drawn["y"]) == ([0.95], [0.6])
+    assert drawn["x"][0] in line["x"]
+    assert drawn["error_x"]["array"] == pytest.approx([0.05])
+    assert drawn["error_y"]["arrayminus"] == pytest.approx([0.1])
+    never = replace(operation, precision=None)
+    assert len(charts.precision_recall([(1.0, 0.5)], never)["data"]) == 1
 
 
 def test_heat_map_right_apart_from_wrong(large) -> None:

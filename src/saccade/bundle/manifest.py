@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
 from saccade.data.picture import Preprocessing
 from saccade.errors import BundleError
-from saccade.evaluation import NEVER, Evaluation
+from saccade.evaluation import NEVER, Evaluation, OperatingPoint, named_by_weight
 
 FORMAT: Final = "saccade-bundle"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2  # the newest that is read; 2 has an operating point
 
 MANIFEST: Final = "manifest.json"
 ONNX: Final = "model.onnx"
@@ -39,10 +42,11 @@ class Manifest:
     temperature: float  # the logits are divided by it before softmax; inside model.onnx already
     threshold: float  # a top probability below this is "unsure"; 0 answers always
     target_error_rate: float  # what the threshold was chosen for, on validation
+    operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
+    class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
     evaluation: Evaluation | None = None  # of the sealed test pictures, or the validation ones
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON: where the model is from
     digests: Mapping[str, str] = field(default_factory=dict)  # member -> SHA-256; by `write_bundle`
-    format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
         _check_name("name", self.name)
@@ -51,15 +55,36 @@ class Manifest:
         _check_number("temperature", self.temperature, low=1e-6, high=1e6)
         _check_number("threshold", self.threshold, low=0, high=NEVER)
         _check_number("target_error_rate", self.target_error_rate, low=0, high=1)
+        point = self.operating_point
+        if point is not None and (len(self.classes) != 2 or point.class_name not in self.classes):
+            raise ValueError(
+                f"operating_point is of one of two classes, got {point.class_name!r:.80}"
+            )
+        if self.class_weights is not None:
+            _check_weights(self.class_weights, len(self.classes))
         if not isinstance(self.provenance, Mapping):
             raise ValueError(f"provenance is an object, got {self.provenance!r:.80}")
         _check_digests(self.digests)
         if self.evaluation is not None and self.evaluation.classes != self.classes:
             raise ValueError("the evaluation's classes are not the bundle's")
 
+    @property
+    def format_version(self) -> int:
+        """The oldest format whose readers understand this bundle."""
+        return 1 if self.operating_point is None and self.class_weights is None else 2
+
+    def named(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """Return which class each row of (N, C) probabilities is named, as its number.
+
+        The most probable one, unless an operating point or class weights decide.
+        """
+        if self.operating_point is not None:
+            return self.operating_point.named(probabilities, self.classes)
+        return named_by_weight(probabilities, self.class_weights or (1.0,) * len(self.classes))
+
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON document; `read_manifest` reads it back, equal."""
-        evaluation = self.evaluation
+        evaluation, point = self.evaluation, self.operating_point
         return {
             "format": FORMAT,
             "format_version": self.format_version,
@@ -70,6 +95,8 @@ class Manifest:
             "temperature": self.temperature,
             "threshold": self.threshold,
             "target_error_rate": self.target_error_rate,
+            "operating_point": None if point is None else point.to_json(),
+            "class_weights": None if self.class_weights is None else list(self.class_weights),
             "evaluation": None if evaluation is None else evaluation.to_json(),
             "provenance": dict(self.provenance),
             "digests": dict(self.digests),
@@ -105,6 +132,8 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         if not isinstance(document[name], wanted):
             raise ValueError(f"{name} is a JSON {wanted.__name__}, got {document[name]!r:.80}")
     evaluation = document["evaluation"]
+    # Bundles of before have neither.
+    point, weights = document.get("operating_point"), document.get("class_weights")
     return Manifest(
         name=document["name"],
         created=document["created"],
@@ -113,10 +142,11 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         temperature=document["temperature"],
         threshold=document["threshold"],
         target_error_rate=document["target_error_rate"],
+        operating_point=None if point is None else OperatingPoint.from_json(point),
+        class_weights=None if weights is None else tuple(weights),
         evaluation=None if evaluation is None else Evaluation.from_json(evaluation),
         provenance=document["provenance"],
         digests=document["digests"],
-        format_version=document["format_version"],
     )
 
 
@@ -151,6 +181,13 @@ def _check_number(place: str, value: object, *, low: float, high: float) -> None
         raise ValueError(f"{place} is a number, got {value!r:.80}")
     if not low <= value <= high:
         raise ValueError(f"{place} is from {low:g} to {high:g}, got {value!r:.80}")
+
+
+def _check_weights(weights: tuple[object, ...], num_classes: int) -> None:
+    if len(weights) != num_classes:
+        raise ValueError(f"class_weights are {num_classes}, got {len(weights)}")
+    for number, weight in enumerate(weights):
+        _check_number(f"class_weights[{number}]", weight, low=1e-6, high=1e6)
 
 
 def _check_digests(digests: object) -> None:

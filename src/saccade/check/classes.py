@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from saccade.check.thumbnails import Looks
 from saccade.data import Index
+from saccade.evaluation.naming import UNEVEN
 from saccade.finding import Finding
 
-_UNEVEN: Final = 10.0  # largest to smallest class
 _FEW: Final = 20  # pictures of a class
 _NUM_FOLDS: Final = 5
 _MOST: Final = 5_000  # rows that the facts are judged on; more say no more
@@ -28,7 +28,7 @@ _Labels = npt.NDArray[np.intp]
 def uneven(index: Index) -> tuple[Finding, ...]:
     """Name the largest and the smallest class where one is ten times the other."""
     counts = _counts(index)
-    if len(counts) < 2 or counts.max() < _UNEVEN * max(1, counts.min()):
+    if len(counts) < 2 or counts.max() < UNEVEN * max(1, counts.min()):
         return ()
     large, small = int(counts.argmax()), int(counts.argmin())
     finding = Finding(

@@ -44,6 +44,15 @@ EXCLUDE: Final[Any] = typer.Option(
     help="Leave out the pictures in this CSV, such as check's exclude.csv.",
     readable=False,
 )
+BALANCE: Final[Any] = typer.Option(
+    metavar="auto|on|off",
+    help="Labels that find small classes too, where classes are uneven; off is plain accuracy.",
+)
+OPERATING_POINT: Final[Any] = typer.Option(
+    metavar="WISH",
+    help="For two classes: the label follows a wish, recall:CLASS=SHARE or precision:CLASS=SHARE, "
+    "such as recall:dogs=0.95.",
+)
 RESUME: Final[Any] = typer.Option(
     metavar="RUN",
     help="Go on with a run that was stopped; with --epochs, to the very same weights.",

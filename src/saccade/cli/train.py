@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from saccade.cli.arguments import (
+    BALANCE,
     CHANGES,
     EXCLUDE,
     FINE_TUNE,
     GROUP,
     MODEL_TO_TRAIN,
+    OPERATING_POINT,
     OUT,
     RESUME,
     WEIGHTS,
@@ -48,6 +50,8 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed splits and trains the same.")] = 0,
     group: Annotated[str | None, GROUP] = None,
     exclude: Annotated[Path | None, EXCLUDE] = None,
+    operating_point: Annotated[str | None, OPERATING_POINT] = None,
+    balance: Annotated[str, BALANCE] = "auto",
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -71,6 +75,8 @@ def command(
             weights=weights,
             cut=cut,
             fine_tune=fine_tune,
+            operating_point=operating_point,
+            balance=balance,
             resume=resume,
             progress=shown,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation, Sureness
+    from saccade.evaluation import Evaluation, Operation, Sureness
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -57,10 +57,35 @@ def _figures(test: Evaluation) -> list[str]:
     return [
         f"Right     {percent(test.accuracy)} of {test.num_images:,} test pictures; "
         f'always "{one_line(test.baseline_class)}" would get {percent(baseline)}',
+        *_classes(test),
         f"Macro F1  {percent(test.macro_f1)}",
         f"Log loss  {test.log_loss.value:.3f} "
         f"(95 % interval {test.log_loss.low:.3f} to {test.log_loss.high:.3f})",
-        *_sureness(test.sureness),
+        *(_sureness(test.sureness) if test.operation is None else _operation(test.operation)),
+    ]
+
+
+def _classes(test: Evaluation) -> list[str]:
+    """Return what accuracy hides where classes are uneven; nothing for documents of before."""
+    if test.balanced_accuracy is None or test.worst_recall is None:
+        return []
+    return [
+        f"By class  {percent(test.balanced_accuracy)}, each class counted alike; the weakest, "
+        f'"{one_line(test.worst_class or "")}": {percent(test.worst_recall)}'
+    ]
+
+
+def _operation(operation: Operation) -> list[str]:
+    """Return how the operating point does on the test pictures, and how it was chosen."""
+    point = operation.point
+    shown = {"recall": operation.recall, "precision": operation.precision}
+    figures = ", ".join(
+        f"{name} {percent(figure) if figure else 'none'}" for name, figure in shown.items()
+    )
+    return [
+        f'Point     "{one_line(point.class_name)}" from {100 * point.threshold:.3g} % on: '
+        f"{figures}",
+        f"Wish      {one_line(point.sentence())}",
     ]
 
 

@@ -13,21 +13,39 @@ from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
 from saccade.evaluation.leak import Leak, measure_leak
 from saccade.evaluation.metrics import evaluate
 from saccade.evaluation.mistakes import confident_mistakes, least_sure
+from saccade.evaluation.naming import are_uneven, class_weights, named_by_weight
+from saccade.evaluation.operating import (
+    CurvePoint,
+    OperatingPoint,
+    Operation,
+    choose_operating_point,
+    operate,
+    precision_recall,
+)
 
 __all__ = [
     "NEVER",
     "TARGET_ERROR_RATE",
     "ClassFigures",
+    "CurvePoint",
     "Evaluation",
     "Leak",
+    "OperatingPoint",
+    "Operation",
     "ReliabilityBin",
     "Sureness",
     "apply_temperature",
+    "are_uneven",
+    "choose_operating_point",
     "choose_threshold",
+    "class_weights",
     "confident_mistakes",
     "evaluate",
     "fit_temperature",
     "least_sure",
     "measure_leak",
+    "named_by_weight",
+    "operate",
+    "precision_recall",
     "reliability",
 ]

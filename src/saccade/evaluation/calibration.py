@@ -148,7 +148,11 @@ def _row_blocks(table: Logits) -> list[slice]:
 
 
 def choose_threshold(
-    probabilities: Probabilities, labels: Labels, *, target_error_rate: float = TARGET_ERROR_RATE
+    probabilities: Probabilities,
+    labels: Labels,
+    *,
+    target_error_rate: float = TARGET_ERROR_RATE,
+    named: Labels | None = None,
 ) -> float:
     """Return the top probability below which a classifier should say "unsure".
 
@@ -156,11 +160,12 @@ def choose_threshold(
     most `target_error_rate`. The rate is judged by its Jeffreys posterior, mean plus one standard
     deviation, for the smallest threshold is also the luckiest. So few pictures that not even a
     flawless set reaches the target that way (24 for 5 %) are judged by the observed rate. 0
-    answers always; `NEVER`, just above 1, answers nothing, where no threshold serves.
+    answers always; `NEVER`, just above 1, answers nothing, where no threshold serves. `named` (N,)
+    are the answers where they are not the most probable classes; their probability is then judged.
     """
     if not 0 < target_error_rate < 1:
         raise ValueError(f"wanted a target error rate between 0 and 1, got {target_error_rate}")
-    scores = score(probabilities, labels)
+    scores = score(probabilities, labels, named=named)
     order = np.argsort(-scores.top, kind="stable")
     top = scores.top[order]
     answered = np.arange(1, len(top) + 1)

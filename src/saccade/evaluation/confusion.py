@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.evaluation.beta import Z_975, Floats
+from saccade.evaluation.beta import Z_975, Floats, beta_quantile
 from saccade.evaluation.evaluation import ClassFigures
 from saccade.evaluation.intervals import proportion_bounds, within
 from saccade.types import Interval
@@ -79,6 +79,44 @@ def macro_f1(confusion: Counts) -> Interval:
     centre = (total * (value - _bias(counts)) + _IMAGINED) / (total + 2 * _IMAGINED)
     half = Z_975 * math.sqrt(_variance(counts))
     return within(value, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def balanced_accuracy(confusion: Counts) -> Interval:
+    """Return the mean recall of the classes with pictures, with its interval.
+
+    Each class's Clopper-Pearson bounds are squared up around the mean (the method of variance
+    estimates recovery: Newcombe, Statistics in Medicine 17, 1998; Zou and Donner, ibid. 27, 2008).
+    """
+    support, hits = _with_pictures(confusion)
+    recall, (low, high) = hits / support, proportion_bounds(hits, support)
+    value = float(recall.mean())
+    below = math.sqrt(float(((recall - low) ** 2).sum())) / len(support)
+    above = math.sqrt(float(((high - recall) ** 2).sum())) / len(support)
+    return within(value, max(0.0, value - below), min(1.0, value + above))
+
+
+def worst_recall(confusion: Counts) -> tuple[int, Interval]:
+    """Return the class with the lowest recall, and that recall with an interval for the lowest.
+
+    The lowest of many is partly bad luck. So the interval is for the lowest true recall, whichever
+    class has it: from the lowest lower bound to the lowest upper one, each at 2.5 % divided by the
+    number of classes (Bonferroni).
+    """
+    support, hits = _with_pictures(confusion)
+    recall, tail = hits / support, 0.025 / len(support)
+    low, high = np.zeros(len(hits)), np.ones(len(hits))
+    some, missed = hits > 0, hits < support
+    low[some] = beta_quantile(hits[some], (support - hits + 1)[some], tail)
+    high[missed] = 1 - beta_quantile((support - hits)[missed], (hits + 1)[missed], tail)
+    place = int(recall.argmin())
+    number = int(np.flatnonzero(confusion.sum(axis=1))[place])
+    return number, within(float(recall[place]), float(low.min()), float(high.min()))
+
+
+def _with_pictures(confusion: Counts) -> tuple[Counts, Counts]:
+    """Return the pictures and the hits of each class that has pictures."""
+    support = confusion.sum(axis=1)
+    return support[support > 0], np.diagonal(confusion)[support > 0].astype(np.int64)
 
 
 def _variance(counts: Floats) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from saccade.evaluation.operating import Operation
 from saccade.types import Interval
 
 VERSION: Final = 1  # of the JSON document
@@ -17,6 +18,7 @@ _FIGURES: Final = (
     "calibration_error",
     "baseline_accuracy",
 )
+_LATER: Final = ("balanced_accuracy", "worst_recall")  # which documents of before lack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,10 @@ class Evaluation:
     per_class: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
     sureness: Sureness
+    balanced_accuracy: Interval | None = None  # mean recall; None in documents of before
+    worst_recall: Interval | None = None  # of the class with the lowest; None as above
+    worst_class: str | None = None
+    operation: Operation | None = None  # at the operating point, where there is one
 
     def __post_init__(self) -> None:
         size = len(self.classes)
@@ -77,6 +83,10 @@ class Evaluation:
             "answered": self.sureness.answered.to_json(),
             "error_rate": _optional_to_json(self.sureness.error_rate),
         }
+        for name in _LATER:
+            document[name] = _optional_to_json(getattr(self, name))
+        document["worst_class"] = self.worst_class
+        document["operation"] = None if self.operation is None else self.operation.to_json()
         return document
 
     @classmethod
@@ -91,7 +101,7 @@ class Evaluation:
 def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
     if document["version"] != VERSION:
         raise ValueError(f"wanted figures of version {VERSION}, got {document['version']!r}")
-    sureness = document["sureness"]
+    sureness, operation = document["sureness"], document.get("operation")
     fields: dict[str, Any] = {name: _interval(document[name]) for name in _FIGURES}
     return fields | {
         "classes": tuple(document["classes"]),
@@ -105,6 +115,9 @@ def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
             answered=_interval(sureness["answered"]),
             error_rate=_optional_interval(sureness["error_rate"]),
         ),
+        **{name: _optional_interval(document.get(name)) for name in _LATER},
+        "worst_class": document.get("worst_class"),
+        "operation": None if operation is None else Operation.from_json(operation),
     }
 
 

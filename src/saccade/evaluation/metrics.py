@@ -8,7 +8,13 @@ from typing import Final
 import numpy as np
 
 from saccade.evaluation.calibration import calibration_error, sureness
-from saccade.evaluation.confusion import class_figures, confusion_matrix, macro_f1
+from saccade.evaluation.confusion import (
+    balanced_accuracy,
+    class_figures,
+    confusion_matrix,
+    macro_f1,
+    worst_recall,
+)
 from saccade.evaluation.evaluation import Evaluation
 from saccade.evaluation.intervals import means, proportion
 from saccade.evaluation.scores import Floats, Labels, Probabilities, Scores, score
@@ -25,12 +31,14 @@ def evaluate(
     baseline_class: str,
     threshold: float,
     target_error_rate: float,
-    seed: int = 0,
+    named: Labels | None = None,
 ) -> Evaluation:
     """Return every figure of calibrated `probabilities` (N, C) against `labels` (N,).
 
     `baseline_class` is the training set's most frequent class; `threshold` was chosen on
-    validation by `choose_threshold` for `target_error_rate`. Equal arguments give equal figures.
+    validation by `choose_threshold` for `target_error_rate`. Where `named` (N,) are not the most
+    probable classes, the figures of names (accuracy, recall, confusion, sureness …) are of them;
+    those of probabilities are as ever. Equal arguments give equal figures.
     Raises ValueError for arguments that do not fit together and rows that are no probabilities.
     """
     if len(set(classes)) != len(classes) or len(classes) != probabilities.shape[-1]:
@@ -41,13 +49,15 @@ def evaluate(
     if baseline_class not in classes:
         raise ValueError(f"wanted a baseline class among the classes, got {baseline_class!r}")
     scores = score(probabilities, labels)
-    confusion = confusion_matrix(scores.labels, scores.predicted, len(classes))
-    log_loss, brier = losses(scores, seed=seed)
+    names = score(probabilities, labels, named=named)
+    confusion = confusion_matrix(names.labels, names.predicted, len(classes))
+    log_loss, brier = losses(scores)
+    worst, lowest = worst_recall(confusion)
     baseline = int((scores.labels == classes.index(baseline_class)).sum())
     return Evaluation(
         classes=tuple(classes),
         num_images=len(scores),
-        accuracy=proportion(int(scores.right.sum()), len(scores)),
+        accuracy=proportion(int(names.right.sum()), len(scores)),
         macro_f1=macro_f1(confusion),
         log_loss=log_loss,
         brier=brier,
@@ -56,7 +66,10 @@ def evaluate(
         baseline_class=baseline_class,
         per_class=class_figures(confusion, tuple(classes)),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
-        sureness=sureness(scores, threshold=threshold, target_error_rate=target_error_rate),
+        sureness=sureness(names, threshold=threshold, target_error_rate=target_error_rate),
+        balanced_accuracy=balanced_accuracy(confusion),
+        worst_recall=lowest,
+        worst_class=classes[worst],
     )
 
 

@@ -10,12 +10,15 @@ from saccade.evaluation.scores import Labels, Probabilities, score, top_of
 Rows = npt.NDArray[np.intp]
 
 
-def confident_mistakes(probabilities: Probabilities, labels: Labels, *, limit: int) -> Rows:
+def confident_mistakes(
+    probabilities: Probabilities, labels: Labels, *, limit: int, named: Labels | None = None
+) -> Rows:
     """Return at most `limit` rows predicted wrong, the most confident first.
 
-    Equal confidences keep the order of the rows. `probabilities` is (N, C), `labels` (N,).
+    Equal confidences keep the order of the rows. `probabilities` is (N, C), `labels` (N,);
+    `named` (N,) where the prediction is not the class with the highest probability.
     """
-    scores = score(probabilities, labels)
+    scores = score(probabilities, labels, named=named)
     wrong = np.flatnonzero(~scores.right)
     return wrong[np.argsort(-scores.top[wrong], kind="stable")][: _checked(limit)]
 

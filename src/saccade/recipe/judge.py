@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from saccade.config import Wish
 from saccade.evaluation import (
     TARGET_ERROR_RATE,
     Evaluation,
+    OperatingPoint,
     apply_temperature,
+    choose_operating_point,
     choose_threshold,
     confident_mistakes,
     evaluate,
     fit_temperature,
     least_sure,
+    named_by_weight,
+    operate,
 )
 from saccade.files import atomic_path
 from saccade.predict import Classifier
@@ -36,14 +41,34 @@ class Calibration:
 
     temperature: float
     threshold: float
+    operating_point: OperatingPoint | None = None
+    class_weights: tuple[float, ...] | None = None
 
 
-def calibrate(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]]) -> Calibration:
-    """Return the calibration for (N, C) validation logits and their labels."""
+def calibrate(
+    logits: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.integer[Any]],
+    *,
+    classes: tuple[str, ...],
+    wish: Wish | None,
+    weights: tuple[float, ...] | None,
+) -> Calibration:
+    """Return the calibration for (N, C) validation logits and their labels.
+
+    At an operating point that a user wishes for, every picture is answered: it decides instead.
+    """
     temperature = fit_temperature(logits, labels)
     probabilities = apply_temperature(logits, temperature)
-    threshold = choose_threshold(probabilities, labels, target_error_rate=TARGET_ERROR_RATE)
-    return Calibration(temperature=temperature, threshold=threshold)
+    if wish is not None:
+        point = choose_operating_point(probabilities, labels, classes=classes, wish=wish)
+        return Calibration(temperature=temperature, threshold=0.0, operating_point=point)
+    threshold = choose_threshold(
+        probabilities,
+        labels,
+        target_error_rate=TARGET_ERROR_RATE,
+        named=None if weights is None else named_by_weight(probabilities, weights),
+    )
+    return Calibration(temperature=temperature, threshold=threshold, class_weights=weights)
 
 
 def probabilities_of(
@@ -66,14 +91,20 @@ def score(
     baseline_class: str,
 ) -> Evaluation:
     """Return every figure of some probabilities against their labels."""
-    return evaluate(
+    manifest = classifier.manifest
+    point, classes = manifest.operating_point, manifest.classes
+    figures = evaluate(
         probabilities,
         labels,
-        classes=classifier.classes,
+        classes=classes,
         baseline_class=baseline_class,
-        threshold=classifier.manifest.threshold,
-        target_error_rate=classifier.manifest.target_error_rate,
+        threshold=manifest.threshold,
+        target_error_rate=manifest.target_error_rate,
+        named=manifest.named(probabilities),
     )
+    if point is None:
+        return figures
+    return replace(figures, operation=operate(probabilities, labels, classes=classes, point=point))
 
 
 def most_frequent_class(prepared: Prepared) -> str:
@@ -84,13 +115,17 @@ def most_frequent_class(prepared: Prepared) -> str:
 
 
 def choose_gallery(
-    probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer[Any]], *, seed: int
+    probabilities: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.integer[Any]],
+    *,
+    named: npt.NDArray[np.integer[Any]],
+    seed: int,
 ) -> Mapping[str, npt.NDArray[np.intp]]:
     """Return which test pictures the report shows, by place; the grid is drawn blindly."""
     drawn = np.random.default_rng(seed).permutation(len(labels))[:_GRID]
     return {
         "grid": drawn,
-        "mistakes": np.asarray(confident_mistakes(probabilities, labels, limit=_SHOWN), np.intp),
+        "mistakes": confident_mistakes(probabilities, labels, limit=_SHOWN, named=named),
         "least_sure": np.asarray(least_sure(probabilities, limit=_SHOWN), np.intp),
     }
 
@@ -107,19 +142,19 @@ def write_predictions(
     index: Any,
     rows: npt.NDArray[np.intp],
     probabilities: npt.NDArray[np.float32],
+    named: npt.NDArray[np.integer[Any]],
 ) -> None:
     """Write one row a scored picture as Parquet: path, label, predicted, probability."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    best = probabilities.argmax(axis=1)
     classes = np.array(index.classes, dtype=object)
     table = pa.table(
         {
             "path": pa.array(index.path[rows].tolist(), pa.string()),
             "label": pa.array(classes[index.label[rows]].tolist(), pa.string()),
-            "predicted": pa.array(classes[best].tolist(), pa.string()),
-            "probability": pa.array(probabilities[np.arange(len(best)), best], pa.float32()),
+            "predicted": pa.array(classes[named].tolist(), pa.string()),
+            "probability": pa.array(probabilities[np.arange(len(named)), named], pa.float32()),
         }
     )
     # A stream, since Arrow opens no path that is not UTF-8.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.augmentation import parse_augmentation
-from saccade.config import TrainSettings
+from saccade.config import TrainSettings, parse_wish
 from saccade.data import (
     TEST_SHARE,
     VALIDATION_SHARE,
@@ -27,9 +27,10 @@ from saccade.data import (
     open_source,
     split_index,
 )
-from saccade.errors import DataError
+from saccade.errors import DataError, SettingsError
 from saccade.models import AUTO, BackboneDesign, engine_name, wanted_input_shape
 from saccade.progress import Progress
+from saccade.recipe.balancing import with_balance
 from saccade.recipe.choosing import choose_backbone
 from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import Kinship, find_kin
@@ -78,6 +79,7 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
         if (file := request.settings.exclude) is not None:
             index, exclude_digest = excluded(index, Path(file).expanduser())
         _check_classes(index, source.name)
+        _check_operating_point(index, request.settings)
         group = request.settings.group
         named = None if group is None else group_rows(source, index, group)
     data_digest = _digest(index, exclude_digest, named)
@@ -102,6 +104,8 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
             is_open=is_open,
             kin=kinship.kin,
         )
+        _check_validation(index, request.settings)
+    plan = with_balance(plan, index, request.settings, train=TRAIN)
     return Prepared(
         name=source.name,
         index=index,
@@ -211,6 +215,35 @@ def _check_classes(index: Index, name: str) -> None:
         f"{name}: telling classes apart takes at least two with usable pictures, found {found}; "
         f"put the pictures of each class in a folder named after it{first}"
     )
+
+
+def _check_operating_point(index: Index, settings: TrainSettings) -> None:
+    """Raise SettingsError for an operating point unless it is of one of two classes."""
+    if settings.operating_point is None:
+        return
+    named, classes = parse_wish(settings.operating_point).class_name, index.classes
+    if len(classes) != 2:
+        raise SettingsError(
+            f"an operating point is for two classes, and the data has {len(classes)}; leave out "
+            "--operating-point, or put the pictures into two classes"
+        )
+    if named not in classes:
+        raise SettingsError(
+            f"an operating point is of one of the classes, {classes[0]!r} or {classes[1]!r}, "
+            f"got {named!r}"
+        )
+
+
+def _check_validation(index: Index, settings: TrainSettings) -> None:
+    """Raise DataError where an operating point cannot be chosen for want of any picture."""
+    if settings.operating_point is None:
+        return
+    named = parse_wish(settings.operating_point).class_name
+    if not np.any(index.label[index.rows_of(VALIDATION)] == index.classes.index(named)):
+        raise DataError(
+            f"an operating point is chosen on validation pictures, and none is of {named!r}; "
+            "put some into the validation part, or leave out --operating-point"
+        )
 
 
 def _left_out(index: Index) -> list[tuple[str, str]]:

@@ -28,6 +28,7 @@ _NOT_GIVEN: Final = {  # and None for the rest
     "seed": 0,
     "augment": "auto",
     "fine_tune": False,
+    "balance": "auto",
 }
 
 

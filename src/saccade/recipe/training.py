@@ -21,13 +21,14 @@ import numpy as np
 import saccade
 from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
-from saccade.config import choose_settings
+from saccade.config import choose_settings, parse_wish
 from saccade.data import write_index
-from saccade.evaluation import TARGET_ERROR_RATE, reliability
+from saccade.evaluation import TARGET_ERROR_RATE, precision_recall, reliability
 from saccade.files import write_json
 from saccade.models import build_model, check_installed, describe_layers, engine_name, set_seed
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
+from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
 from saccade.recipe.ending import seconds_of_ending
 from saccade.recipe.judge import (
@@ -85,6 +86,8 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     weights: str | os.PathLike[str] | None = None,
     cut: str | None = None,
     fine_tune: bool = False,
+    operating_point: str | None = None,
+    balance: str = "auto",
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -100,12 +103,14 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     a tutorial's network, a ``.keras`` file, ``"module:function"``, or a network of
     `keras.applications` such as ``"InceptionV3"``: then a head is trained on its frozen features,
     up to the layer `cut`, with ImageNet's weights or those in the file `weights`; `fine_tune`
-    trains the layers below too. `group` keeps pictures of one patient, product or burst on one
-    side of the split: a table's column, or a pattern on the path such as ``r"patient(\\d+)"``.
-    `exclude` is a CSV file of paths to leave out, as `saccade check --out` writes it. `augment`
-    names the changes to training pictures, as ``"rotate=40,shift=0.2,flip"`` or a mapping,
-    ``"none"``, or ``"auto"``, which fits them to the pictures (docs/augmentation.md). `resume` is
-    the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
+    trains the layers below too. `operating_point`, for two classes, is a wish that decides the
+    label, such as ``"recall:dogs=0.95"``; `balance` is whether labels are to find small classes
+    too: ``"on"``, ``"off"`` or, where classes are uneven, ``"auto"`` (docs/figures.md). `group`
+    keeps pictures of one patient, product or burst on one side of the split: a table's column, or
+    a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
+    out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
+    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `resume`
+    is the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -120,6 +125,8 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "weights": weights,
         "cut": cut,
         "fine_tune": fine_tune,
+        "operating_point": operating_point,
+        "balance": balance,
     }
     if resume is not None:
         check_resume_alone(name=name, **asked)
@@ -206,7 +213,14 @@ def _bundle(
     """Calibrate on validation, write the bundle, and open it as any user would."""
     validation = prepared.pictures(VALIDATION)
     logits = logits_of(network, validation, progress=progress)
-    calibration = calibrate(logits, validation.labels)
+    asked = request.settings.operating_point
+    calibration = calibrate(
+        logits,
+        validation.labels,
+        classes=prepared.index.classes,
+        wish=None if asked is None else parse_wish(asked),
+        weights=prepared.plan.class_weights,
+    )
     path = request.folder / "model.saccade"
     manifest = Manifest(
         name=request.folder.name,
@@ -216,6 +230,8 @@ def _bundle(
         temperature=calibration.temperature,
         threshold=calibration.threshold,
         target_error_rate=TARGET_ERROR_RATE,
+        operating_point=calibration.operating_point,
+        class_weights=calibration.class_weights,
         provenance=_provenance(request, prepared, fit),
     )
     used = np.concatenate([prepared.pictures(part).rows for part in (TRAIN, VALIDATION)])
@@ -242,6 +258,7 @@ def _judge(
     """Score the test pictures, once, with the bundle; keep what the report needs."""
     test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
     probabilities = probabilities_of(classifier, test, progress=progress, name="test")
+    named = classifier.manifest.named(probabilities)
     provenance = classifier.manifest.provenance
     evaluation = score(
         probabilities,
@@ -250,7 +267,7 @@ def _judge(
         baseline_class=provenance["baseline_class"],
     )
     record_evaluation(folder / "model.saccade", evaluation)
-    gallery = choose_gallery(probabilities, test.labels, seed=request.settings.seed)
+    gallery = choose_gallery(probabilities, test.labels, named=named, seed=request.settings.seed)
     shown = np.unique(np.concatenate(list(gallery.values())))
     write_gallery(folder / "gallery.npz", test.pixels[test.rows[shown]])
     write_preview(
@@ -262,7 +279,11 @@ def _judge(
     )
     write_index(folder / "index.parquet", index)
     write_predictions(
-        folder / "predictions.parquet", index=index, rows=test.rows, probabilities=probabilities
+        folder / "predictions.parquet",
+        index=index,
+        rows=test.rows,
+        probabilities=probabilities,
+        named=named,
     )
     groups = {name: np.searchsorted(shown, places).tolist() for name, places in gallery.items()}
     return Run(
@@ -285,12 +306,33 @@ def _judge(
         reliability=tuple(
             asdict(row) for row in reliability(probabilities, test.labels) if row.num_images
         ),
+        precision_recall=_precision_recall(classifier, probabilities, test.labels),
         gallery=_gallery_entries(classifier, prepared, probabilities, shown),
         gallery_groups=groups,
         data_notes=data_notes(prepared),
-        leak=prepared.kinship.leak(index, test.rows, probabilities.argmax(axis=1) == test.labels),
-        notes=(prepared.plan.why, *fit.notes) if prepared.plan.why else fit.notes,
+        leak=prepared.kinship.leak(index, test.rows, named == test.labels),
+        notes=_notes(classifier, prepared, fit),
     )
+
+
+def _notes(classifier: Classifier, prepared: Prepared, fit: FitResult) -> tuple[str, ...]:
+    why, point = prepared.plan.why, classifier.manifest.operating_point
+    chosen = [] if point is None else [f"operating point: {point.sentence()}"]
+    if classifier.manifest.class_weights is not None:
+        chosen = [balance_note(prepared)]
+    return (*([why] if why else []), *fit.notes, *chosen)
+
+
+def _precision_recall(
+    classifier: Classifier, probabilities: Any, labels: Any
+) -> tuple[Mapping[str, float], ...]:
+    point = classifier.manifest.operating_point
+    if point is None:
+        return ()
+    curve = precision_recall(
+        probabilities, labels, classes=classifier.classes, class_name=point.class_name
+    )
+    return tuple(place._asdict() for place in curve)
 
 
 def _gallery_entries(
@@ -299,7 +341,7 @@ def _gallery_entries(
     test, index = prepared.pictures(TEST), prepared.index
     entries = []
     for place in shown:
-        row, best = test.rows[place], int(probabilities[place].argmax())
+        row, best = test.rows[place], int(classifier.manifest.named(probabilities[[place]])[0])
         probability = float(probabilities[place, best])
         entries.append(
             {

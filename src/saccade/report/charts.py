@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.evaluation.evaluation import Evaluation
+from saccade.evaluation.operating import Operation
 from saccade.report import confusion
 from saccade.report.content import ReliabilityBin, ReportContent
 from saccade.report.words import percent, pictures, visible
+from saccade.types import Interval
 
 Figure = dict[str, Any]
 MOST_NAMED: Final = 50  # classes that the axes of a heat map name; beyond, hovering names them
@@ -34,7 +36,11 @@ def build_charts(content: ReportContent) -> dict[str, Figure]:
         "accuracy": curve(content, "accuracy", "Accuracy"),
         "reliability": reliability(content.reliability) if content.reliability else None,
         "confusion": None,
+        "operation": None,
     }
+    operation = content.evaluation.operation
+    if content.precision_recall and operation is not None:
+        charts["operation"] = precision_recall(content.precision_recall, operation)
     if confusion.form(content.evaluation) == "heat map":
         charts["confusion"] = heat_map(content.evaluation)
     return {name: chart for name, chart in charts.items() if chart is not None}
@@ -103,6 +109,46 @@ def reliability(bins: Sequence[ReliabilityBin]) -> Figure:
     for axis in ("xaxis", "yaxis"):
         layout[axis] |= {"range": [-0.03, 1.04], "tickformat": ".0%", "dtick": 0.2}
     return {"data": [diagonal, points], "layout": layout}
+
+
+def precision_recall(curve: Sequence[tuple[float, float]], operation: Operation) -> Figure:
+    """Return the curve of (recall, precision), with the operating point and its error bars."""
+    line = {
+        "x": [recall for recall, _ in curve],
+        "y": [precision for _, precision in curve],
+        "mode": "lines",
+        "line": {"color": "--muted", "width": 2, "shape": "hv"},
+        "hovertemplate": "recall %{x:.1%}, precision %{y:.1%}<extra></extra>",
+        "name": "other thresholds",
+    }
+    layout = _layout(title="Recall", vertical="Precision")
+    layout["hovermode"] = "closest"
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] |= {"range": [-0.03, 1.04], "tickformat": ".0%", "dtick": 0.2}
+    recall, precision = operation.recall, operation.precision
+    if recall is None or precision is None:
+        return {"data": [line], "layout": layout}
+    point = {
+        "x": [recall.value],
+        "y": [precision.value],
+        "error_x": _bars(recall),
+        "error_y": _bars(precision),
+        "mode": "markers",
+        "marker": {"color": "--right", "size": 10},
+        "hovertemplate": "recall %{x:.1%}, precision %{y:.1%}<extra></extra>",
+        "name": "operating point, 95 % intervals",
+    }
+    return {"data": [line, point], "layout": layout}
+
+
+def _bars(interval: Interval) -> Figure:
+    return {
+        "array": [interval.high - interval.value],
+        "arrayminus": [interval.value - interval.low],
+        "color": "--right",
+        "thickness": 1.5,
+        "width": 4,
+    }
 
 
 def heat_map(evaluation: Evaluation) -> Figure:

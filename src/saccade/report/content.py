@@ -102,6 +102,7 @@ class ReportContent:
     changes: Changes | None = None  # None: not known, and not spoken of
     images: Mapping[str, int] = field(default_factory=dict)  # {"train": 1149, "validation": 288…}
     reliability: tuple[ReliabilityBin, ...] = ()
+    precision_recall: tuple[tuple[float, float], ...] = ()  # (recall, precision), of test pictures
     grid: tuple[Picture, ...] = ()  # 25 test pictures, chosen without looking at the outcome
     mistakes: tuple[Picture, ...] = ()  # wrong and most confident, worst first
     least_sure: tuple[Picture, ...] = ()  # lowest top probability first

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 from saccade.evaluation.evaluation import Evaluation, Sureness
+from saccade.evaluation.operating import Operation
 from saccade.types import Interval
 
 NARROW = "\u202f"  # a space that does not break: "97.3 %", "12 000"
@@ -95,7 +96,9 @@ def answer(evaluation: Evaluation) -> Answer:
     """Return the answer in words; no word is stronger than the intervals allow."""
     return Answer(
         verdict=_verdict(evaluation),
-        sureness=_sureness(evaluation.sureness),
+        sureness=_sureness(evaluation.sureness)
+        if evaluation.operation is None
+        else _operation(evaluation.operation),
         sample=_sample(evaluation),
     )
 
@@ -124,6 +127,19 @@ def _sureness(sureness: Sureness) -> str:
             f"({percent_range(sureness.answered)});"
         )
     return f"{answers} {wrong}{_miss(rate, sureness)}"
+
+
+def _operation(operation: Operation) -> str:
+    point = operation.point
+    figures = [
+        f"{name} is {percent(figure.value)} ({percent_range(figure)})"
+        for name, figure in (("recall", operation.recall), ("precision", operation.precision))
+        if figure is not None
+    ]
+    return (
+        f"It answers every picture: an operating point decides. It says “{point.class_name}” from "
+        f"{percent(point.threshold)} on; of the test pictures its {' and its '.join(figures)}."
+    )
 
 
 def _why_silent(sureness: Sureness, chosen: str) -> str:

@@ -79,6 +79,7 @@ class TrainPlan:
     seed: int
     augmentation_is_asked: bool = False  # done as it is; else flips only where pictures allow them
     backbone: BackboneDesign | None = None  # the network below the head, in transfer learning
+    class_weights: tuple[float, ...] | None = None  # on names, where classes are uneven
     why: str = ""  # this network, where the choice was `auto`'s
 
     @property
@@ -94,11 +95,13 @@ class TrainPlan:
     def from_json(cls, document: Mapping[str, Any]) -> TrainPlan:
         """Read what `to_json` wrote."""
         design, backbone = document["design"], document.get("backbone")
+        weights = document.get("class_weights")
         return cls(
             **{
                 **document,
                 "design": None if design is None else CompactDesign.from_json(design),
                 "backbone": None if backbone is None else BackboneDesign.from_json(backbone),
+                "class_weights": None if weights is None else tuple(weights),
                 "augmentation": Augmentation.from_json(document["augmentation"]),
             }
         )
