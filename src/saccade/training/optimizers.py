@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from saccade.models.backend import load_keras
+from saccade.training.kernels import functions as kernels
 from saccade.training.muon import EPSILON, QUINTIC, ROUNDS, Muon, stretch, turns
 from saccade.training.precision import Format
 
@@ -206,8 +207,14 @@ def _rmsprop(optimizer: Any) -> Rule:
     squares = [slot.value for slot in optimizer._velocities]
     momenta = [slot.value for slot in optimizer._momentums]
     rho, momentum, epsilon = optimizer.rho, optimizer.momentum, optimizer.epsilon
+    quick = kernels.RMSprop(rho, momentum, epsilon)
+    means = momenta if momentum else [None] * len(squares)
 
     def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
+        if kernels.steps_fit((*weights, *gradients)):
+            for each in zip(weights, gradients, squares, means, strict=True):
+                quick.move(*each, rate)
+            return
         torch._foreach_mul_(squares, rho)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1.0 - rho)
         roots = torch._foreach_sqrt(torch._foreach_add(squares, epsilon))

@@ -6,6 +6,7 @@ Each says by `…_fits` whether it takes a tensor; where it does not, PyTorch's 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -111,6 +112,30 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, padding: tuple[i
     return _Convolve.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, padding)
 
 
+def steps_fit(tensors: Iterable[Tensor]) -> bool:
+    """Whether a step over these weights, gradients and slots may be one of ours."""
+    return load_kernels() is not None and all(
+        t.device.type == "cpu" and t.dtype == torch.float32 and t.is_contiguous() for t in tensors
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RMSprop:
+    """Keras's rule of this name (Hinton 2012), each weight moved in one pass."""
+
+    rho: float
+    momentum: float
+    epsilon: float
+
+    def move(
+        self, weight: Tensor, gradient: Tensor, square: Tensor, mean: Tensor | None, rate: float
+    ) -> None:
+        """Take one step, in place; `mean` holds the momentum, None without."""
+        numbers = [ctypes.c_float(n) for n in (rate, self.rho, self.momentum, self.epsilon)]
+        slots = (square, ctypes.c_void_p() if mean is None else mean)
+        _call("rmsprop", weight, gradient, *slots, *numbers, *_long((weight.numel(),)))
+
+
 class _MaxPool(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: Tensor, rectify: bool) -> Tensor:
@@ -207,7 +232,9 @@ class _Convolve(torch.autograd.Function):  # type: ignore[misc]
             dx = torch.ops.aten.convolution_backward(
                 gradient.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2), weight, None, *arguments
             )[0].permute(0, 2, 3, 1)
-        dbias = gradient.sum((0, 1, 2), dtype=torch.float32) if ctx.has_bias else None
+        dbias = torch.empty(maps) if ctx.has_bias else None
+        if dbias is not None:
+            _call("sums_of_maps", gradient, dbias, *_long((gradient.numel() // maps, maps)))
         return dx, dkernel, dbias, None
 
 

@@ -248,6 +248,19 @@ void unnormalise(const Entry* gradient, const Entry* x, Entry* dx, const float* 
 
 }  // namespace
 
+// The sums of maps over all places, which is the gradient of a convolution's bias.
+extern "C" void sums_of_maps(const Half* x, float* sums, Index rows, Index channels, int threads) {
+  const auto total = sum_over(rows, channels, threads, [&](Index from, Index to, float* sum) {
+    for (Index r = from; r < to; ++r) {
+      const Half* __restrict row = x + r * channels;
+      float* __restrict into = sum;
+#pragma omp simd
+      for (Index c = 0; c < channels; ++c) into[c] += widen(row[c]);
+    }
+  });
+  for (Index c = 0; c < channels; ++c) sums[c] = float(total[c]);
+}
+
 #define POOLING(NAME, KEY)                                                                         \
   extern "C" void pool_##NAME(const KEY* x, KEY* y, uint8_t* place, Index n, Index height,         \
                               Index width, Index channels, int rectify, int threads) {             \
