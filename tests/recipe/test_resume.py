@@ -40,9 +40,9 @@ def stop_while_training(out: Path, sign: int) -> Path:
 
 
 def test_killed_runs_end_as_if_never_stopped_bit_for_bit():
-    """Five kills at random moments; `python -m benchmarks resume` makes twenty a network."""
+    """Three kills at random moments; `python -m benchmarks resume` makes twenty a network."""
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.resume", "--quick", "--kills", "5"],
+        [sys.executable, "-m", "benchmarks.resume", "--quick", "--kills", "3"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
