@@ -1,0 +1,37 @@
+"""What the plan reckons with: counted on the built network, and measured here."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from saccade.models.backend import load_keras
+from saccade.models.compact import CompactDesign, build_compact, multiply_adds, num_entries
+from saccade.training.precision import choose_precision
+from saccade.training.rate import NOMINAL, Rate, measure_rate
+
+keras = load_keras()
+SMALL = CompactDesign(stem_stride=1, widths=(8, 16), depth=1)
+PHOTO = CompactDesign(stem_stride=2, widths=(8, 16, 32), depth=2)
+
+
+@pytest.mark.parametrize(("design", "shape"), [(SMALL, (9, 8, 1)), (PHOTO, (64, 96, 3))])
+def test_time_is_that_of_products_and_maps(design, shape):
+    model = build_compact(design, input_shape=shape, num_classes=3)
+    written = sum(
+        math.prod(layer.output.shape[1:])
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    )
+    assert num_entries(design, shape) == written
+    rate = Rate(gigaflops=2.0, entry_s=3e-9)
+    products_s = 6 * multiply_adds(design, shape) / 2e9
+    assert rate.seconds(design, shape) == pytest.approx(products_s + 3e-9 * written)
+
+
+def test_this_machine_has_a_rate():
+    rate = measure_rate()
+    assert 0.25 < rate.gigaflops < 1e6
+    assert (rate.entry_s > 0) == (choose_precision("cpu").format == "bf16")
+    assert NOMINAL.entry_s == 0
