@@ -99,6 +99,7 @@ class TrainSettings:
     fine_tune: bool = False
     balance: str = AUTO  # labels over uneven classes: auto, on or off
     operating_point: str | None = None  # as `parse_wish` reads it
+    multi_label: bool = False  # a picture has any number of labels, and not one class
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -111,6 +112,12 @@ class TrainSettings:
             raise SettingsError(f"balance is auto, on or off, got {self.balance!r}")
         if self.operating_point is not None:
             parse_wish(self.operating_point)
+        if self.multi_label and (self.operating_point is not None or self.balance == "on"):
+            asked = "--balance" if self.operating_point is None else "--operating-point"
+            raise SettingsError(
+                f"{asked} is for one class a picture; with --multi-label each label has a "
+                f"threshold of its own, chosen on validation: leave out {asked}"
+            )
         augmentation = parse_augmentation(self.augment)
         if augmentation is not None and augmentation.mixes and self.model != "auto":
             raise SettingsError(
@@ -137,6 +144,7 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
     fine_tune: bool = False,
     operating_point: str | None = None,
     balance: str = AUTO,
+    multi_label: bool = False,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
@@ -156,4 +164,5 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
         fine_tune=fine_tune,
         operating_point=operating_point,
         balance=balance,
+        multi_label=multi_label,
     )

@@ -55,7 +55,11 @@ _SMALL_BYTES: Final = 2**12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a classifier says of one picture; or, with `error`, why it says nothing."""
+    """What a classifier says of one picture; or, with `error`, why it says nothing.
+
+    Of a model with several labels a picture, `labels` are those whose probability reaches the
+    label's threshold, perhaps none, and there is no one `label`.
+    """
 
     path: str | None  # None for a picture that came as bytes, pixels or an open image
     label: str | None = (
@@ -64,12 +68,19 @@ class Prediction:
     probability: float | None = None  # its calibrated probability
     unsure: bool = False  # whether `probability` is below the classifier's threshold
     probabilities: dict[str, float]  # of every class, in the classifier's order
+    labels: tuple[str, ...] | None = None  # where a picture has several: those that are said
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the prediction as `saccade predict --format json` writes it."""
         if self.error is not None:
             return {"path": self.path, "error": self.error}
+        if self.labels is not None:
+            return {
+                "path": self.path,
+                "labels": list(self.labels),
+                "probabilities": dict(self.probabilities),
+            }
         return {
             "path": self.path,
             "label": self.label,
@@ -202,6 +213,10 @@ class Classifier:
 
     def _prediction(self, path: str | None, row: Row) -> Prediction:
         shares = dict(zip(self.classes, row.tolist(), strict=True))
+        if self.manifest.several_labels:
+            (said,) = self.manifest.answers(row[None])
+            labels = tuple(self.classes[place] for place in np.flatnonzero(said))
+            return Prediction(path=path, labels=labels, probabilities=shares)
         best = int(self.manifest.named(row[None])[0])
         return Prediction(
             path=path,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.errors import DataError, SettingsError
-from saccade.evaluation import Evaluation, Leak
+from saccade.evaluation import Evaluation, LabelEvaluation, Leak, figures_from_json
 from saccade.files import TEMPORARY
 
 VERSION: Final = 1
@@ -50,8 +50,8 @@ class Run:
 
     folder: Path
     created: str  # ISO 8601, UTC
-    classes: tuple[str, ...]
-    test: Evaluation
+    classes: tuple[str, ...]  # or labels, where a picture has several
+    test: Evaluation | LabelEvaluation
     images: Images
     seconds: Mapping[str, float]  # by stage, and "total"
     settings: Mapping[str, Any]  # what the user asked
@@ -122,7 +122,7 @@ class Run:
             folder=folder,
             created=document["created"],
             classes=tuple(document["classes"]),
-            test=Evaluation.from_json(document["test"]),
+            test=figures_from_json(document["test"]),
             images=Images(
                 train=images["train"],
                 validation=images["validation"],

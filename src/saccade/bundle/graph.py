@@ -30,21 +30,31 @@ _SMALLEST: Final = 1e-7
 
 
 def to_onnx(
-    model: Any, *, input_shape: tuple[int, int, int], num_classes: int, temperature: float
+    model: Any,
+    *,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    temperature: float,
+    several_labels: bool = False,
 ) -> bytes:
     """Return the ONNX document of a Keras model that takes (N, H, W, C) pixels from 0 to 255.
 
     Its input is ``pixels``, uint8 (N, H, W, C); its output ``probabilities``, float32
-    (N, `num_classes`): softmax(logits / `temperature`). Raises BundleError for a model that cannot
-    be converted.
+    (N, `num_classes`): softmax(logits / `temperature`), or the sigmoid of it for several labels a
+    picture. Raises BundleError for a model that cannot be converted.
     """
     kind = output_kind(model)
     num_columns = _check_shapes(model, input_shape, num_classes, kind)
+    if several_labels and (kind == "softmax" or num_columns != num_classes):
+        raise BundleError("a model for several labels a picture has a sigmoid or logits a label")
     graph, outputs = _emit_outputs(model, input_shape)
     logits = _emit_logits(graph, outputs, kind, num_columns)
     scaled = graph.add("Div", logits, graph.weight(temperature))
-    softmax = graph.add("Softmax", scaled, axis=-1)
-    graph.rename_output(softmax, OUTPUT_NAME)
+    if several_labels:
+        probabilities = graph.add("Sigmoid", scaled)
+    else:
+        probabilities = graph.add("Softmax", scaled, axis=-1)
+    graph.rename_output(probabilities, OUTPUT_NAME)
     return graph.document(pixels=(INPUT_NAME, input_shape), result=(OUTPUT_NAME, (num_classes,)))
 
 

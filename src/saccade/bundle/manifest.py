@@ -15,10 +15,17 @@ import numpy.typing as npt
 
 from saccade.data.picture import Preprocessing
 from saccade.errors import BundleError
-from saccade.evaluation import NEVER, Evaluation, OperatingPoint, named_by_weight
+from saccade.evaluation import (
+    NEVER,
+    Evaluation,
+    LabelEvaluation,
+    OperatingPoint,
+    figures_from_json,
+    named_by_weight,
+)
 
 FORMAT: Final = "saccade-bundle"
-FORMAT_VERSION: Final = 2  # the newest that is read; 2 has an operating point
+FORMAT_VERSION: Final = 3  # the newest that is read; 2 has an operating point, 3 several labels
 
 MANIFEST: Final = "manifest.json"
 ONNX: Final = "model.onnx"
@@ -37,14 +44,17 @@ class Manifest:
 
     name: str
     created: str  # ISO 8601, with its offset from UTC
-    classes: tuple[str, ...]  # in the order of the probabilities' columns
+    classes: tuple[str, ...]  # or labels, in the order of the probabilities' columns
     preprocessing: Preprocessing
     temperature: float  # the logits are divided by it before softmax; inside model.onnx already
     threshold: float  # a top probability below this is "unsure"; 0 answers always
     target_error_rate: float  # what the threshold was chosen for, on validation
     operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
     class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
-    evaluation: Evaluation | None = None  # of the sealed test pictures, or the validation ones
+    label_thresholds: tuple[float, ...] | None = None  # several labels a picture: said from here on
+    evaluation: Evaluation | LabelEvaluation | None = (
+        None  # of the sealed test pictures, or the validation ones
+    )
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON: where the model is from
     digests: Mapping[str, str] = field(default_factory=dict)  # member -> SHA-256; by `write_bundle`
 
@@ -62,6 +72,8 @@ class Manifest:
             )
         if self.class_weights is not None:
             _check_weights(self.class_weights, len(self.classes))
+        if self.label_thresholds is not None:
+            _check_thresholds(self)
         if not isinstance(self.provenance, Mapping):
             raise ValueError(f"provenance is an object, got {self.provenance!r:.80}")
         _check_digests(self.digests)
@@ -71,7 +83,25 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The oldest format whose readers understand this bundle."""
+        if self.several_labels:
+            return 3
         return 1 if self.operating_point is None and self.class_weights is None else 2
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a picture has any number of labels, each with a probability of its own."""
+        return self.label_thresholds is not None
+
+    def answers(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        """Return what is said of each row of (N, C) probabilities.
+
+        The class's number, (N,), as `named` has it; or, with several labels a picture, (N, C)
+        true where a label is said.
+        """
+        if self.label_thresholds is None:
+            return self.named(probabilities)
+        said: npt.NDArray[np.bool_] = probabilities >= np.asarray(self.label_thresholds, np.float64)
+        return said
 
     def named(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """Return which class each row of (N, C) probabilities is named, as its number.
@@ -96,7 +126,8 @@ class Manifest:
             "threshold": self.threshold,
             "target_error_rate": self.target_error_rate,
             "operating_point": None if point is None else point.to_json(),
-            "class_weights": None if self.class_weights is None else list(self.class_weights),
+            "class_weights": _listed(self.class_weights),
+            "label_thresholds": _listed(self.label_thresholds),
             "evaluation": None if evaluation is None else evaluation.to_json(),
             "provenance": dict(self.provenance),
             "digests": dict(self.digests),
@@ -132,8 +163,9 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         if not isinstance(document[name], wanted):
             raise ValueError(f"{name} is a JSON {wanted.__name__}, got {document[name]!r:.80}")
     evaluation = document["evaluation"]
-    # Bundles of before have neither.
+    # Bundles of before have none of these.
     point, weights = document.get("operating_point"), document.get("class_weights")
+    thresholds = document.get("label_thresholds")
     return Manifest(
         name=document["name"],
         created=document["created"],
@@ -144,7 +176,8 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         target_error_rate=document["target_error_rate"],
         operating_point=None if point is None else OperatingPoint.from_json(point),
         class_weights=None if weights is None else tuple(weights),
-        evaluation=None if evaluation is None else Evaluation.from_json(evaluation),
+        label_thresholds=None if thresholds is None else tuple(thresholds),
+        evaluation=None if evaluation is None else figures_from_json(evaluation),
         provenance=document["provenance"],
         digests=document["digests"],
     )
@@ -188,6 +221,20 @@ def _check_weights(weights: tuple[object, ...], num_classes: int) -> None:
         raise ValueError(f"class_weights are {num_classes}, got {len(weights)}")
     for number, weight in enumerate(weights):
         _check_number(f"class_weights[{number}]", weight, low=1e-6, high=1e6)
+
+
+def _check_thresholds(manifest: Manifest) -> None:
+    thresholds = manifest.label_thresholds or ()
+    if len(thresholds) != len(manifest.classes):
+        raise ValueError(f"label_thresholds are {len(manifest.classes)}, got {len(thresholds)}")
+    for number, threshold in enumerate(thresholds):
+        _check_number(f"label_thresholds[{number}]", threshold, low=0, high=NEVER)
+    if manifest.operating_point is not None or manifest.class_weights is not None:
+        raise ValueError("label_thresholds go with neither operating_point nor class_weights")
+
+
+def _listed(numbers: tuple[float, ...] | None) -> list[float] | None:
+    return None if numbers is None else list(numbers)
 
 
 def _check_digests(digests: object) -> None:

@@ -10,10 +10,10 @@ from saccade import files
 from saccade.bundle.manifest import MANIFEST, MEMBERS
 from saccade.bundle.read import read_bundle
 from saccade.bundle.write import manifest_file, write_members
-from saccade.evaluation import Evaluation
+from saccade.evaluation import Evaluation, LabelEvaluation
 
 
-def record_evaluation(path: Path, evaluation: Evaluation) -> None:
+def record_evaluation(path: Path, evaluation: Evaluation | LabelEvaluation) -> None:
     """Put `evaluation` into the bundle at `path`, in one step; the model in it stays as it is.
 
     Raises BundleError where the bundle is damaged, ValueError where the classes are others.

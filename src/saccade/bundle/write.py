@@ -29,6 +29,7 @@ from saccade.bundle.read import read_bundle
 from saccade.bundle.runtime import Runtime
 from saccade.errors import BundleError
 from saccade.evaluation.calibration import apply_temperature
+from saccade.evaluation.thresholds import label_probabilities
 
 MAX_DIFFERENCE: Final = 5e-3
 MEAN_DIFFERENCE: Final = 2e-4
@@ -58,6 +59,7 @@ def write_bundle(
             input_shape=manifest.preprocessing.shape,
             num_classes=len(manifest.classes),
             temperature=manifest.temperature,
+            several_labels=manifest.several_labels,
         ),
         KERAS: _keras_file(model),
         SEEN: _npy_file(np.sort(np.asarray(seen, dtype="<u8"))),
@@ -119,12 +121,13 @@ def _check_parity(
     if num_pictures == 0 or logits.shape != (num_pictures, len(manifest.classes)):
         raise BundleError(f"no pictures to compare: {num_pictures} with logits of {logits.shape}")
     given = np.concatenate(parts)
-    wanted = apply_temperature(logits, manifest.temperature)
+    calibrated = label_probabilities if manifest.several_labels else apply_temperature
+    wanted = calibrated(logits, manifest.temperature)
     difference = np.abs(given - wanted).max(axis=1)
     # A NaN compares as false, so the condition is what must hold.
     if difference.max() <= MAX_DIFFERENCE and difference.mean() <= MEAN_DIFFERENCE:
         return
-    relabelled = int(np.sum(given.argmax(axis=1) != wanted.argmax(axis=1)))
+    relabelled = int((manifest.answers(given) != manifest.answers(wanted)).sum())
     raise BundleError(
         f"not written: over {num_pictures:,} pictures the bundle's probabilities differ from the "
         f"model's by up to {difference.max():.2g} (allowed {MAX_DIFFERENCE:g}), on average by "

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.thumbnails import Looks
-from saccade.data import Index
+from saccade.data import Index, LabelSets
 from saccade.evaluation.naming import UNEVEN
 from saccade.finding import Finding
 
@@ -25,26 +25,30 @@ _Floats = npt.NDArray[np.float64]
 _Labels = npt.NDArray[np.intp]
 
 
-def uneven(index: Index) -> tuple[Finding, ...]:
-    """Name the largest and the smallest class where one is ten times the other."""
-    counts = _counts(index)
+def uneven(index: Index, sets: LabelSets | None = None) -> tuple[Finding, ...]:
+    """Name the largest and the smallest class where one is ten times the other.
+
+    With several labels a picture, `sets`, labels take the place of classes, as in `too_few`.
+    """
+    names, counts = _counts(index, sets)
     if len(counts) < 2 or counts.max() < UNEVEN * max(1, counts.min()):
         return ()
     large, small = int(counts.argmax()), int(counts.argmin())
     finding = Finding(
         name="uneven-classes",
         severity="note",
-        where=index.classes[small],
-        message=f"{index.classes[large]!r} has {counts[large]:,} pictures and "
-        f"{index.classes[small]!r} {counts[small]:,}: accuracy then says little of the smaller "
+        where=names[small],
+        message=f"{names[large]!r} has {counts[large]:,} pictures and "
+        f"{names[small]!r} {counts[small]:,}: accuracy then says little of the smaller "
         "class.",
         cure="Add pictures of the smaller classes, and judge by the macro F1.",
     )
     return (finding,)
 
 
-def too_few(index: Index) -> tuple[Finding, ...]:
+def too_few(index: Index, sets: LabelSets | None = None) -> tuple[Finding, ...]:
     """One finding for each class of fewer than 20 usable pictures."""
+    names, counts = _counts(index, sets)
     return tuple(
         Finding(
             name="too-few-pictures",
@@ -54,7 +58,7 @@ def too_few(index: Index) -> tuple[Finding, ...]:
             "too few to learn it from, or to say how well it was learned.",
             cure=f"Add pictures until there are at least {_FEW}, or leave the class out.",
         )
-        for name, count in zip(index.classes, _counts(index).tolist(), strict=True)
+        for name, count in zip(names, counts.tolist(), strict=True)
         if count < _FEW
     )
 
@@ -142,6 +146,7 @@ def _judged(index: Index, looks: Looks) -> _Labels:
     return rows
 
 
-def _counts(index: Index) -> npt.NDArray[np.intp]:
+def _counts(index: Index, sets: LabelSets | None) -> tuple[tuple[str, ...], npt.NDArray[np.intp]]:
     label = index.label[index.usable & (index.label >= 0)]
-    return np.bincount(label, minlength=len(index.classes))
+    counts = np.bincount(label, minlength=len(index.classes))
+    return (index.classes, counts) if sets is None else (sets.names, counts @ sets.membership)

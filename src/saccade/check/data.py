@@ -18,7 +18,7 @@ from saccade.check.folds import LabelSettings
 from saccade.check.labels import inseparable, likely_wrong
 from saccade.check.pairs import copies
 from saccade.check.thumbnails import Looks, look
-from saccade.data import Index, Source, build_index, open_source
+from saccade.data import Index, LabelSets, Source, build_index, open_source
 from saccade.finding import Finding, Row
 from saccade.progress import Progress, Silence
 
@@ -52,18 +52,21 @@ def examine(
     *,
     test: Any = None,
     labels: LabelSettings | None = None,
+    multi_label: bool = False,
     progress: Progress | None = None,
 ) -> Examined:
     """Return what is wrong with `data`, and the pictures; judge labels where `labels` is given.
 
+    With `multi_label` a picture has any number of labels; `labels` cannot judge those.
     Raises DataError where there is nothing to read, or nothing to judge labels by, and
     MissingExtraError where judging labels takes what is not installed.
     """
     progress = progress or Silence()
     if labels is not None:
         folds.check_installed()
-    source = open_source(data, test=test, progress=progress)
+    source = open_source(data, test=test, multi_label=multi_label, progress=progress)
     index = build_index(source, progress=progress)
+    sets = LabelSets.of(index.classes) if multi_label else None
     looks = look(source, index, progress=progress)
     findings = (
         *copies(index, looks),
@@ -75,8 +78,8 @@ def examine(
         *pictures.wrong_extensions(index, looks),
         *pictures.animated(index, looks),
         *pictures.odd_modes(index, looks),
-        *classes.too_few(index),
-        *classes.uneven(index),
+        *classes.too_few(index, sets),
+        *classes.uneven(index, sets),
         *classes.given_away(index, looks),
     )
     if labels is not None:

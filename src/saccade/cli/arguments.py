@@ -53,6 +53,11 @@ OPERATING_POINT: Final[Any] = typer.Option(
     help="For two classes: the label follows a wish, recall:CLASS=SHARE or precision:CLASS=SHARE, "
     "such as recall:dogs=0.95.",
 )
+MULTI_LABEL: Final[Any] = typer.Option(
+    "--multi-label",
+    help='Any number of labels a picture: a table\'s cells hold them with ";" or "|" between, or '
+    "nothing.",
+)
 RESUME: Final[Any] = typer.Option(
     metavar="RUN",
     help="Go on with a run that was stopped; with --epochs, to the very same weights.",

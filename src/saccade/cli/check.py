@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from saccade.cli.arguments import MULTI_LABEL
 from saccade.cli.text import one_line
 from saccade.errors import SettingsError
 
@@ -54,6 +55,7 @@ def command(
             readable=False,
         ),
     ] = None,
+    multi_label: Annotated[bool, MULTI_LABEL] = False,
 ) -> None:
     """Look for trouble in DATA, or in a MODEL; change nothing."""
     from saccade import progress
@@ -64,8 +66,10 @@ def command(
     is_model = names_model(given)
     with progress.for_terminal() as shown:
         if is_model:
-            if test is not None or labels:
-                raise SettingsError("--test and --labels go with pictures; a model takes --data")
+            if test is not None or labels or multi_label:
+                raise SettingsError(
+                    "--test, --labels and --multi-label go with pictures; a model takes --data"
+                )
             findings = _of_model(given, data=data, out=out, progress=shown)
         else:
             if data is not None:
@@ -73,14 +77,19 @@ def command(
                     f"--data goes with a model, and {given!r} is none: give a .keras file, "
                     "module:function or a tutorial's network such as t5"
                 )
-            findings = _of_data(given, test=test, labels=settings, out=out, progress=shown)
+            if labels and multi_label:
+                raise SettingsError(
+                    "--labels judges one class a picture; leave it out with --multi-label"
+                )
+            asked = {"test": test, "labels": settings, "multi_label": multi_label}
+            findings = _of_data(given, asked, out=out, progress=shown)
     document = dict(to_document(findings))
     if as_json:
         judged = {} if is_model else {"labels_judged": labels}
         typer.echo(json.dumps(document | judged, indent=2, ensure_ascii=False))
         return
     typer.echo("\n".join(_lines(document["findings"])))
-    if not (is_model or labels):
+    if not (is_model or labels or multi_label):
         typer.echo("Labels were not looked at; --labels does so, in 2 minutes or a --budget.")
 
 
@@ -97,17 +106,12 @@ def _of_model(
 
 
 def _of_data(
-    data: str,
-    *,
-    test: str | None,
-    labels: LabelSettings | None,
-    out: Path | None,
-    progress: Progress,
+    data: str, asked: dict[str, Any], *, out: Path | None, progress: Progress
 ) -> tuple[Finding, ...]:
     from saccade.check.data import examine
     from saccade.check.files import write_findings
 
-    examined = examine(data, test=test, labels=labels, progress=progress)
+    examined = examine(data, progress=progress, **asked)
     if out is not None:
         write_findings(out, examined)
     return examined.findings

@@ -36,14 +36,15 @@ def command(
     from saccade.predict import find_pictures, load
 
     classifier = load(model)
+    kind = {"several_labels": classifier.manifest.several_labels}
     found = classifier.predict_files(find_pictures(pictures))
     if output is None:
-        failed = predictions.write(sys.stdout, found, form, classifier.classes)
+        failed = predictions.write(sys.stdout, found, form, classifier.classes, **kind)
     else:
         with (
             files.atomic_path(output) as temporary,
             temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         ):
-            failed = predictions.write(stream, found, form, classifier.classes)
+            failed = predictions.write(stream, found, form, classifier.classes, **kind)
     if failed:
         raise typer.Exit(2)

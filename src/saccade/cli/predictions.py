@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 
 
 def write(
-    stream: TextIO, predictions: Iterable[Prediction], form: str, classes: tuple[str, ...]
+    stream: TextIO,
+    predictions: Iterable[Prediction],
+    form: str,
+    classes: tuple[str, ...],
+    *,
+    several_labels: bool = False,
 ) -> int:
     """Write the predictions to `stream` as they come; return how many pictures failed."""
     if form == "json":
         return _write_json(stream, predictions)
+    if form == "csv" and several_labels:
+        return _write_csv_of_labels(stream, predictions, classes)
     if form == "csv":
         return _write_csv(stream, predictions, classes)
     return _write_table(stream, predictions)
@@ -49,6 +56,22 @@ def _write_csv(stream: TextIO, predictions: Iterable[Prediction], classes: tuple
     return failed
 
 
+def _write_csv_of_labels(
+    stream: TextIO, predictions: Iterable[Prediction], classes: tuple[str, ...]
+) -> int:
+    """Write the labels that are said as a table for `train --multi-label` would hold them."""
+    failed = 0
+    table = csv.writer(stream)
+    table.writerow(["path", "labels", "error", *classes])
+    for prediction in predictions:
+        failed += prediction.error is not None
+        given = prediction.probabilities
+        shares = [f"{given[name]:.6f}" if given else "" for name in classes]
+        labels = ";".join(prediction.labels or ())
+        table.writerow([prediction.path, labels, prediction.error or "", *shares])
+    return failed
+
+
 def _write_table(stream: TextIO, predictions: Iterable[Prediction]) -> int:
     failed = 0
     for prediction in predictions:
@@ -57,7 +80,17 @@ def _write_table(stream: TextIO, predictions: Iterable[Prediction]) -> int:
         if prediction.error is not None:
             stream.write(f"{path}  cannot be used: {one_line(prediction.error)}\n")
             continue
+        if prediction.labels is not None:
+            stream.write(f"{path}  {_said(prediction)}\n")
+            continue
         doubt = "  unsure" if prediction.unsure else ""
         share = f"{100 * (prediction.probability or 0):5.1f} %"
         stream.write(f"{path}  {share}  {one_line(prediction.label or '')}{doubt}\n")
     return failed
+
+
+def _said(prediction: Prediction) -> str:
+    """Return the labels that are said, the surest first, each with its probability."""
+    labels = sorted(prediction.labels or (), key=lambda name: -prediction.probabilities[name])
+    said = [f"{one_line(name)} {100 * prediction.probabilities[name]:.1f} %" for name in labels]
+    return ", ".join(said) or "none"

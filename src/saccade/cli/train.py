@@ -16,6 +16,7 @@ from saccade.cli.arguments import (
     FINE_TUNE,
     GROUP,
     MODEL_TO_TRAIN,
+    MULTI_LABEL,
     OPERATING_POINT,
     OUT,
     RESUME,
@@ -52,6 +53,7 @@ def command(
     exclude: Annotated[Path | None, EXCLUDE] = None,
     operating_point: Annotated[str | None, OPERATING_POINT] = None,
     balance: Annotated[str, BALANCE] = "auto",
+    multi_label: Annotated[bool, MULTI_LABEL] = False,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -77,6 +79,7 @@ def command(
             fine_tune=fine_tune,
             operating_point=operating_point,
             balance=balance,
+            multi_label=multi_label,
             resume=resume,
             progress=shown,
         )

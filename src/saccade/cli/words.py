@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation, Operation, Sureness
+    from saccade.evaluation import Evaluation, LabelEvaluation, Operation, Sureness
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -18,7 +18,7 @@ def answer(run: Run) -> str:
     images, seconds = run.images, run.seconds
     return "\n".join(
         [
-            *_figures(run.test),
+            *figures(run.test),
             f"Pictures  {images.used:,} used ({images.train:,} to train, {images.validation:,} to "
             f"validate, {images.test:,} to test), {images.left_out:,} left out",
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
@@ -33,7 +33,7 @@ def answer(run: Run) -> str:
 
 def scored(result: Scored) -> str:
     """Return what `saccade evaluate` prints."""
-    lines = [*_figures(result.test)]
+    lines = [*figures(result.test)]
     lines += [f"Pictures  {result.images_used:,} scored, {result.images_left_out:,} left out"]
     return "\n".join([*lines, *(f"Note      {note}" for note in result.notes)])
 
@@ -52,7 +52,41 @@ def percent(figure: Interval) -> str:
     return f"{value:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
 
 
-def _figures(test: Evaluation) -> list[str]:
+def figures(test: Evaluation | LabelEvaluation) -> list[str]:
+    """Return the lines on the figures of some pictures."""
+    from saccade.evaluation import LabelEvaluation
+
+    return _of_labels(test) if isinstance(test, LabelEvaluation) else _of_classes(test)
+
+
+def _of_labels(test: LabelEvaluation) -> list[str]:
+    from saccade.data import readable_set
+
+    shown = {
+        "Macro F1": test.macro_f1,
+        "Micro F1": test.micro_f1,
+        "Mean AP": test.mean_average_precision,
+    }
+    return [
+        f"Exact     {percent(test.accuracy)} of {test.num_images:,} test pictures have every label "
+        f'right; always "{one_line(readable_set(test.baseline_class))}" would get '
+        f"{percent(test.baseline_accuracy)}",
+        *(f"{name:<9} {percent(figure) if figure else 'none'}" for name, figure in shown.items()),
+        *_weakest(test),
+        f"Log loss  {test.log_loss.value:.3f} "
+        f"(95 % interval {test.log_loss.low:.3f} to {test.log_loss.high:.3f}), of a label",
+    ]
+
+
+def _weakest(test: LabelEvaluation) -> list[str]:
+    found = [(one.f1, one.name) for one in test.per_class if one.f1 is not None]
+    if not found:
+        return []
+    f1, name = min(found, key=lambda pair: pair[0].value)
+    return [f'Weakest   "{one_line(name)}": F1 {percent(f1)}']
+
+
+def _of_classes(test: Evaluation) -> list[str]:
     baseline = test.baseline_accuracy
     return [
         f"Right     {percent(test.accuracy)} of {test.num_images:,} test pictures; "

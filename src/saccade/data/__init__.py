@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from saccade.data.grouping import check_pattern, group_rows
     from saccade.data.index import UNASSIGNED, Index, read_index, write_index
     from saccade.data.kin import Kin
+    from saccade.data.labelsets import LabelSets, readable_set, written
     from saccade.data.named import named_sets
     from saccade.data.opening import open_source
     from saccade.data.picture import Facts, Preprocessing, inspect
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from saccade.data.scan import build_index
     from saccade.data.source import Entry, Source
     from saccade.data.split import TEST_SHARE, VALIDATION_SHARE, open_rows, split_index
+    from saccade.data.strata import by_strata
 
 # Public name: where it lives, and its name there where that differs.
 _HOME = {
@@ -31,6 +33,7 @@ _HOME = {
     "Facts": "picture",
     "Index": "index",
     "Kin": "kin",
+    "LabelSets": "labelsets",
     "Payload": "raster",
     "Pixels": "raster",
     "Preprocessing": "picture",
@@ -39,6 +42,7 @@ _HOME = {
     "UNASSIGNED": "index",
     "VALIDATION_SHARE": "split",
     "build_cache": "cache",
+    "by_strata": "strata",
     "build_index": "scan",
     "cache_folder": "cachefolder:user_cache",
     "check_pattern": "grouping",
@@ -51,8 +55,10 @@ _HOME = {
     "open_rows": "split",
     "open_source": "opening",
     "read_index": "index",
+    "readable_set": "labelsets",
     "split_index": "split",
     "write_index": "index",
+    "written": "labelsets",
 }
 
 __all__ = [
@@ -65,12 +71,14 @@ __all__ = [
     "Facts",
     "Index",
     "Kin",
+    "LabelSets",
     "Payload",
     "Pixels",
     "Preprocessing",
     "Source",
     "build_cache",
     "build_index",
+    "by_strata",
     "cache_folder",
     "check_pattern",
     "clear_caches",
@@ -82,8 +90,10 @@ __all__ = [
     "open_rows",
     "open_source",
     "read_index",
+    "readable_set",
     "split_index",
     "write_index",
+    "written",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -4,7 +4,8 @@
 floats. Floats are read as 0 to 1 where none is above 1, and as 0 to 255 otherwise, and rounded;
 NaN, infinities, negative numbers and numbers above 255 are refused, and so are floats that reach
 no more than 1/255, which have been divided by 255 twice. The range is judged over a whole array.
-`y` is (N,) or (N, 1): whole numbers or strings. One-hot rows and fractions are refused.
+`y` is (N,) or (N, 1): whole numbers or strings. One-hot rows and fractions are refused. With
+`multi_label` it is (N, L) of 0 and 1, a column a label, which is named by the column's number.
 
 A picture is known by its position: ``00042``, or ``train/00042`` where there are parts.
 """
@@ -20,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from saccade.data.labelsets import read_set, written
 from saccade.data.raster import Payload, Pixels
 from saccade.data.source import Entry, Source, class_name, must_be_file
 from saccade.errors import DataError
@@ -66,12 +68,14 @@ class ArraySource(Source):
             yield row, self._pixels[row]
 
 
-def from_arrays(x: Any, y: Any, *, name: str = "arrays") -> ArraySource:
+def from_arrays(x: Any, y: Any, *, name: str = "arrays", multi_label: bool = False) -> ArraySource:
     """Return pictures `x` with labels `y`; see the module for shapes and ranges."""
-    return from_parts(name, {None: (x, y)})
+    return from_parts(name, {None: (x, y)}, multi_label=multi_label)
 
 
-def from_parts(name: str, parts: Mapping[Part | None, tuple[Any, Any]]) -> ArraySource:
+def from_parts(
+    name: str, parts: Mapping[Part | None, tuple[Any, Any]], *, multi_label: bool = False
+) -> ArraySource:
     """Return the pictures of several parts, which have one size, as one source."""
     pixels: list[Pixels] = []
     labels: list[str] = []
@@ -80,7 +84,8 @@ def from_parts(name: str, parts: Mapping[Part | None, tuple[Any, Any]]) -> Array
         x, y = parts[part]
         suffix = f"_{part}" if part else ""
         pixels.append(as_pixels(x, name=f"{name}: x{suffix}"))
-        labels += as_labels(y, len(pixels[-1]), name=f"{name}: y{suffix}")
+        read = as_label_sets if multi_label else as_labels
+        labels += read(y, len(pixels[-1]), name=f"{name}: y{suffix}")
         part_of_row += [part] * len(pixels[-1])
     shapes = {array.shape[1:] for array in pixels}
     if len(shapes) != 1:
@@ -89,7 +94,7 @@ def from_parts(name: str, parts: Mapping[Part | None, tuple[Any, Any]]) -> Array
     return ArraySource(name, together, labels, part_of_row)
 
 
-def from_npz(path: Path) -> ArraySource:
+def from_npz(path: Path, *, multi_label: bool = False) -> ArraySource:
     """Read a .npz file with x and y, or x_train, y_train, x_test, y_test; never a pickle."""
     wanted = "wanted x and y, or x_train, y_train, x_test and y_test"
     try:
@@ -105,7 +110,7 @@ def from_npz(path: Path) -> ArraySource:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
     if not parts:
         raise DataError(f"{path} holds {held or 'nothing'}; {wanted}")
-    return from_parts(path.stem, parts)
+    return from_parts(path.stem, parts, multi_label=multi_label)
 
 
 def as_pixels(x: Any, *, name: str) -> Pixels:
@@ -134,7 +139,12 @@ def as_labels(y: Any, count: int, *, name: str) -> list[str]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
-        cure = "; one-hot rows become labels by y.argmax(axis=1)" if array.ndim == 2 else ""
+        cure = (
+            "; one-hot rows become labels by y.argmax(axis=1), and several labels a picture are "
+            "multi_label=True"
+            if array.ndim == 2
+            else ""
+        )
         raise DataError(f"{name} has shape {array.shape}; wanted ({count},){cure}")
     if len(array) != count:
         raise DataError(f"{name} has {len(array):,} labels for {count:,} pictures")
@@ -146,6 +156,19 @@ def as_labels(y: Any, count: int, *, name: str) -> list[str]:
             )
     names = {label: class_name(str(label)) for label in set(labels)}
     return [names[label] for label in labels]
+
+
+def as_label_sets(y: Any, count: int, *, name: str) -> list[str]:
+    """Return (N, L) of 0 and 1 as sets of columns; raise DataError, naming `name`, on others."""
+    array = np.asarray(y)
+    if array.ndim != 2 or len(array) != count:
+        raise DataError(
+            f"{name} has shape {array.shape}; wanted ({count}, labels) of 0 and 1 for multi_label"
+        )
+    if array.dtype.kind not in "biuf" or not np.isin(array, (0, 1)).all():
+        raise DataError(f"{name} holds other values than 0 and 1; wanted 1 where a label applies")
+    columns = tuple(str(column) for column in range(array.shape[1]))
+    return [read_set(text) for text in written(columns, array == 1)]
 
 
 def _scaled(array: npt.NDArray[Any], name: str) -> Pixels:

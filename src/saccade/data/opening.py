@@ -7,12 +7,15 @@ A string that is exactly a set's name is that set; a folder of the same name is 
 `test` may be any of these too: all its pictures become the test part, whatever parts it has of
 its own, and their paths begin with ``test:``. Data that has a test part of its own takes no
 other, because one of the two would have to be dropped in silence.
+
+With `multi_label` each picture has a set of labels (`saccade.data.labelsets`), which tables and
+arrays can hold.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +33,7 @@ from saccade.errors import DataError
 from saccade.progress import Progress
 
 # By the end of the file's name, in lower case.
-_KINDS: Final = {
+_KINDS: Final[Mapping[str, Callable[[Path], Source]]] = {
     ".zip": ZipSource,
     ".tar": TarSource,
     ".tar.gz": TarSource,
@@ -42,23 +45,27 @@ _KINDS: Final = {
 }
 
 
-def open_source(data: Any, *, test: Any = None, progress: Progress) -> Source:
+def open_source(
+    data: Any, *, test: Any = None, multi_label: bool = False, progress: Progress
+) -> Source:
     """Return the labelled pictures in `data`: a path, a set's name, or arrays ``(x, y)``.
 
     `test`, of the same kinds, gives the test part. Raises DataError where there is nothing to
     read, with what was wanted.
     """
-    source = _open(data, progress)
+    source = _open(data, progress, multi_label)
     if test is None:
         return source
     if any(entry.part == "test" for entry in source.entries):
         raise DataError(f"{source.name} has a test part of its own; leave out the other test data")
-    return _WithTest(source, _open(test, progress))
+    return _WithTest(source, _open(test, progress, multi_label))
 
 
-def _open(data: Any, progress: Progress) -> Source:
+def _open(data: Any, progress: Progress, multi_label: bool) -> Source:
     if isinstance(data, tuple | list) and len(data) == 2:
-        return from_arrays(*data)
+        return from_arrays(*data, multi_label=multi_label)
+    if multi_label:
+        return _open_of_sets(data)
     if isinstance(data, str) and data in named_sets():
         return open_named(data, progress=progress)
     if not isinstance(data, str | os.PathLike):
@@ -79,6 +86,21 @@ def _open(data: Any, progress: Progress) -> Source:
     raise DataError(
         f"{path} is not a kind of data that is read; "
         f"wanted a folder, or a file that ends in {', '.join(_KINDS)}"
+    )
+
+
+def _open_of_sets(data: Any) -> Source:
+    """Return a source whose pictures have sets of labels."""
+    name = os.fspath(data) if isinstance(data, str | os.PathLike) else type(data).__name__
+    kinds = [suffix for suffix, kind in _KINDS.items() if kind is TableSource]
+    suffix = Path(name).suffix.casefold()
+    if suffix in kinds:
+        return TableSource(Path(data).expanduser(), multi_label=True)
+    if suffix == ".npz":
+        return from_npz(Path(data).expanduser(), multi_label=True)
+    raise DataError(
+        f"several labels a picture (--multi-label) are read from a table ({', '.join(kinds)}), or "
+        f"from arrays (x, y) with y of 0 and 1, (N, labels); got {name[:200]!r}"
     )
 
 

@@ -131,7 +131,7 @@ def _assemble(source: Source, findings: list[Finding]) -> Index:
         classes=classes,
         path=_objects([*(entry.path for entry in entries), *(path for path, _ in left_out)]),
         label=np.array(
-            [code.get(entry.label or "", UNASSIGNED) for entry in entries] + unplaced, np.int32
+            [UNASSIGNED if e.label is None else code[e.label] for e in entries] + unplaced, np.int32
         ),
         part=np.array(
             [part_code[e.part] if e.part else UNASSIGNED for e in entries] + unplaced, np.int8

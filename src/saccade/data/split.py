@@ -63,7 +63,7 @@ def open_rows(index: Index, *, seed: int, named: _Rows | None = None) -> _Mask:
     return is_open
 
 
-def split_index(
+def split_index(  # noqa: PLR0913  (two shares, and what else is known of the rows)
     index: Index,
     pixel_digest: npt.NDArray[np.uint64],
     *,
@@ -72,11 +72,14 @@ def split_index(
     test_share: float = TEST_SHARE,
     is_open: _Mask | None = None,
     kin: Kin | None = None,
+    strata: Index | None = None,
 ) -> Index:
     """Return the index with the part of every usable row set, and left-out copies given a reason.
 
     The shares are of each class's pictures, for parts that the user did not give. Rows that are
     open (see `open_rows`; none unless given) train, unless a class has too few other pictures.
+    `strata`, an index of the same rows (see `strata.by_strata`), has the classes that are dealt out
+    where labels are sets; whether each label can be trained on is then for the caller to see.
     Raises DataError where a class has too few different pictures, or none to train on.
     """
     shares = {_TEST: test_share, _VALIDATION: validation_share}
@@ -91,13 +94,17 @@ def split_index(
     shares = {part: s for part, s in shares.items() if not len(index.rows_of(part))}
     part = np.where(index.usable & (index.part == UNASSIGNED), _TRAIN, index.part).astype(np.int8)
     index = index.with_columns(part=part)
-    _refuse_untrainable(index)
+    if strata is None:
+        _refuse_untrainable(index)
     if not shares:
         return index
+    dealt = index
+    if strata is not None:
+        dealt = index.with_columns(classes=strata.classes, label=strata.label)
     if is_open is None:
         is_open = np.zeros(len(index), dtype=np.bool_)
-    units = _units(index, group, kin or Kin(), len(shares) + 1)
-    return index.with_columns(part=_carved(index, units, shares, seed, is_open))
+    units = _units(dealt, group, kin or Kin(), len(shares) + 1)
+    return index.with_columns(part=_carved(dealt, units, shares, seed, is_open))
 
 
 def _without_unlabelled(index: Index) -> Index:

@@ -9,6 +9,10 @@ class_name, category; and, where there is one, split, part, subset or fold: its 
 val, validation or test, or nothing. Paths are relative to the table's folder, or absolute; the
 table is its owner's, so a path may lead anywhere, but only to regular files.
 
+With `multi_label` a row's cell holds any number of names, with ";" or "|" between, in a column that
+may also be called labels, tags, classes, targets or categories; an empty cell is a picture with
+none of them.
+
 A row without a path or label, or with a web address for a path, is left out and its row named; a
 part that nobody knows stops the reading, since a wrong guess would leak test pictures. Rows count
 as a spreadsheet shows them: in CSV the header is row 1; in Parquet the first picture is.
@@ -22,6 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from saccade.data.labelsets import read_set
 from saccade.data.raster import Payload
 from saccade.data.source import Entry, Source, class_name, must_be_file, part_of, printable
 from saccade.errors import DataError, MissingExtraError
@@ -31,6 +36,7 @@ _PATHS: Final = (
     *("image", "image_path", "picture"),
 )
 _LABELS: Final = ("label", "class", "target", "class_name", "category")
+_LABELS_OF_SETS: Final = (*_LABELS, "labels", "tags", "classes", "targets", "categories")
 _PARTS: Final = ("split", "part", "subset", "fold")
 
 _Row = tuple[int, str, str, str]  # row number, path, label, part
@@ -39,19 +45,21 @@ _Row = tuple[int, str, str, str]  # row number, path, label, part
 class TableSource(Source):
     """Pictures that a table lists; `payloads` are paths."""
 
-    def __init__(self, table: Path) -> None:
+    def __init__(self, table: Path, *, multi_label: bool = False) -> None:
         parquet = must_be_file(table).suffix.casefold() == ".parquet"
         found: list[tuple[Entry, str, int]] = []
         left_out: list[tuple[str, str]] = []
-        for number, path, label, part in _parquet_rows(table) if parquet else _csv_rows(table):
+        rows = _parquet_rows if parquet else _csv_rows
+        for number, path, label, part in rows(table, multi_label):
             place = f"{table.name}, row {number}"
-            if reason := _refusal(path, label):
+            if reason := _refusal(path, label, multi_label):
                 left_out.append((printable(path or place), f"{reason} ({place})"))
                 continue
             if part and part_of(part) is None:
                 raise DataError(f"{place}: {part!r} is no part; wanted train, validation or test")
             shown = printable(path.replace(os.sep, "/"))
-            entry = Entry(path=shown, label=class_name(label), part=part_of(part))
+            named = read_set(label) if multi_label else class_name(label)
+            entry = Entry(path=shown, label=named, part=part_of(part))
             found.append((entry, path, number))
         if not found:
             why = f"; {left_out[0][1]}" if left_out else ""
@@ -74,21 +82,27 @@ class TableSource(Source):
             yield row, self._folder / self._paths[row]
 
 
-def _refusal(path: str, label: str) -> str:
+def _refusal(path: str, label: str, multi_label: bool) -> str:
     """Return why a row is not used, or nothing."""
     if not path:
         return "no path"
-    if not label:
+    if not label and not multi_label:
         return "no label"
     if "://" in path[:12]:
         return "a web address; download the picture and give its file"
     return "a path with a zero byte" if "\0" in path else ""
 
 
-def _csv_rows(table: Path) -> Iterator[_Row]:
+def _csv_rows(table: Path, multi_label: bool) -> Iterator[_Row]:
     lines = _csv_lines(table)
-    path, label, part = _columns(table, next(lines, (0, []))[1])
+    header = next(lines, (0, []))[1]
+    path, label, part = _columns(table, header, multi_label)
     for number, row in lines:
+        if multi_label and len(row) > len(header):  # labels would be lost in silence
+            raise DataError(
+                f"{table.name}, row {number}: {len(row)} cells under {len(header)} headings; write "
+                "| between labels, or put the cell in quotes"
+            )
         yield number, _cell(row, path), _cell(row, label), _cell(row, part)
 
 
@@ -125,18 +139,21 @@ def _cell(cells: Sequence[str], column: int) -> str:
     return cells[column].strip() if 0 <= column < len(cells) else ""
 
 
-def _columns(table: Path, header: Sequence[str]) -> tuple[int, int, int]:
+def _columns(table: Path, header: Sequence[str], multi_label: bool) -> tuple[int, int, int]:
     """Return the columns of path, label and part (-1 where there is none)."""
     names = [name.strip().casefold() for name in header]
+    labels = _LABELS_OF_SETS if multi_label else _LABELS
     found = [
         next((names.index(usual) for usual in wanted if usual in names), -1)
-        for wanted in (_PATHS, _LABELS, _PARTS)
+        for wanted in (_PATHS, labels, _PARTS)
     ]
-    for what, usual, column in zip(("path", "label"), (_PATHS, _LABELS), found, strict=False):
+    for what, usual, column in zip(("path", "label"), (_PATHS, labels), found, strict=False):
         if column < 0:
+            several = what == "label" and any(name in _LABELS_OF_SETS for name in names)
+            cure = ", or add --multi-label where a row has several labels" if several else ""
             raise DataError(
                 f"{table} has no {what} column among {', '.join(header)[:200] or 'none'}; "
-                f"name it {usual[0]} (or {', '.join(usual[1:4])})"
+                f"name it {usual[0]} (or {', '.join(usual[1:4])}){cure}"
             )
     return found[0], found[1], found[2]
 
@@ -155,7 +172,7 @@ def _parquet_cells(table: Path, name: str) -> dict[int, str] | None:
     return dict(enumerate(cells, 1))
 
 
-def _parquet_rows(table: Path) -> Iterator[_Row]:
+def _parquet_rows(table: Path, multi_label: bool) -> Iterator[_Row]:
     try:
         import pyarrow as arrow
         import pyarrow.parquet as parquet
@@ -164,7 +181,7 @@ def _parquet_rows(table: Path) -> Iterator[_Row]:
     try:
         with table.open("rb") as stream, parquet.ParquetFile(stream) as file:
             header = file.schema_arrow.names
-            columns = [header[at] if at >= 0 else "" for at in _columns(table, header)]
+            columns = [header[at] if at >= 0 else "" for at in _columns(table, header, multi_label)]
             number = 1
             for batch in file.iter_batches(columns=[name for name in columns if name]):
                 cells = [

@@ -10,6 +10,8 @@ from saccade.evaluation.calibration import (
     reliability,
 )
 from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
+from saccade.evaluation.labelmetrics import evaluate_labels
+from saccade.evaluation.labels import LabelEvaluation, LabelFigures, figures_from_json
 from saccade.evaluation.leak import Leak, measure_leak
 from saccade.evaluation.metrics import evaluate
 from saccade.evaluation.mistakes import confident_mistakes, least_sure
@@ -22,6 +24,12 @@ from saccade.evaluation.operating import (
     operate,
     precision_recall,
 )
+from saccade.evaluation.thresholds import (
+    choose_label_thresholds,
+    fit_label_temperature,
+    has_too_few,
+    label_probabilities,
+)
 
 __all__ = [
     "NEVER",
@@ -29,6 +37,8 @@ __all__ = [
     "ClassFigures",
     "CurvePoint",
     "Evaluation",
+    "LabelEvaluation",
+    "LabelFigures",
     "Leak",
     "OperatingPoint",
     "Operation",
@@ -36,12 +46,18 @@ __all__ = [
     "Sureness",
     "apply_temperature",
     "are_uneven",
+    "choose_label_thresholds",
     "choose_operating_point",
     "choose_threshold",
     "class_weights",
     "confident_mistakes",
     "evaluate",
+    "evaluate_labels",
+    "figures_from_json",
+    "fit_label_temperature",
     "fit_temperature",
+    "has_too_few",
+    "label_probabilities",
     "least_sure",
     "measure_leak",
     "named_by_weight",

@@ -19,7 +19,8 @@ from saccade.errors import SettingsError
 from saccade.models.backbones import is_backbone
 from saccade.models.backend import load_keras
 from saccade.models.compact import CompactDesign, build_compact
-from saccade.models.networks import NETWORKS, Shape, build_network
+from saccade.models.labels import check_label_outputs, with_label_outputs
+from saccade.models.networks import ENDS_IN_ONE, NETWORKS, Shape, build_network
 
 AUTO: Final = "auto"
 _FUNCTION: Final = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # module:function
@@ -27,18 +28,34 @@ MODEL_NAMES: Final = (AUTO, *(name for name in NETWORKS if name != "t1"))  # t1 
 
 
 def build_model(
-    name: str, *, input_shape: Shape, num_classes: int, design: CompactDesign | None = None
+    name: str,
+    *,
+    input_shape: Shape,
+    num_classes: int,
+    design: CompactDesign | None = None,
+    several_labels: bool = False,
 ) -> Any:
     """Return a Keras model from pixels (N, H, W, C), 0 to 255, to one output a class.
 
     `name` is ``"auto"`` (with its `design`), one of `MODEL_NAMES`, a ``.keras`` file, or
     ``"module:function"`` with ``function(input_shape, num_classes) -> keras.Model``; for two
-    classes a single sigmoid serves too. Raises SettingsError for anything that does not give a
-    model fit for these pictures and classes.
+    classes a single sigmoid serves too. With `several_labels` a picture, an output is a label's, by
+    itself: a tutorial's network then ends in logits, and any other must end so or in a sigmoid.
+    Raises SettingsError for anything that does not give a model fit for these pictures and classes.
     """
+    if several_labels and name in ENDS_IN_ONE:
+        raise SettingsError(
+            f"{name} ends in one output, for two classes, and --multi-label needs one a label; "
+            "use t10 instead"
+        )
     model = read_model(name, input_shape=input_shape, num_classes=num_classes, design=design)
     if name not in MODEL_NAMES:
         _check(model, name, input_shape=input_shape, num_classes=num_classes)
+    if not several_labels or name == AUTO:
+        return model
+    if name in MODEL_NAMES:
+        return with_label_outputs(model)
+    check_label_outputs(model, name, num_labels=num_classes)
     return model
 
 

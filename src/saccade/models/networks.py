@@ -224,3 +224,4 @@ _BUILDERS: Final[dict[str, Callable[[Shape, int], Any]]] = {
     "t10": _t10,
 }
 NETWORKS: Final = tuple(_BUILDERS)  # the names, in the tutorials' order
+ENDS_IN_ONE: Final = ("t7", "t8")  # output, for two classes

@@ -30,7 +30,7 @@ def with_balance(
     wanted = settings.balance == "on" or (
         settings.balance == "auto" and plan.recipe == "auto" and are_uneven(counts)
     )
-    if not wanted or settings.operating_point is not None:
+    if not wanted or settings.operating_point is not None or settings.multi_label:
         return replace(plan, class_weights=None)
     return replace(plan, class_weights=class_weights(counts))
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from saccade.bundle import Manifest, write_bundle
-from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate
+from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate, evaluate_labels
 from saccade.predict import load
 from saccade.progress import Progress, Silence
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
@@ -57,11 +57,12 @@ def _ship(
     manifest = Manifest(
         name="rehearsal",
         created=datetime.now(UTC).isoformat(),
-        classes=prepared.index.classes,
+        classes=prepared.classes,
         preprocessing=prepared.preprocessing,
         temperature=1.0,
         threshold=0.0,
         target_error_rate=TARGET_ERROR_RATE,
+        label_thresholds=None if prepared.sets is None else (0.5,) * len(prepared.classes),
         provenance={},
     )
     write_bundle(
@@ -82,11 +83,21 @@ def _ship(
 
 def _scoring_s(prepared: Prepared, num_test: int) -> float:
     """Return the seconds of working out every figure, by working them out of made-up answers."""
-    classes = prepared.index.classes
+    classes = prepared.classes
     random = np.random.default_rng(0)
     logits = random.normal(size=(num_test, len(classes))).astype(np.float32)
     labels = random.integers(0, len(classes), num_test)
     began = time.monotonic()
+    if prepared.sets is not None:
+        evaluate_labels(
+            random.random(logits.shape),
+            logits > 0,
+            labels=classes,
+            thresholds=(0.5,) * len(classes),
+            baseline=logits[0] > 0,
+            baseline_class="",
+        )
+        return time.monotonic() - began
     evaluate(
         apply_temperature(logits, 1.0),
         labels,

@@ -13,10 +13,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.data import Index, Source, build_index, open_source
+from saccade.data import Index, LabelSets, Source, build_index, open_source
 from saccade.data.picture import digest_of
 from saccade.errors import DataError, PictureError
-from saccade.evaluation import Evaluation
+from saccade.evaluation import Evaluation, LabelEvaluation
 from saccade.machine import usable_cores
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, Stage, for_terminal
@@ -36,7 +36,7 @@ class Scored:
     model: Path
     run: Path | None  # the run's folder where the model lies in it
     classes: tuple[str, ...]
-    test: Evaluation
+    test: Evaluation | LabelEvaluation
     images_used: int
     images_left_out: int  # everything not scored, those seen in training among them
     images_seen: int
@@ -79,14 +79,15 @@ def evaluate(
 
     Where `data` has a test part, that part is scored, else all of it. Pictures that the model was
     trained on are left out: a score on them says nothing. Labels bind by name. Raises DataError
-    for a class that the model does not know, or where no picture is left.
+    for a class, or a label, that the model does not know, or where no picture is left.
     """
     clock = Clock()
     path = Path(model)
     classifier = load(path)
     bundle = path / "model.saccade" if path.is_dir() else path
     with progress or for_terminal() as shown:
-        source = open_source(data, progress=shown)
+        several = classifier.manifest.several_labels
+        source = open_source(data, multi_label=several, progress=shown)
         index = build_index(source, progress=shown)
         rows, notes = _rows_to_score(index)
         labels = _labels_by_name(index, rows, classifier, source.name)
@@ -105,7 +106,7 @@ def evaluate(
         classes=classifier.classes,
         test=score(
             read.probabilities,
-            read.labels,
+            _sets(index, classifier).targets(read.labels) if several else read.labels,
             classifier=classifier,
             baseline_class=provenance.get("baseline_class", classifier.classes[0]),
         ),
@@ -127,15 +128,23 @@ def _rows_to_score(index: Index) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]
 def _labels_by_name(
     index: Index, rows: npt.NDArray[np.intp], classifier: Classifier, name: str
 ) -> list[int]:
-    """Return each row's class as the model counts them."""
+    """Return each row's class as the model counts them; its set of labels as the index does."""
     code = {name: number for number, name in enumerate(classifier.classes)}
-    present = [index.classes[label] for label in np.unique(index.label[rows])]
+    several = classifier.manifest.several_labels
+    present = list(LabelSets.of(index.classes).names if several else index.classes)
+    if not several:
+        present = [present[label] for label in np.unique(index.label[rows])]
     if unknown := [label for label in present if label not in code]:
         raise DataError(
-            f"{name}: the model does not know the class {unknown[0]!r} "
+            f"{name}: the model does not know the {'label' if several else 'class'} {unknown[0]!r} "
             f"({len(unknown)} such); it knows {', '.join(classifier.classes[:20])}"
         )
-    return [code[index.classes[label]] for label in index.label[rows]]
+    labels: list[int] = index.label[rows].tolist()
+    return labels if several else [code[index.classes[label]] for label in labels]
+
+
+def _sets(index: Index, classifier: Classifier) -> LabelSets:
+    return LabelSets.of(index.classes, names=classifier.classes)
 
 
 def _read(classifier: Classifier, source: Source, labels: Mapping[int, int], stage: Stage) -> _Read:

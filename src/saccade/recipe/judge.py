@@ -11,16 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.config import Wish
+from saccade.data import LabelSets
 from saccade.evaluation import (
     TARGET_ERROR_RATE,
     Evaluation,
+    LabelEvaluation,
     OperatingPoint,
     apply_temperature,
+    choose_label_thresholds,
     choose_operating_point,
     choose_threshold,
     confident_mistakes,
     evaluate,
+    evaluate_labels,
+    fit_label_temperature,
     fit_temperature,
+    label_probabilities,
     least_sure,
     named_by_weight,
     operate,
@@ -28,7 +34,7 @@ from saccade.evaluation import (
 from saccade.files import atomic_path
 from saccade.predict import Classifier
 from saccade.progress import Progress
-from saccade.recipe.prepare import Prepared
+from saccade.recipe.prepare import TRAIN, Prepared
 from saccade.training import Pictures
 
 _GRID: Final = 25
@@ -43,20 +49,26 @@ class Calibration:
     threshold: float
     operating_point: OperatingPoint | None = None
     class_weights: tuple[float, ...] | None = None
+    label_thresholds: tuple[float, ...] | None = None
 
 
 def calibrate(
     logits: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.integer[Any]],
+    labels: npt.NDArray[Any],
     *,
     classes: tuple[str, ...],
     wish: Wish | None,
     weights: tuple[float, ...] | None,
 ) -> Calibration:
-    """Return the calibration for (N, C) validation logits and their labels.
+    """Return the calibration for (N, C) validation logits and their labels, (N,) or (N, C).
 
-    At an operating point that a user wishes for, every picture is answered: it decides instead.
+    With several labels a picture each has a threshold of its own, and none is "unsure". At an
+    operating point that a user wishes for, every picture is answered: it decides instead.
     """
+    if labels.ndim == 2:
+        temperature = fit_label_temperature(logits, labels)
+        thresholds = choose_label_thresholds(label_probabilities(logits, temperature), labels)
+        return Calibration(temperature=temperature, threshold=0.0, label_thresholds=thresholds)
     temperature = fit_temperature(logits, labels)
     probabilities = apply_temperature(logits, temperature)
     if wish is not None:
@@ -85,14 +97,24 @@ def probabilities_of(
 
 def score(
     probabilities: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.integer[Any]],
+    labels: npt.NDArray[Any],
     *,
     classifier: Classifier,
     baseline_class: str,
-) -> Evaluation:
-    """Return every figure of some probabilities against their labels."""
+) -> Evaluation | LabelEvaluation:
+    """Return every figure of (N, C) probabilities against their labels, (N,) or (N, C)."""
     manifest = classifier.manifest
     point, classes = manifest.operating_point, manifest.classes
+    if manifest.label_thresholds is not None:
+        known = LabelSets.of((baseline_class,), names=classes)
+        return evaluate_labels(
+            probabilities,
+            labels,
+            labels=classes,
+            thresholds=manifest.label_thresholds,
+            baseline=known.membership[0],
+            baseline_class=baseline_class,
+        )
     figures = evaluate(
         probabilities,
         labels,
@@ -108,9 +130,12 @@ def score(
 
 
 def most_frequent_class(prepared: Prepared) -> str:
-    """Return the class with the most training pictures; the first by name where two have."""
-    labels = prepared.pictures(0).labels
-    counts = np.bincount(labels, minlength=len(prepared.index.classes))
+    """Return the class with the most training pictures; the first by name where two have.
+
+    Where a picture has several labels it is a set of them, as it is written.
+    """
+    index = prepared.index
+    counts = np.bincount(index.label[index.rows_of(TRAIN)], minlength=len(index.classes))
     return prepared.index.classes[int(counts.argmax())]
 
 
@@ -130,6 +155,18 @@ def choose_gallery(
     }
 
 
+def choose_label_gallery(
+    right: npt.NDArray[np.bool_], confidence: npt.NDArray[np.float32], *, seed: int
+) -> Mapping[str, npt.NDArray[np.intp]]:
+    """Return the same where each picture has labels, of whether (N,) are right and how sure."""
+    wrong = np.flatnonzero(~right)
+    return {
+        "grid": np.random.default_rng(seed).permutation(len(right))[:_GRID],
+        "mistakes": wrong[np.argsort(-confidence[wrong], kind="stable")][:_SHOWN],
+        "least_sure": np.argsort(confidence, kind="stable")[:_SHOWN],
+    }
+
+
 def write_gallery(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     """Write a gallery's uint8 pixels, (K, H, W, C), or (K, versions, H, W, C) of a preview."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -139,22 +176,26 @@ def write_gallery(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
 def write_predictions(
     path: Path,
     *,
-    index: Any,
-    rows: npt.NDArray[np.intp],
-    probabilities: npt.NDArray[np.float32],
-    named: npt.NDArray[np.integer[Any]],
+    paths: list[str],
+    truth: list[str],
+    said: list[str],
+    confidence: npt.NDArray[np.float32],
+    by_label: Mapping[str, npt.NDArray[np.float32]],
 ) -> None:
-    """Write one row a scored picture as Parquet: path, label, predicted, probability."""
+    """Write one row a scored picture as Parquet: path, label, predicted, probability.
+
+    With several labels a picture `by_label` adds their probabilities, in columns ``p:NAME``.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    classes = np.array(index.classes, dtype=object)
     table = pa.table(
         {
-            "path": pa.array(index.path[rows].tolist(), pa.string()),
-            "label": pa.array(classes[index.label[rows]].tolist(), pa.string()),
-            "predicted": pa.array(classes[named].tolist(), pa.string()),
-            "probability": pa.array(probabilities[np.arange(len(named)), named], pa.float32()),
+            "path": pa.array(paths, pa.string()),
+            "label": pa.array(truth, pa.string()),
+            "predicted": pa.array(said, pa.string()),
+            "probability": pa.array(confidence, pa.float32()),
+            **{f"p:{name}": pa.array(column, pa.float32()) for name, column in by_label.items()},
         }
     )
     # A stream, since Arrow opens no path that is not UTF-8.

@@ -18,9 +18,11 @@ from saccade.data import (
     VALIDATION_SHARE,
     Cache,
     Index,
+    LabelSets,
     Preprocessing,
     build_cache,
     build_index,
+    by_strata,
     excluded,
     group_rows,
     open_rows,
@@ -58,6 +60,14 @@ class Prepared:
     kinship: Kinship
     exclude_digest: str | None = None  # of the paths that the user left out
     body: Backbone | None = None  # the frozen layers below the head, in transfer learning
+    sets: LabelSets | None = (
+        None  # where a picture has several labels: the index's classes are sets
+    )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the network tells: classes, or labels; an output each, in this order."""
+        return self.index.classes if self.sets is None else self.sets.names
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -67,27 +77,40 @@ class Prepared:
     def pictures(self, part: int) -> Pictures:
         """Return one part's rows with their labels."""
         rows = self.index.rows_of(part)
-        return Pictures(self.cache.pixels, rows, self.index.label[rows].astype(np.intp))
+        labels = self.index.label[rows].astype(np.intp)
+        if self.sets is not None:
+            return Pictures(self.cache.pixels, rows, self.sets.targets(labels))
+        return Pictures(self.cache.pixels, rows, labels)
 
 
 def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     """Read, plan, cache and split. Raises DataError where the data cannot be trained on."""
     with clock.stage("scan"):
-        source = open_source(request.data, test=request.test, progress=progress)
+        several = request.settings.multi_label
+        source = open_source(
+            request.data, test=request.test, multi_label=several, progress=progress
+        )
         index = build_index(source, progress=progress)
         exclude_digest = None
         if (file := request.settings.exclude) is not None:
             index, exclude_digest = excluded(index, Path(file).expanduser())
-        _check_classes(index, source.name)
+        sets = LabelSets.of(index.classes) if several else None
+        _check_classes(index, source.name, sets)
         _check_operating_point(index, request.settings)
         group = request.settings.group
         named = None if group is None else group_rows(source, index, group)
     data_digest = _digest(index, exclude_digest, named)
     if request.data_digest not in (None, data_digest):
         raise DataError(f"{source.name} has changed since {request.folder} began; train anew")
-    is_open = open_rows(index, seed=request.settings.seed, named=named)
+    strata = None if sets is None else by_strata(index, sets)
+    is_open = open_rows(
+        index if strata is None else strata, seed=request.settings.seed, named=named
+    )
     engine_name()  # imports what trains, so that the plan knows what time is left
-    plan = request.plan or _plan(index, is_open, request.settings, clock)
+    num_classes = len(index.classes if sets is None else sets.names)
+    plan = request.plan or _plan(
+        index, is_open, request.settings, num_classes=num_classes, clock=clock
+    )
     # Before the pictures are decoded: weights that do not fit shall cost no time.
     body = None if plan.backbone is None else _body(plan.backbone, plan)
     if plan.backbone is not None and body is not None:
@@ -103,8 +126,11 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
             seed=request.settings.seed,
             is_open=is_open,
             kin=kinship.kin,
+            strata=strata,
         )
         _check_validation(index, request.settings)
+        if sets is not None:
+            _check_labels(index, sets)
     plan = with_balance(plan, index, request.settings, train=TRAIN)
     return Prepared(
         name=source.name,
@@ -115,6 +141,7 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
         kinship=kinship,
         exclude_digest=exclude_digest,
         body=body,
+        sets=sets,
     )
 
 
@@ -142,7 +169,12 @@ def data_notes(prepared: Prepared) -> tuple[str, ...]:
 
 
 def _plan(
-    index: Index, rows: npt.NDArray[np.bool_], settings: TrainSettings, clock: Clock
+    index: Index,
+    rows: npt.NDArray[np.bool_],
+    settings: TrainSettings,
+    *,
+    num_classes: int,
+    clock: Clock,
 ) -> TrainPlan:
     """Derive the plan from the headers of `rows`, none of which is, or will be, a test picture."""
     if not rows.any():
@@ -156,7 +188,7 @@ def _plan(
         height_px=int(np.median(index.height_px[rows])),
         same_size=len(counts) == 1,
         channels=3 if colours else 1,
-        num_classes=len(index.classes),
+        num_classes=num_classes,
         num_train=_num_train(index),
         budget_s=_planned_time(settings, clock),
         epochs=settings.epochs,
@@ -204,9 +236,16 @@ def time_left(budget_s: float, clock: Clock, ending_s: float) -> float:
     return max(budget_s - clock.elapsed_s - ending_s, _LEAST_SHARE * budget_s)
 
 
-def _check_classes(index: Index, name: str) -> None:
+def _check_classes(index: Index, name: str, sets: LabelSets | None) -> None:
     """Raise DataError unless there are two classes; the split looks at how many pictures each."""
     present = np.unique(index.label[index.usable & (index.label >= 0)])
+    if sets is not None and (len(sets.names) < 2 or len(present) < 2):
+        found = ", ".join(map(repr, sets.names[:5])) or "none"
+        raise DataError(
+            f"{name}: --multi-label takes at least two labels, and pictures that differ in them; "
+            f"found {found} in {len(present):,} different sets; one label alone is two classes: "
+            "train without --multi-label"
+        )
     if len(present) >= 2:
         return
     found = f"one, {index.classes[present[0]]!r}" if len(present) else "none"
@@ -231,6 +270,21 @@ def _check_operating_point(index: Index, settings: TrainSettings) -> None:
         raise SettingsError(
             f"an operating point is of one of the classes, {classes[0]!r} or {classes[1]!r}, "
             f"got {named!r}"
+        )
+
+
+def _check_labels(index: Index, sets: LabelSets) -> None:
+    """Raise DataError unless each label has a picture to train on."""
+    trained = sets.targets(index.label[index.rows_of(TRAIN)]).sum(axis=0)
+    labelled = index.label >= 0
+    for place in np.flatnonzero(trained == 0)[:1]:
+        listed, usable = (
+            int(sets.membership[index.label[rows], place].sum())
+            for rows in (labelled, labelled & index.usable)
+        )
+        raise DataError(
+            f"label {sets.names[place]!r} has no picture to train on ({listed:,} listed, "
+            f"{usable:,} usable); add training pictures of it, or leave the label out"
         )
 
 

@@ -28,7 +28,7 @@ def write_preview(
         return
     random = np.random.default_rng(seed)
     order = random.permutation(len(train.rows))
-    _, first = np.unique(train.labels[order], return_index=True)
+    _, first = np.unique(train.kinds[order], return_index=True)
     places = np.concatenate([np.sort(first), np.setdiff1d(np.arange(len(order)), first)])
     chosen = order[places[:_PICTURES]]
     pixels, labels = train.taken(chosen)

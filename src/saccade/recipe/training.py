@@ -12,7 +12,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
 from saccade.config import choose_settings, parse_wish
 from saccade.data import write_index
-from saccade.evaluation import TARGET_ERROR_RATE, precision_recall, reliability
+from saccade.evaluation import TARGET_ERROR_RATE, has_too_few
 from saccade.files import write_json
 from saccade.models import build_model, check_installed, describe_layers, engine_name, set_seed
 from saccade.predict import Classifier, load
@@ -33,13 +33,12 @@ from saccade.recipe.clock import Clock
 from saccade.recipe.ending import seconds_of_ending
 from saccade.recipe.judge import (
     calibrate,
-    choose_gallery,
     most_frequent_class,
     probabilities_of,
-    score,
     write_gallery,
     write_predictions,
 )
+from saccade.recipe.judged import Judged, judge
 from saccade.recipe.prepare import (
     TEST,
     TRAIN,
@@ -88,6 +87,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     fine_tune: bool = False,
     operating_point: str | None = None,
     balance: str = "auto",
+    multi_label: bool = False,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -105,7 +105,9 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     up to the layer `cut`, with ImageNet's weights or those in the file `weights`; `fine_tune`
     trains the layers below too. `operating_point`, for two classes, is a wish that decides the
     label, such as ``"recall:dogs=0.95"``; `balance` is whether labels are to find small classes
-    too: ``"on"``, ``"off"`` or, where classes are uneven, ``"auto"`` (docs/figures.md). `group`
+    too: ``"on"``, ``"off"`` or, where classes are uneven, ``"auto"`` (docs/figures.md).
+    `multi_label` is for pictures with any number of labels, of a table or of arrays with `y` of 0
+    and 1, (N, labels); the figures are then a `LabelEvaluation` (docs/labels.md). `group`
     keeps pictures of one patient, product or burst on one side of the split: a table's column, or
     a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
@@ -127,6 +129,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "fine_tune": fine_tune,
         "operating_point": operating_point,
         "balance": balance,
+        "multi_label": multi_label,
     }
     if resume is not None:
         check_resume_alone(name=name, **asked)
@@ -171,12 +174,13 @@ def _build(request: Request, prepared: Prepared) -> Any:
     plan = prepared.plan
     set_seed(plan.seed)  # the first weights are drawn while the network is built
     if prepared.body is not None:
-        return with_head(prepared.body, len(prepared.index.classes))
+        return with_head(prepared.body, len(prepared.classes))
     return build_model(
         request.settings.model,
         input_shape=plan.input_shape,
-        num_classes=len(prepared.index.classes),
+        num_classes=len(prepared.classes),
         design=plan.design,
+        several_labels=prepared.sets is not None,
     )
 
 
@@ -217,7 +221,7 @@ def _bundle(
     calibration = calibrate(
         logits,
         validation.labels,
-        classes=prepared.index.classes,
+        classes=prepared.classes,
         wish=None if asked is None else parse_wish(asked),
         weights=prepared.plan.class_weights,
     )
@@ -225,13 +229,14 @@ def _bundle(
     manifest = Manifest(
         name=request.folder.name,
         created=request.created,
-        classes=prepared.index.classes,
+        classes=prepared.classes,
         preprocessing=prepared.preprocessing,
         temperature=calibration.temperature,
         threshold=calibration.threshold,
         target_error_rate=TARGET_ERROR_RATE,
         operating_point=calibration.operating_point,
         class_weights=calibration.class_weights,
+        label_thresholds=calibration.label_thresholds,
         provenance=_provenance(request, prepared, fit),
     )
     used = np.concatenate([prepared.pictures(part).rows for part in (TRAIN, VALIDATION)])
@@ -258,39 +263,41 @@ def _judge(
     """Score the test pictures, once, with the bundle; keep what the report needs."""
     test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
     probabilities = probabilities_of(classifier, test, progress=progress, name="test")
-    named = classifier.manifest.named(probabilities)
     provenance = classifier.manifest.provenance
-    evaluation = score(
+    judged = judge(
+        classifier,
         probabilities,
         test.labels,
-        classifier=classifier,
         baseline_class=provenance["baseline_class"],
+        seed=request.settings.seed,
     )
-    record_evaluation(folder / "model.saccade", evaluation)
-    gallery = choose_gallery(probabilities, test.labels, named=named, seed=request.settings.seed)
-    shown = np.unique(np.concatenate(list(gallery.values())))
+    record_evaluation(folder / "model.saccade", judged.evaluation)
+    shown = np.unique(np.concatenate(list(judged.gallery.values())))
     write_gallery(folder / "gallery.npz", test.pixels[test.rows[shown]])
     write_preview(
         folder / "augmented.npz",
         prepared.pictures(TRAIN),
         fit.augmentation,
-        num_classes=len(index.classes),
+        num_classes=len(prepared.classes),
         seed=request.settings.seed,
     )
     write_index(folder / "index.parquet", index)
     write_predictions(
         folder / "predictions.parquet",
-        index=index,
-        rows=test.rows,
-        probabilities=probabilities,
-        named=named,
+        paths=index.path[test.rows].tolist(),
+        truth=judged.truth,
+        said=judged.said,
+        confidence=judged.confidence,
+        by_label=dict(zip(prepared.classes, probabilities.T, strict=True)) if prepared.sets else {},
     )
-    groups = {name: np.searchsorted(shown, places).tolist() for name, places in gallery.items()}
+    groups = {
+        name: np.searchsorted(shown, places).tolist() for name, places in judged.gallery.items()
+    }
     return Run(
         folder=folder,
         created=request.created,
-        classes=index.classes,
-        test=evaluation,
+        classes=prepared.classes,
+        test=judged.evaluation,
         images=Images(
             train=len(index.rows_of(TRAIN)),
             validation=len(index.rows_of(VALIDATION)),
@@ -303,14 +310,12 @@ def _judge(
         fit=fit.to_json(),
         provenance=provenance,
         layers=describe_layers(network),
-        reliability=tuple(
-            asdict(row) for row in reliability(probabilities, test.labels) if row.num_images
-        ),
-        precision_recall=_precision_recall(classifier, probabilities, test.labels),
-        gallery=_gallery_entries(classifier, prepared, probabilities, shown),
+        reliability=judged.reliability,
+        precision_recall=judged.precision_recall,
+        gallery=_gallery_entries(prepared, judged, shown),
         gallery_groups=groups,
         data_notes=data_notes(prepared),
-        leak=prepared.kinship.leak(index, test.rows, named == test.labels),
+        leak=prepared.kinship.leak(index, test.rows, judged.right),
         notes=_notes(classifier, prepared, fit),
     )
 
@@ -320,39 +325,37 @@ def _notes(classifier: Classifier, prepared: Prepared, fit: FitResult) -> tuple[
     chosen = [] if point is None else [f"operating point: {point.sentence()}"]
     if classifier.manifest.class_weights is not None:
         chosen = [balance_note(prepared)]
+    if prepared.sets is not None:
+        chosen = _few_note(prepared)
     return (*([why] if why else []), *fit.notes, *chosen)
 
 
-def _precision_recall(
-    classifier: Classifier, probabilities: Any, labels: Any
-) -> tuple[Mapping[str, float], ...]:
-    point = classifier.manifest.operating_point
-    if point is None:
-        return ()
-    curve = precision_recall(
-        probabilities, labels, classes=classifier.classes, class_name=point.class_name
-    )
-    return tuple(place._asdict() for place in curve)
+def _few_note(prepared: Prepared) -> list[str]:
+    few = has_too_few(prepared.pictures(VALIDATION).labels)
+    names = [repr(prepared.classes[place]) for place in np.flatnonzero(few)]
+    if not names:
+        return []
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return [
+        f"too few validation pictures with, or without, {', '.join(names[:5])}{more} to choose a "
+        "threshold by: said from one half on"
+    ]
 
 
 def _gallery_entries(
-    classifier: Classifier, prepared: Prepared, probabilities: Any, shown: Any
+    prepared: Prepared, judged: Judged, shown: Any
 ) -> tuple[Mapping[str, Any], ...]:
-    test, index = prepared.pictures(TEST), prepared.index
-    entries = []
-    for place in shown:
-        row, best = test.rows[place], int(classifier.manifest.named(probabilities[[place]])[0])
-        probability = float(probabilities[place, best])
-        entries.append(
-            {
-                "path": index.path[row],
-                "label": index.classes[index.label[row]],
-                "predicted": index.classes[best],
-                "probability": probability,
-                "unsure": probability < classifier.manifest.threshold,
-            }
-        )
-    return tuple(entries)
+    rows = prepared.pictures(TEST).rows
+    return tuple(
+        {
+            "path": prepared.index.path[rows[place]],
+            "label": judged.truth[place],
+            "predicted": judged.said[place],
+            "probability": float(judged.confidence[place]),
+            "unsure": bool(judged.unsure[place]),
+        }
+        for place in shown
+    )
 
 
 def _provenance(request: Request, prepared: Prepared, fit: FitResult) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.evaluation.evaluation import Evaluation
+from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.operating import Operation
 from saccade.report import confusion
 from saccade.report.content import ReliabilityBin, ReportContent
@@ -38,6 +39,8 @@ def build_charts(content: ReportContent) -> dict[str, Figure]:
         "confusion": None,
         "operation": None,
     }
+    if isinstance(content.evaluation, LabelEvaluation):
+        return {name: chart for name, chart in charts.items() if chart is not None}
     operation = content.evaluation.operation
     if content.precision_recall and operation is not None:
         charts["operation"] = precision_recall(content.precision_recall, operation)

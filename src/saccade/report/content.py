@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.evaluation.evaluation import Evaluation
+from saccade.evaluation.labels import LabelEvaluation
 from saccade.types import Interval
 
 
@@ -38,9 +39,9 @@ class Picture:
 
     pixels: npt.NDArray[np.uint8]
     path: str
-    label: str  # the true class
+    label: str  # the true class, or the true labels
     predicted: str
-    probability: float  # of the predicted class, 0 to 1
+    probability: float  # of the predicted class, 0 to 1; of labels, of the least sure
     unsure: bool = False
 
     def __post_init__(self) -> None:
@@ -93,7 +94,7 @@ class ReportContent:
     """Everything that one report says."""
 
     name: str
-    evaluation: Evaluation
+    evaluation: Evaluation | LabelEvaluation
     model_path: str  # as the user would type it
     created: str = ""  # such as "21 November 2026, 03:10 UTC"
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.augmentation import Augmentation
-from saccade.data import read_index
+from saccade.data import read_index, readable_set
 from saccade.errors import DataError
+from saccade.evaluation import LabelEvaluation
 from saccade.report.content import Changes, LayerRow, Picture, ReliabilityBin, ReportContent
 from saccade.report.page import write_report
 from saccade.run import Run
@@ -61,12 +62,13 @@ def _content(run: Run) -> ReportContent:
 
 def _pictures(run: Run) -> list[Picture]:
     pixels = _stored(run.folder / "gallery.npz")
+    shown = readable_set if isinstance(run.test, LabelEvaluation) else str
     return [
         Picture(
             pixels=picture,
             path=entry["path"],
-            label=entry["label"],
-            predicted=entry["predicted"],
+            label=shown(entry["label"]),
+            predicted=shown(entry["predicted"]),
             probability=entry["probability"],
             unsure=entry["unsure"],
         )

@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from saccade.data import readable_set
 from saccade.errors import MissingExtraError
-from saccade.evaluation.evaluation import ClassFigures
+from saccade.evaluation.evaluation import ClassFigures, Evaluation
+from saccade.evaluation.labels import LabelEvaluation, LabelFigures
 from saccade.files import write_bytes
 from saccade.report import confusion, words
 from saccade.report.charts import build_charts
@@ -83,12 +85,12 @@ def _examples(content: ReportContent) -> list[list[npt.NDArray[np.uint8]]]:
 def _rows(content: ReportContent) -> dict[str, Any]:
     """Return what the page lists, each list capped."""
     evaluation = content.evaluation
-    form = confusion.form(evaluation)
     epochs = _epoch_rows(content)
     longest = max(len(name) for name in evaluation.classes)
     return {
-        "form": form,
-        "pairs": confusion.confused_pairs(evaluation, limit=10 if form == "table" else 25),
+        **_confusion(evaluation),
+        "several": isinstance(evaluation, LabelEvaluation),
+        "readable_baseline": readable_set(evaluation.baseline_class),
         "turned_names": longest > (3 if len(evaluation.classes) > 3 else 12),
         "long_names": longest > 12,
         "epochs": epochs[:MOST_EPOCHS],
@@ -98,6 +100,16 @@ def _rows(content: ReportContent) -> dict[str, Any]:
         "layers": content.layers[:MOST_LAYERS],
         "num_parameters": sum(layer.num_parameters for layer in content.layers),
     }
+
+
+def _confusion(evaluation: Evaluation | LabelEvaluation) -> dict[str, Any]:
+    if isinstance(
+        evaluation, LabelEvaluation
+    ):  # a label is there or not; none is taken for another
+        return {"form": None, "pairs": []}
+    form = confusion.form(evaluation)
+    limit = 10 if form == "table" else 25
+    return {"form": form, "pairs": confusion.confused_pairs(evaluation, limit=limit)}
 
 
 def style() -> str:
@@ -172,7 +184,9 @@ def _digest(script: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def _weakest_first(figures: tuple[ClassFigures, ...]) -> list[ClassFigures]:
+def _weakest_first(
+    figures: tuple[ClassFigures, ...] | tuple[LabelFigures, ...],
+) -> list[ClassFigures | LabelFigures]:
     """Return the classes by F1, weakest first; one without F1 comes last."""
     return sorted(figures, key=lambda one: 2.0 if one.f1 is None else one.f1.value)
 

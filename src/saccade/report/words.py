@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 from saccade.evaluation.evaluation import Evaluation, Sureness
+from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.operating import Operation
 from saccade.types import Interval
 
@@ -89,11 +90,19 @@ class Answer:
 
     verdict: str  # what the figures allow one to say against the baseline
     sureness: str  # when it says "unsure", what share it answers, and whether the target was missed
+    # (of labels: from where on each is said)
     sample: str  # how many pictures that rests on
 
 
-def answer(evaluation: Evaluation) -> Answer:
+def answer(evaluation: Evaluation | LabelEvaluation) -> Answer:
     """Return the answer in words; no word is stronger than the intervals allow."""
+    if isinstance(evaluation, LabelEvaluation):
+        return Answer(
+            verdict=_verdict(evaluation, "the most frequent set of labels"),
+            sureness="Each label is said from a probability of its own on, chosen on validation "
+            "for the highest F1; the table of labels has them.",
+            sample=_sample(evaluation),
+        )
     return Answer(
         verdict=_verdict(evaluation),
         sureness=_sureness(evaluation.sureness)
@@ -103,13 +112,15 @@ def answer(evaluation: Evaluation) -> Answer:
     )
 
 
-def _verdict(evaluation: Evaluation) -> str:
+def _verdict(
+    evaluation: Evaluation | LabelEvaluation, guess: str = "the most frequent class"
+) -> str:
     accuracy, baseline = evaluation.accuracy, evaluation.baseline_accuracy
     if accuracy.low > baseline.high:
-        return "Clearly better than guessing the most frequent class."
+        return f"Clearly better than guessing {guess}."
     if accuracy.high < baseline.low:
-        return "Worse than guessing the most frequent class: do not use this model."
-    return "Not shown to be better than guessing the most frequent class: the ranges overlap."
+        return f"Worse than guessing {guess}: do not use this model."
+    return f"Not shown to be better than guessing {guess}: the ranges overlap."
 
 
 def _sureness(sureness: Sureness) -> str:
@@ -165,7 +176,7 @@ def _target(sureness: Sureness) -> str:
     return f"{100 * sureness.target_error_rate:g}{NARROW}%"
 
 
-def _sample(evaluation: Evaluation) -> str:
+def _sample(evaluation: Evaluation | LabelEvaluation) -> str:
     width = evaluation.accuracy.high - evaluation.accuracy.low
     judged = f"Judged once, on {pictures(evaluation.num_images)} held back from training."
     if width > 0.1:

@@ -23,12 +23,12 @@ _NARROWEST: Final = 0.3
 
 def changed(
     pixels: Pixels,
-    labels: npt.NDArray[np.integer[Any]],
+    labels: npt.NDArray[Any],
     augmentation: Augmentation,
     random: np.random.Generator,
     num_classes: int,
 ) -> tuple[Pixels, npt.NDArray[Any]]:
-    """Return a batch as training shows it: labels (N,) as given, or mixed, (N, classes) shares."""
+    """Return a batch as training shows it: labels as given, or mixed, (N, classes) shares."""
     pixels = augment(pixels, augmentation, random)
     if augmentation.mixes:
         return mix(pixels, labels, augmentation, random, num_classes)
@@ -50,18 +50,23 @@ def augment(pixels: Pixels, augmentation: Augmentation, random: np.random.Genera
 
 def mix(
     pixels: Pixels,
-    labels: npt.NDArray[np.integer[Any]],
+    labels: npt.NDArray[Any],
     augmentation: Augmentation,
     random: np.random.Generator,
     num_classes: int,
 ) -> tuple[Pixels, npt.NDArray[np.float32]]:
     """Return a batch mixed with itself in another order, and its labels as (N, classes) shares.
 
+    Labels are (N,) classes, or (N, classes) where a picture has several.
+
     One draw a batch of the share, λ ~ Beta(α, α): by `mixup` (Zhang et al. 2018, eq. 1) pictures
     become λ·a + (1 - λ)·b, by `cutmix` (Yun et al. 2019, eq. 1 and 2) a rectangle of 1 - λ of the
     area comes from b; where both are asked, each has half of the batches.
     """
-    one_hot = np.eye(num_classes, dtype=np.float32)[labels]
+    several = labels.ndim == 2
+    one_hot = (
+        labels.astype(np.float32) if several else np.eye(num_classes, dtype=np.float32)[labels]
+    )
     cuts = augmentation.cutmix and (not augmentation.mixup or random.random() < 0.5)
     alpha = augmentation.cutmix if cuts else augmentation.mixup
     kept, other = float(random.beta(alpha, alpha)), random.permutation(len(pixels))

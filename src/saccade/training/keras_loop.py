@@ -67,7 +67,9 @@ class KerasLoop:
         self.kind, num_outputs = output_kind(model), int(model.outputs[0].shape[-1])
         self.ours = plan.recipe == "auto" or not model.compiled
         if self.ours:
-            loss = our_loss(self.kind, num_outputs, plan.label_smoothing)
+            loss = our_loss(
+                self.kind, num_outputs, plan.label_smoothing, several_labels=train.several_labels
+            )
             model.compile(loss=loss, optimizer=our_optimizer(plan))
         self.num_classes = num_outputs if wants_one_hot(model.loss) else 0
         self.peak = plan.learning_rate if self.ours else float(model.optimizer.learning_rate)
@@ -208,7 +210,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
         )
         pixels = pixels.astype(np.float32)
         if labels.ndim == 2:
-            return pixels, labels
+            return pixels, labels.astype(np.float32)
         if loop.num_classes:
             return pixels, np.eye(loop.num_classes, dtype=np.float32)[labels]
         return pixels, labels.reshape(-1, 1)

@@ -21,18 +21,20 @@ from saccade.training.step import TrainingStep
 class Learner:
     """Trains on batches and scores pictures; hides what differs between losses."""
 
-    def __init__(self, model: Any, plan: TrainPlan) -> None:
+    def __init__(self, model: Any, plan: TrainPlan, *, several_labels: bool = False) -> None:
         self.model = model
         self.kind = output_kind(model)
         self.num_outputs = int(model.outputs[0].shape[-1])
         ours = plan.recipe == "auto" or not model.compiled
         self.one_hot = ours and self.num_outputs > 1
         if ours:
-            loss = our_loss(self.kind, self.num_outputs, plan.label_smoothing)
+            loss = our_loss(
+                self.kind, self.num_outputs, plan.label_smoothing, several_labels=several_labels
+            )
             optimizer = our_optimizer(plan)
             self.step = TrainingStep(model, loss=loss, optimizer=optimizer)
         else:
-            self.one_hot = wants_one_hot(model.loss)
+            self.one_hot = several_labels or wants_one_hot(model.loss)
             self.step = TrainingStep(model)
             self.own_rate = float(model.optimizer.learning_rate)
         self.ours = ours
@@ -45,7 +47,8 @@ class Learner:
     def train(self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[Any], rate: float) -> Any:
         """Train on one batch; return its loss as a tensor that nothing waited for.
 
-        `labels` are classes (N,), or shares (N, outputs) where the loss takes one-hot labels.
+        `labels` are classes (N,), or (N, outputs): shares where the loss takes one-hot labels, or
+        which of several labels each picture has.
         """
         x = torch.from_numpy(pixels)
         y = torch.from_numpy(np.ascontiguousarray(labels))

@@ -122,7 +122,7 @@ class _Loop:
         if note:
             self.standing.notes.append(note)
         load_keras().utils.set_random_seed(plan.seed)
-        self.learner = Learner(model, self.plan)
+        self.learner = Learner(model, self.plan, several_labels=train.several_labels)
         self.num_epochs = float(plan.max_epochs)  # that the time allows, once it is measured
 
     def run(self, checkpoint_dir: Path | None) -> FitResult:

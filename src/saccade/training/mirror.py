@@ -84,7 +84,7 @@ def likeness(pictures: Pictures, change: str, *, seed: int) -> Likeness:
     as_is, changed = flat @ flat.T, flat @ CHANGES[change](thumbnails).reshape(len(chosen), -1).T
     for alike in (as_is, changed):  # a picture is no neighbour of its own
         np.fill_diagonal(alike, -np.inf)
-    names, labels = np.unique(pictures.labels[chosen], return_inverse=True)
+    names, labels = np.unique(pictures.kinds[chosen], return_inverse=True)
     exchanged = _exchanged(labels[as_is.argmax(axis=1)], labels[changed.argmax(axis=1)], labels)
     share, num_images = _unchanged_share(as_is, changed, labels)
     return Likeness(

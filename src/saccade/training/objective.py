@@ -12,11 +12,16 @@ _KERNEL_RATE: Final = 7.0  # a kernel turns by up to a tenth of its length a ste
 _MOMENTUM: Final = 0.6
 
 
-def our_loss(kind: OutputKind, num_outputs: int, label_smoothing: float) -> Any:
-    """Return cross-entropy for this kind of output; labels are one-hot, or 0 and 1 for one."""
+def our_loss(
+    kind: OutputKind, num_outputs: int, label_smoothing: float, *, several_labels: bool = False
+) -> Any:
+    """Return cross-entropy for this kind of output; labels are one-hot, or 0 and 1 for one.
+
+    With several labels a picture every output is one label's, and its labels are 0 and 1.
+    """
     losses = load_keras().losses
     kwargs = {"from_logits": kind == "logits", "label_smoothing": label_smoothing}
-    if num_outputs == 1:
+    if num_outputs == 1 or several_labels:
         return losses.BinaryCrossentropy(**kwargs)
     return losses.CategoricalCrossentropy(**kwargs)
 

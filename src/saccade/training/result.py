@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.augmentation import Augmentation
-from saccade.evaluation import fit_temperature
+from saccade.evaluation import fit_label_temperature, fit_temperature
 from saccade.models.outputs import OutputKind, to_logits
 
 # What decides which epoch is the best. The classifier that is shipped is calibrated, so an epoch
@@ -27,17 +27,30 @@ _ROWS_AT_ONCE: Final = 4096  # of logits
 
 
 class Pictures(NamedTuple):
-    """Some rows of the cache with their labels; ``labels[i]`` belongs to ``pixels[rows[i]]``."""
+    """Some rows of the cache with their labels; ``labels[i]`` belongs to ``pixels[rows[i]]``.
+
+    Labels are classes (n,), or, where a picture has several, true and false (n, L).
+    """
 
     pixels: npt.NDArray[np.uint8]  # (N, H, W, C), may be a memory map larger than memory
     rows: npt.NDArray[np.intp]
-    labels: npt.NDArray[np.integer[Any]]
+    labels: npt.NDArray[Any]
 
-    def taken(
-        self, places: npt.NDArray[np.intp]
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.integer[Any]]]:
+    def taken(self, places: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         """Return copies of some of the pictures, and their labels."""
         return self.pixels[self.rows[places]], self.labels[places]
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether a picture has any number of labels, and not one class."""
+        return self.labels.ndim == 2
+
+    @property
+    def kinds(self) -> npt.NDArray[np.integer[Any]]:
+        """A number for each picture, (n,): its class, or that of its set of labels."""
+        if not self.several_labels:
+            return self.labels
+        return np.unique(self.labels, axis=0, return_inverse=True)[1].reshape(-1)
 
     @property
     def scored_at_once(self) -> int:
@@ -104,11 +117,14 @@ def epoch_figures(
     """Return an epoch's figures under `KEYS`; `predict` gives a model's outputs for pictures.
 
     Losses are mean cross-entropies in nats; they are NaN where an output is not a finite number.
+    With several labels a picture the loss is a label's, and accuracy the share of pictures with
+    every label right at a probability of one half.
     """
     seen, unseen = (to_logits(predict(p), kind) for p in (sample, validation))
     if not (np.isfinite(seen).all() and np.isfinite(unseen).all()):
         return dict.fromkeys(KEYS, math.nan)
-    temperature = max(1.0, fit_temperature(unseen, validation.labels))
+    fit = fit_label_temperature if validation.several_labels else fit_temperature
+    temperature = max(1.0, fit(unseen, validation.labels))
     return {
         "loss": _cross_entropy(seen, sample.labels),
         "accuracy": _accuracy(seen, sample.labels),
@@ -121,6 +137,9 @@ def epoch_figures(
 def _cross_entropy(
     logits: npt.NDArray[np.float32], labels: npt.NDArray[Any], *, temperature: float = 1.0
 ) -> float:
+    if labels.ndim == 2:  # -ln of sigmoid(z) where the label is had, of sigmoid(-z) where not
+        towards = np.where(labels, logits, -logits).astype(np.float64) / temperature
+        return float(np.logaddexp(0, -towards).mean())
     loss = np.empty(len(labels))
     for start in range(0, len(labels), _ROWS_AT_ONCE):  # all at once in float64 are gigabytes
         rows = slice(start, start + _ROWS_AT_ONCE)
@@ -132,6 +151,8 @@ def _cross_entropy(
 
 
 def _accuracy(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:
+    if labels.ndim == 2:
+        return float(((logits > 0) == labels).all(axis=1).mean())
     return float((logits.argmax(axis=1) == labels).mean())
 
 

@@ -6,7 +6,8 @@
 
 The head is multinomial logistic regression (scikit-learn's L-BFGS), which has one solution for
 each strength of its L2 penalty. Strengths are tried from strong to weak, and the one is kept whose
-validation loss is the lowest once calibrated: what early stopping does by epochs, without a rate to
+validation loss is the lowest once calibrated (with several labels a picture, a regression for each
+label, of one strength): what early stopping does by epochs, without a rate to
 choose. Features are standardised by the training pictures', and that is folded into the layer.
 
 What was cross-validated on the 2,000 training pictures of cats and dogs, MobileNet-0.25 at 224 px,
@@ -77,7 +78,7 @@ def train_head(
         for part in (train, validation)
     )
     with progress.stage("train", total=len(_STRENGTHS)) as stage:
-        path = _Path(seen, num_classes=int(network.output_shape[-1]))
+        path = _path(seen, num_classes=int(network.output_shape[-1]))
         sample = sample_like(seen, unseen, seed=seed)
         history: dict[str, list[float]] = {key: [] for key in KEYS}
         best: _Weights | None = None
@@ -182,29 +183,78 @@ def _logits(weights: _Weights, features: Pictures) -> npt.NDArray[np.float32]:
     return logits
 
 
+def _path(seen: Pictures, *, num_classes: int) -> _Path | _LabelPath:
+    return _LabelPath(seen) if seen.several_labels else _Path(seen, num_classes=num_classes)
+
+
+class _Standard:
+    """Training features brought to mean 0 and deviation 1."""
+
+    def __init__(self, seen: Pictures) -> None:
+        values = np.asarray(seen.pixels[seen.rows], dtype=np.float32)
+        self.mean, deviation = values.mean(axis=0), values.std(axis=0)
+        # What no training picture varies in says nothing, however large it is in another picture.
+        self.scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
+        self.values = (values - self.mean) * self.scale
+
+
+class _LabelPath:
+    """As `_Path`, with several labels a picture: a regression of two answers for each label."""
+
+    def __init__(self, seen: Pictures) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        self._features, self._labels = _Standard(seen), seen.labels
+        self._solvers = [
+            LogisticRegression(max_iter=_MAX_STEPS, warm_start=True) for _ in seen.labels.T
+        ]
+
+    def solve(self, strength: float) -> _Weights:
+        """Return the kernel and the bias, over features as they come."""
+        features, count = self._features, len(self._labels)
+        kernel = np.zeros((len(features.mean), len(self._solvers)))
+        bias = np.zeros(len(self._solvers))
+        for label, solver in enumerate(self._solvers):
+            target = self._labels[:, label]
+            if target.min() == target.max():  # every training picture has it, or none
+                bias[label] = np.log(2 * count) * (1 if target[0] else -1)
+                continue
+            solver.set_params(C=1 / (strength * count))
+            _fit(solver, features.values, target)
+            kernel[:, label], bias[label] = solver.coef_[0] * features.scale, solver.intercept_[0]
+        bias -= features.mean @ kernel
+        return kernel.astype(np.float32), bias.astype(np.float32)
+
+
+def _fit(solver: Any, features: npt.NDArray[Any], labels: npt.NDArray[Any]) -> None:
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        # The weakest penalties may want more steps; validation judges what these gave.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        solver.fit(features, labels)
+
+
 class _Path:
     """Solutions of one regression, from strong penalties to weak; each begins at the last."""
 
     def __init__(self, seen: Pictures, *, num_classes: int) -> None:
         from sklearn.linear_model import LogisticRegression
 
-        values = np.asarray(seen.pixels[seen.rows], dtype=np.float32)
-        self._mean, deviation = values.mean(axis=0), values.std(axis=0)
-        # What no training picture varies in says nothing, however large it is in another picture.
-        self._scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
-        self._standard = (values - self._mean) * self._scale
+        self._features = _Standard(seen)
         self._labels, self._num_classes = seen.labels, num_classes
         self._present = np.unique(seen.labels)
         self._solver = LogisticRegression(max_iter=_MAX_STEPS, warm_start=True)
 
     def solve(self, strength: float) -> _Weights:
         """Return the kernel and the bias, over features as they come."""
-        kernel = np.zeros((len(self._mean), self._num_classes))
+        features = self._features
+        kernel = np.zeros((len(features.mean), self._num_classes))
         bias = np.zeros(self._num_classes)
         if len(self._present) > 1:
             columns, bias[self._present] = self._solve(strength)
-            kernel[:, self._present] = columns * self._scale[:, None]
-            bias -= self._mean @ kernel
+            kernel[:, self._present] = columns * features.scale[:, None]
+            bias -= features.mean @ kernel
         missing = np.setdiff1d(np.arange(self._num_classes), self._present)
         kernel[:, missing] = kernel[:, self._present].mean(axis=1, keepdims=True)
         bias[missing] = bias[self._present].mean() - np.log(2 * len(self._labels))
@@ -212,13 +262,8 @@ class _Path:
 
     def _solve(self, strength: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return (D, P) weights and (P,) biases for the classes that are present."""
-        from sklearn.exceptions import ConvergenceWarning
-
         self._solver.set_params(C=1 / (strength * len(self._labels)))
-        with warnings.catch_warnings():
-            # The weakest penalties may want more steps; validation judges what these gave.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            self._solver.fit(self._standard, self._labels)
+        _fit(self._solver, self._features.values, self._labels)
         kernel, bias = self._solver.coef_.T, self._solver.intercept_
         if kernel.shape[1] == 1:  # of two classes: one number z, which tells the second
             kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.array([-bias[0], bias[0]]) / 2
