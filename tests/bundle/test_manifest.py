@@ -79,6 +79,11 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("class_weights", [1.0, 0], r"class_weights\[1\] is from"),
         ("class_weights", [1.0, "2"], r"class_weights\[1\] is a number"),
         ("class_weights", 3, "manifest.json"),
+        ("label_thresholds", [0.5], "label_thresholds are 2, got 1"),
+        ("label_thresholds", [0.5, 2], r"label_thresholds\[1\] is from 0 to 1"),
+        ("label_thresholds", [0.5, "1"], r"label_thresholds\[1\] is a number"),
+        ("label_thresholds", 0.5, "manifest.json"),
+        ("label_thresholds", [0.5, 0.5], "the evaluation is of labels, or the bundle, but not"),
         ("evaluation", 7, "manifest.json"),
         ("evaluation", {}, "manifest.json"),
         ("provenance", [], "provenance is a JSON dict"),
@@ -88,7 +93,7 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("format_version", "1", "format_version is a whole number"),
         ("format_version", True, "format_version is a whole number"),
         ("format_version", 0, "format_version is a whole number"),
-        ("format_version", 3, "newer Saccade.*pip install --upgrade saccade"),
+        ("format_version", 4, "newer Saccade.*pip install --upgrade saccade"),
     ],
 )
 def test_field_is_wrong(manifest: Manifest, field: str, value: Any, message: str) -> None:

@@ -79,6 +79,9 @@ class Manifest:
         _check_digests(self.digests)
         if self.evaluation is not None and self.evaluation.classes != self.classes:
             raise ValueError("the evaluation's classes are not the bundle's")
+        of_labels = isinstance(self.evaluation, LabelEvaluation)
+        if self.evaluation is not None and of_labels != self.several_labels:
+            raise ValueError("the evaluation is of labels, or the bundle, but not both")
 
     @property
     def format_version(self) -> int:

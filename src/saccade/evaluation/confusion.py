@@ -25,18 +25,29 @@ def confusion_matrix(labels: Counts, predicted: Counts, num_classes: int) -> Cou
 
 
 def class_figures(confusion: Counts, classes: tuple[str, ...]) -> tuple[ClassFigures, ...]:
-    """Return precision, recall and F1 of each class, None where nothing allows the figure.
+    """Return precision, recall and F1 of each class; see `figures_by_count`."""
+    return figures_by_count(
+        classes,
+        hits=np.diagonal(confusion).astype(np.int64),
+        support=confusion.sum(axis=1),
+        predicted=confusion.sum(axis=0),
+    )
 
+
+def figures_by_count(
+    names: tuple[str, ...], *, hits: Counts, support: Counts, predicted: Counts
+) -> tuple[ClassFigures, ...]:
+    """Return precision, recall and F1 of each name, None where nothing allows the figure.
+
+    Counts are (C,): pictures that are it, that were said to be, and both (`hits`).
     F1 = 2 TP / (2 TP + FP + FN) = 2 J / (1 + J) with J = TP / (TP + FP + FN), and J is a
     proportion: F1's bounds are the Clopper-Pearson bounds of J, carried through that formula.
     """
-    hits = np.diagonal(confusion).astype(np.int64)
-    support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     union = support + predicted - hits
     figures = _proportions(np.tile(hits, 3), np.concatenate([predicted, support, union]))
-    count = len(classes)
+    count = len(names)
     precision, recall = figures[:count], figures[count : 2 * count]
-    f1 = [overlap and _f1_of(overlap) for overlap in figures[2 * count :]]
+    f1 = [overlap and f1_of(overlap) for overlap in figures[2 * count :]]
     return tuple(
         ClassFigures(
             name=name,
@@ -46,7 +57,7 @@ def class_figures(confusion: Counts, classes: tuple[str, ...]) -> tuple[ClassFig
             recall=recall[k],
             f1=f1[k],
         )
-        for k, name in enumerate(classes)
+        for k, name in enumerate(names)
     )
 
 
@@ -58,7 +69,8 @@ def _proportions(hits: Counts, totals: Counts) -> list[Interval | None]:
     ]
 
 
-def _f1_of(overlap: Interval) -> Interval:
+def f1_of(overlap: Interval) -> Interval:
+    """Return F1 = 2 J / (1 + J), which rises with J = TP / (TP + FP + FN), with its bounds."""
     value, low, high = (2 * j / (1 + j) for j in (overlap.value, overlap.low, overlap.high))
     return within(value, low, high)
 

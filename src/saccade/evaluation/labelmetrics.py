@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.evaluation.beta import Floats, beta_quantile
-from saccade.evaluation.confusion import class_figures
+from saccade.evaluation.confusion import f1_of, figures_by_count
 from saccade.evaluation.intervals import means, proportion, within
 from saccade.evaluation.labels import LabelEvaluation, LabelFigures
 from saccade.evaluation.metrics import SMALLEST_PROBABILITY
@@ -49,10 +49,7 @@ def evaluate_labels(
     """
     _check(probabilities, targets, labels, thresholds)
     said = probabilities >= np.asarray(thresholds, np.float64)
-    per_label = tuple(
-        _figures_of(name, thresholds[at], said[:, at], targets[:, at], probabilities[:, at])
-        for at, name in enumerate(labels)
-    )
+    per_label = _by_label(probabilities, targets, said, labels, thresholds)
     count = len(targets)
     return LabelEvaluation(
         classes=labels,
@@ -68,50 +65,60 @@ def evaluate_labels(
     )
 
 
-def _figures_of(
-    name: str, threshold: float, said: Targets, target: Targets, probability: _Probabilities
-) -> LabelFigures:
-    hits, had, named = int((said & target).sum()), int(target.sum()), int(said.sum())
-    lacked = len(target) - had
-    counts = np.array([[lacked - (named - hits), named - hits], [had - hits, hits]])
-    _, figures = class_figures(counts, ("", name))
-    return LabelFigures(
-        name=name,
-        threshold=threshold,
-        num_images=had,
-        num_predicted=named,
-        precision=figures.precision,
-        recall=figures.recall,
-        f1=figures.f1,
-        average_precision=_average_precision(probability, target),
+def _by_label(
+    probabilities: _Probabilities,
+    targets: Targets,
+    said: Targets,
+    labels: tuple[str, ...],
+    thresholds: tuple[float, ...],
+) -> tuple[LabelFigures, ...]:
+    had = targets.sum(axis=0)
+    counted = figures_by_count(
+        labels, hits=(said & targets).sum(axis=0), support=had, predicted=said.sum(axis=0)
+    )
+    values = [_average_precision(p, t) for p, t in zip(probabilities.T, targets.T, strict=True)]
+    averages = _shares_of(np.array(values), had)
+    return tuple(
+        LabelFigures(
+            name=one.name,
+            threshold=threshold,
+            num_images=one.num_images,
+            num_predicted=one.num_predicted,
+            precision=one.precision,
+            recall=one.recall,
+            f1=one.f1,
+            average_precision=average,
+        )
+        for one, threshold, average in zip(counted, thresholds, averages, strict=True)
     )
 
 
-def _average_precision(probability: _Probabilities, target: Targets) -> Interval | None:
-    """Return sum over thresholds of (recall gained) x precision; None where nothing has the label.
+def _average_precision(probability: _Probabilities, target: Targets) -> float:
+    """Return sum over thresholds of (recall gained) x precision; 0 where nothing has the label.
 
     Equal probabilities are one threshold, as in scikit-learn.
     """
-    had = int(target.sum())
-    if not had:
-        return None
     order = np.argsort(-probability, kind="stable")
     hits, top = np.cumsum(target[order]), probability[order]
     ends = np.append(np.flatnonzero(top[:-1] != top[1:]), len(top) - 1)
-    gained = np.diff(hits[ends], prepend=0) / had
-    value = min(1.0, float((gained * hits[ends] / (ends + 1)).sum()))
-    return _proportion_of(value, had)
+    gained = np.diff(hits[ends], prepend=0) / max(int(target.sum()), 1)
+    return min(1.0, float((gained * hits[ends] / (ends + 1)).sum()))
 
 
-def _proportion_of(value: float, count: float) -> Interval:
-    """Return a share with Clopper and Pearson's bounds for `count` observations, whole or not."""
-    hits, misses = value * count, (1 - value) * count
-    low = high = 0.0
-    if hits > 0:
-        low = float(beta_quantile([hits], [misses + 1], 0.025)[0])
-    if misses > 0:
-        high = float(beta_quantile([misses], [hits + 1], 0.025)[0])
-    return within(value, low, 1 - high)
+def _shares_of(values: Floats, counts: npt.NDArray[Any]) -> list[Interval | None]:
+    """Return shares (K,) with Clopper and Pearson's bounds for (K,) observations, whole or not.
+
+    None where there is no observation.
+    """
+    hits, misses = values * counts, (1 - values) * counts
+    low, high = np.zeros(len(values)), np.ones(len(values))
+    some, missed = hits > 0, misses > 0
+    low[some] = beta_quantile(hits[some], misses[some] + 1, 0.025)
+    high[missed] = 1 - beta_quantile(misses[missed], hits[missed] + 1, 0.025)
+    return [
+        within(float(values[at]), float(low[at]), float(high[at])) if count else None
+        for at, count in enumerate(counts.tolist())
+    ]
 
 
 def _mean(figures: list[Interval | None], counts: Targets) -> Interval | None:
@@ -141,9 +148,9 @@ def _pooled_f1(said: Targets, targets: Targets) -> Interval | None:
     if not total:
         return None
     overlap = float(hits.sum()) / total
-    found = _proportion_of(overlap, _effective_number(hits, sizes, overlap))
-    value, low, high = (2 * j / (1 + j) for j in (found.value, found.low, found.high))
-    return within(value, low, high)
+    number = np.array([_effective_number(hits, sizes, overlap)])
+    (found,) = _shares_of(np.array([overlap]), number)
+    return found and f1_of(found)
 
 
 def _effective_number(hits: Floats, sizes: Floats, share: float) -> float:

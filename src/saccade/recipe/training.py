@@ -107,7 +107,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     label, such as ``"recall:dogs=0.95"``; `balance` is whether labels are to find small classes
     too: ``"on"``, ``"off"`` or, where classes are uneven, ``"auto"`` (docs/figures.md).
     `multi_label` is for pictures with any number of labels, of a table or of arrays with `y` of 0
-    and 1, (N, labels); the figures are then a `LabelEvaluation` (docs/labels.md). `group`
+    and 1, (N, labels), and its figures are others (docs/labels.md). `group`
     keeps pictures of one patient, product or burst on one side of the split: a table's column, or
     a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as

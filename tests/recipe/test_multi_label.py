@@ -1,0 +1,257 @@
+"""Several labels a picture, from a table to predictions: two digits side by side, or fewer."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnxruntime
+import pyarrow.parquet as parquet
+import pytest
+from PIL import Image
+from sklearn import metrics
+
+import saccade
+from saccade.cli import words
+from saccade.data import LabelSets, open_source
+from saccade.errors import DataError, SettingsError
+from saccade.evaluation import LabelEvaluation
+from saccade.progress import Silence
+from saccade.report import write_run_report
+from saccade.run import open_run
+
+NUM_PICTURES = 360
+
+
+def pairs(count: int, *, digits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (N, 8, 16) pictures of up to two digits below `digits`, and (N, digits) of 0 and 1."""
+    source = open_source("digits", progress=Silence())
+    names = np.array([int(entry.label) for entry in source.entries])
+    known = np.flatnonzero(names < digits)
+    random = np.random.default_rng(0)
+    # A faint ground, so that pictures without a digit are no copies of each other.
+    pixels = random.integers(0, 30, (count, 8, 16), dtype=np.uint8)
+    targets = np.zeros((count, digits), np.uint8)
+    for picture, target in zip(pixels, targets, strict=True):
+        for half in (picture[:, :8], picture[:, 8:]):
+            if random.random() < 0.7:
+                chosen = random.choice(known)
+                np.maximum(half, source.arrays[chosen, :, :, 0], out=half)
+                target[names[chosen]] = 1
+    return pixels, targets
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("pairs")
+    pixels, targets = pairs(NUM_PICTURES, digits=5)
+    with (root / "digits.csv").open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["path", "labels"])
+        for number, (picture, target) in enumerate(zip(pixels, targets, strict=True)):
+            Image.fromarray(picture).save(root / f"{number}.png")
+            names = "|".join(f"digit {digit}" for digit in np.flatnonzero(target)[::-1])
+            rows.writerow([f"{number}.png", names])
+    return root / "digits.csv"
+
+
+@pytest.fixture(scope="module")
+def run(table: Path, tmp_path_factory: pytest.TempPathFactory) -> saccade.Run:
+    out = tmp_path_factory.mktemp("runs")
+    return trained(table, out, epochs=4, name="pairs")
+
+
+def trained(data, out: Path, **options) -> saccade.Run:
+    options = {"epochs": 1} | options
+    return saccade.train(data, multi_label=True, out=out, progress=Silence(), **options)
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "saccade.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def scored(run: saccade.Run) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the run kept of each test picture: probabilities (N, L) and true labels."""
+    kept = parquet.read_table(run.folder / "predictions.parquet").to_pydict()
+    probabilities = np.stack([kept[f"p:{name}"] for name in run.classes], axis=1)
+    truth = tuple(kept["label"])
+    return probabilities, LabelSets.of(truth, names=run.classes).membership
+
+
+def test_figures_are_scikit_learns_of_what_was_kept(run):
+    assert run.classes == tuple(f"digit {digit}" for digit in range(5))
+    assert isinstance(run.test, LabelEvaluation)
+    probabilities, truth = scored(run)
+    thresholds = saccade.load(run.model).manifest.label_thresholds
+    said = probabilities >= np.array(thresholds)
+    assert run.test.num_images == len(truth)
+    assert run.test.accuracy.value == pytest.approx(metrics.accuracy_score(truth, said))
+    macro = metrics.f1_score(truth, said, average="macro")
+    assert run.test.macro_f1.value == pytest.approx(macro)
+    assert run.test.macro_f1.value > 0.8  # it has learnt
+    assert run.plan["design"] is not None
+    assert run.test.accuracy.low > run.test.baseline_accuracy.high
+    assert "" in parquet.read_table(run.folder / "predictions.parquet")["label"].to_pylist()
+
+
+def test_run_and_bundle_hold_the_same_figures(run):
+    assert open_run(run.folder).test == run.test
+    manifest = saccade.load(run.model).manifest
+    assert manifest.evaluation == run.test
+    assert manifest.format_version == 3
+    assert run.provenance["baseline_class"] == run.test.baseline_class
+
+
+def test_probabilities_are_sigmoids_of_what_keras_says(run, table, tmp_path):
+    """The bundle's own Keras model, divided by the temperature, one label at a time."""
+    with zipfile.ZipFile(run.model) as bundle:
+        bundle.extract("model.keras", tmp_path)
+        session = onnxruntime.InferenceSession(bundle.read("model.onnx"))
+    pixels = np.stack([np.asarray(Image.open(p)) for p in sorted(table.parent.glob("1?.png"))])
+    (probabilities,) = session.run(None, {"pixels": pixels[..., None]})
+    model = keras.saving.load_model(tmp_path / "model.keras")
+    assert model.layers[-1].activation.__name__ == "linear"
+    logits = keras.ops.convert_to_numpy(model(pixels[..., None].astype(np.float32)))
+    temperature = saccade.load(run.model).manifest.temperature
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits / temperature)), atol=1e-5)
+
+
+def test_prediction_says_every_label_over_its_threshold(run, table):
+    classifier = saccade.load(run.model)
+    thresholds = dict(zip(run.classes, classifier.manifest.label_thresholds, strict=True))
+    numbers = set()
+    for answer in classifier.predict_files(table.parent.glob("?.png")):
+        shares = answer.probabilities
+        said = tuple(name for name in shares if shares[name] >= thresholds[name])
+        assert (answer.labels, answer.label, answer.probability) == (said, None, None)
+        assert answer.to_json()["labels"] == list(said)
+        assert classifier.predict(answer.path).labels == said
+        numbers.add(len(said))
+    assert len(numbers) > 1
+
+
+def test_evaluating_on_the_table_gives_the_sealed_figures_again(run, table):
+    again = saccade.evaluate(run.model, table, progress=Silence())
+    assert again.test == run.test
+    assert again.images_seen == NUM_PICTURES - run.test.num_images
+
+
+def test_labels_that_the_model_does_not_know_are_refused(run, table):
+    other = table.parent / "other.csv"
+    other.write_text("path,label\n1.png,digit 1;cat\n")
+    with pytest.raises(DataError, match="does not know the label 'cat'"):
+        saccade.evaluate(run.model, other, progress=Silence())
+    with pytest.raises(DataError, match="several labels a picture .* read from a table"):
+        saccade.evaluate(run.model, "digits", progress=Silence())
+
+
+def test_commands_are_read_by_people(run, table, tmp_path):
+    picture = table.parent / "1.png"
+    done = command("predict", run.model, picture)
+    assert done.returncode == 0, done.stderr
+    labels = saccade.load(run.model).predict(picture).labels
+    assert all(f"{name} " in done.stdout for name in labels)
+    output = tmp_path / "said.csv"
+    done = command("predict", run.model, picture, "--format", "csv", "--output", output)
+    assert done.returncode == 0, done.stderr
+    (row,) = csv.DictReader(output.read_text().splitlines())
+    assert row["labels"] == ";".join(labels)
+    assert set(row) == {"path", "labels", "error", *run.classes}
+
+
+def test_commands_take_the_flag(table):
+    done = command("train", table, "--multi-label", "--balance", "on")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--balance is for one class a picture" in done.stderr
+    done = command("check", table, "--multi-label", "--json")
+    assert done.returncode == 0, done.stderr
+    named = {finding["name"] for finding in json.loads(done.stdout)["findings"]}
+    assert "too-few-pictures" not in named  # each label has many, however rare some sets are
+
+
+def test_answer_is_read_by_people(run):
+    text = words.answer(run)
+    for line in ("Exact  ", "Macro F1", "Micro F1", "Mean AP ", "Weakest "):
+        assert f"\n{line}" in f"\n{text}"
+    assert "test pictures have every label right; always" in text
+
+
+def test_report_has_labels_and_no_confusion(run):
+    page = write_run_report(run).read_text()
+    assert "<h2>Label by label</h2>" in page
+    assert 'id="confusion"' not in page
+    assert "Exact match" in page
+    assert "digit 0, digit" in page  # sets in the gallery, as people write them
+
+
+def test_arrays_train_a_tutorials_network_and_few_pictures_are_noted(tmp_path):
+    pixels, targets = pairs(120, digits=3)
+    run = trained((pixels, targets), tmp_path, model="t3")
+    assert run.classes == ("0", "1", "2")
+    assert all(np.isfinite(run.fit["history"]["val_loss"]))
+    (note,) = (note for note in run.notes if "one half" in note)
+    thresholds = saccade.load(run.model).manifest.label_thresholds
+    for name, threshold in zip(run.classes, thresholds, strict=True):
+        assert (repr(name) in note) == (threshold == 0.5)
+
+
+def test_a_label_without_training_pictures_is_refused(table, tmp_path):
+    rows = table.read_text().splitlines()
+    lines = [f"{row},{'test' if at % 3 == 0 else 'train'}" for at, row in enumerate(rows[1:])]
+    lines[0] = "0.png,rare,test"
+    data = table.parent / "unlearnable.csv"
+    data.write_text("\n".join(["path,labels,split", *lines]))
+    with pytest.raises(DataError, match=r"label 'rare' has no picture to train on \(1 listed"):
+        trained(data, tmp_path, model="t3")
+
+
+def test_one_label_alone_is_two_classes(tmp_path):
+    data = tmp_path / "one.csv"
+    data.write_text("path,labels\na.png,cat\nb.png,\n")
+    for name in "ab":
+        Image.fromarray(np.full((4, 4), ord(name), np.uint8)).save(tmp_path / f"{name}.png")
+    with pytest.raises(DataError, match="at least two labels.* found 'cat' in 2"):
+        trained(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"balance": "on"}, "--balance is for one class a picture"),
+        ({"operating_point": "recall:a=0.9"}, "--operating-point is for one class"),
+        ({"model": "t7"}, "t7 ends in one output"),
+    ],
+)
+def test_what_is_for_one_class_a_picture_is_refused(table, tmp_path, options, why):
+    with pytest.raises(SettingsError, match=why):
+        trained(table, tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "loss", "why"),
+    [
+        (4, None, None, r"has the output \(None, 4\); 5 classes need"),
+        (5, "softmax", None, "ends in a softmax"),
+        (5, "sigmoid", "categorical_crossentropy", "needs binary_crossentropy"),
+        (5, "sigmoid", "binary_crossentropy", ""),
+    ],
+)
+def test_models_of_the_users_own(table, tmp_path, units, activation, loss, why):
+    layers = [keras.Input((8, 16, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(units, activation=activation)])
+    if loss:
+        model.compile(optimizer="adam", loss=loss)
+    model.save(tmp_path / "own.keras")
+    if why:
+        with pytest.raises(SettingsError, match=why):
+            trained(table, tmp_path, model=str(tmp_path / "own.keras"))
+        return
+    run = trained(table, tmp_path, model=str(tmp_path / "own.keras"), epochs=2)
+    assert run.fit["history"]["val_loss"][-1] < np.log(2)
