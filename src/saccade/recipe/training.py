@@ -307,7 +307,7 @@ def _judge(
             asdict(row) for row in reliability(probabilities, test.labels) if row.num_images
         ),
         precision_recall=_precision_recall(classifier, probabilities, test.labels),
-        gallery=_gallery_entries(classifier, prepared, probabilities, shown),
+        gallery=_gallery_entries(classifier, prepared, probabilities, named, shown),
         gallery_groups=groups,
         data_notes=data_notes(prepared),
         leak=prepared.kinship.leak(index, test.rows, named == test.labels),
@@ -336,12 +336,12 @@ def _precision_recall(
 
 
 def _gallery_entries(
-    classifier: Classifier, prepared: Prepared, probabilities: Any, shown: Any
+    classifier: Classifier, prepared: Prepared, probabilities: Any, named: Any, shown: Any
 ) -> tuple[Mapping[str, Any], ...]:
     test, index = prepared.pictures(TEST), prepared.index
     entries = []
     for place in shown:
-        row, best = test.rows[place], int(classifier.manifest.named(probabilities[[place]])[0])
+        row, best = test.rows[place], named[place]
         probability = float(probabilities[place, best])
         entries.append(
             {
