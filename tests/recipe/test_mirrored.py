@@ -31,7 +31,7 @@ def trained(tmp_path, data, epochs=2):
 
 @pytest.fixture(scope="module")
 def widths_run(tmp_path_factory):
-    data = stripes(300, mirrored_classes=False)
+    data = stripes(500, mirrored_classes=False)
     return trained(tmp_path_factory.mktemp("runs"), data)
 
 
