@@ -104,7 +104,7 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
             kin=kinship.kin,
         )
         _check_validation(index, request.settings)
-    plan = with_balance(plan, index, request.settings, train=TRAIN)
+    plan = with_balance(plan, index, request.settings)
     return Prepared(
         name=source.name,
         index=index,
