@@ -179,3 +179,19 @@ def test_labels_mix_as_pictures_do(kind):
 def test_value_out_of_range_is_refused():
     with pytest.raises(SettingsError, match="rotate is 0 to 180 degrees"):
         Augmentation(rotate=-1)
+
+
+def test_several_labels_mix_in_the_same_proportion():
+    pixels = np.arange(4, dtype=np.uint8).repeat(16 * 64).reshape(4, 32, 32, 1) * 60
+    labels = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]], bool)
+    mixed, shares = mix(
+        pixels, labels, Augmentation(mixup=1.0), np.random.default_rng(0), num_classes=3
+    )
+    # Of each picture the brightness tells which two were mixed, and how much of each.
+    for picture, share, own, label in zip(mixed, shares, pixels, labels, strict=True):
+        fits = []
+        for other, others in zip(pixels, labels, strict=True):
+            span = float(own[0, 0, 0]) - float(other[0, 0, 0])
+            kept = (float(picture[0, 0, 0]) - float(other[0, 0, 0])) / span if span else 1.0
+            fits.append(np.allclose(share, kept * label + (1 - kept) * others, atol=0.02))
+        assert any(fits)

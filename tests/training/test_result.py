@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from saccade.evaluation import apply_temperature, fit_temperature
 from saccade.training.result import KEYS, Pictures, epoch_figures
@@ -67,3 +68,24 @@ def test_large_pictures_are_scored_fewer_at_once(side, at_once):
     found = [(len(batch), batch[:, 0, 0, 0].tolist()) for batch in some.batches()]
     assert max(size for size, _ in found) == min(at_once, 43)
     assert [row for _, rows in found for row in rows] == list(range(42, -1, -1))
+
+
+def test_figures_of_labels_are_scikit_learns():
+    random = np.random.default_rng(2)
+    targets = random.random((300, 4)) < 0.3
+    logits = random.normal(np.where(targets, 3.0, -3.0), 4.0).astype(np.float32)
+    some = Pictures(np.zeros((300, 1, 1, 1), np.uint8), np.arange(300), targets)
+    found = epoch_figures(lambda _: logits, "logits", some, some)
+    p = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    each = [metrics.log_loss(targets[:, label], p[:, label]) for label in range(4)]
+    assert found["val_loss"] == pytest.approx(np.mean(each))
+    assert found["val_accuracy"] == pytest.approx(metrics.accuracy_score(targets, logits > 0))
+    assert found["val_calibrated_loss"] < found["val_loss"]
+
+
+def test_pictures_with_the_same_labels_are_of_one_kind():
+    targets = np.array([[1, 0], [0, 0], [1, 0], [1, 1]], bool)
+    some = Pictures(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4), targets)
+    kinds = some.kinds
+    assert kinds[0] == kinds[2]
+    assert len(set(kinds.tolist())) == 3

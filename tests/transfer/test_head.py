@@ -11,13 +11,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from saccade.data.cache import Cache
 from saccade.progress import Silence
 from saccade.training import Pictures
 from saccade.training.result import DECIDING
 from saccade.transfer import Backbone, backbone, kept_features, train_head, with_head
-from saccade.transfer.head import _Path
+from saccade.transfer.head import _STRENGTHS, _Path
 
 SIDE = 33
 
@@ -129,3 +132,27 @@ def test_feature_that_no_training_picture_has_says_nothing() -> None:
     path = _Path(Pictures(values, np.arange(40), labels), num_classes=2)  # type: ignore[arg-type]
     kernel, _ = path.solve(0.1)
     assert not kernel[3].any()
+
+
+def test_each_label_has_a_regression_of_its_own(body: Backbone, cache: Cache) -> None:
+    """Colours, each as scikit-learn tells it by itself; a label that all have is always said."""
+    targets = np.concatenate([np.eye(3, dtype=bool)[np.arange(90) % 3], np.ones((90, 1), bool)], 1)
+    labelled = {
+        name: Pictures(part.pixels, part.rows, targets[part.rows])
+        for name, part in parts(cache).items()
+    }
+    network = with_head(body, 4)
+    fit = train_head(network, body, cache, **labelled, seed=0, progress=Silence())
+    answers = outputs(network, cache.pixels)
+    np.testing.assert_array_equal(answers[75:] > 0, targets[75:])
+    rows = labelled["train"].rows
+    seen = kept_features(body, cache, progress=Silence())
+    strength = _STRENGTHS[fit.best_epoch - 1]
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=1 / (strength * len(rows)), max_iter=1000)
+    )
+    for label in range(3):
+        model.fit(seen[rows], targets[rows, label])
+        # The head's features are in float32, what was kept perhaps in bf16.
+        wanted = model.decision_function(seen[75:])
+        np.testing.assert_allclose(answers[75:, label], wanted, rtol=0.1, atol=0.2)

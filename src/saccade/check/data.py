@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from saccade.check import classes, folds, pictures
 from saccade.check.folds import LabelSettings
-from saccade.check.labels import inseparable, likely_wrong
+from saccade.check.labels import judged
 from saccade.check.pairs import copies
 from saccade.check.thumbnails import Looks, look
 from saccade.data import Index, LabelSets, Source, build_index, open_source
@@ -58,12 +58,12 @@ def examine(
     """Return what is wrong with `data`, and the pictures; judge labels where `labels` is given.
 
     With `multi_label` a picture has any number of labels; `labels` cannot judge those.
-    Raises DataError where there is nothing to read, or nothing to judge labels by, and
-    MissingExtraError where judging labels takes what is not installed.
+    Raises DataError where there is nothing to read; where `labels` is given, MissingExtraError and
+    SettingsError for what judging takes and is not there.
     """
     progress = progress or Silence()
     if labels is not None:
-        folds.check_installed()
+        folds.check(labels)
     source = open_source(data, test=test, multi_label=multi_label, progress=progress)
     index = build_index(source, progress=progress)
     sets = LabelSets.of(index.classes) if multi_label else None
@@ -83,8 +83,7 @@ def examine(
         *classes.given_away(index, looks),
     )
     if labels is not None:
-        guesses = folds.guess(source, index, looks, labels, progress=progress)
-        findings += (*likely_wrong(index, guesses), *inseparable(guesses))
+        findings += judged(source, index, looks, labels, progress=progress)
     return Examined(source=source, index=index, looks=looks, findings=findings)
 
 

@@ -39,6 +39,7 @@ from saccade.recipe.judge import (
     write_predictions,
 )
 from saccade.recipe.judged import Judged, judge
+from saccade.recipe.mirrored import Answering, choose_answering
 from saccade.recipe.prepare import (
     TEST,
     TRAIN,
@@ -60,7 +61,7 @@ from saccade.recipe.request import (
 )
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
-from saccade.training import FitResult, Hooks, logits_of, train_network
+from saccade.training import FitResult, Hooks, train_network
 from saccade.transfer import fine_tune as tune
 from saccade.transfer import train_head, with_head
 
@@ -154,9 +155,10 @@ def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> R
             with clock.stage("train"):
                 fit = _fit(network, prepared, folder=request.folder, progress=shown)
             with clock.stage("bundle"):
-                classifier = _bundle(network, prepared, fit, request=request, progress=shown)
+                answering = choose_answering(network, prepared, fit, progress=shown)
+                classifier = _bundle(answering, prepared, fit, request=request)
             with clock.stage("test"):
-                run = _judge(classifier, network, prepared, fit, request=request, progress=shown)
+                run = _judge(classifier, answering, prepared, fit, request=request, progress=shown)
             return _finish(run, clock)
 
 
@@ -212,14 +214,13 @@ def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) 
 
 
 def _bundle(
-    network: Any, prepared: Prepared, fit: FitResult, *, request: Request, progress: Progress
+    answering: Answering, prepared: Prepared, fit: FitResult, *, request: Request
 ) -> Classifier:
     """Calibrate on validation, write the bundle, and open it as any user would."""
     validation = prepared.pictures(VALIDATION)
-    logits = logits_of(network, validation, progress=progress)
     asked = request.settings.operating_point
     calibration = calibrate(
-        logits,
+        answering.logits,
         validation.labels,
         classes=prepared.classes,
         wish=None if asked is None else parse_wish(asked),
@@ -243,17 +244,17 @@ def _bundle(
     write_bundle(
         path,
         manifest,
-        model=network,
+        model=answering.network,
         seen=np.unique(prepared.cache.pixel_digest[used]),
         parity_pixels=validation.batches(),
-        parity_logits=logits,
+        parity_logits=answering.logits,
     )
     return load(path)
 
 
 def _judge(
     classifier: Classifier,
-    network: Any,
+    answering: Answering,
     prepared: Prepared,
     fit: FitResult,
     *,
@@ -309,25 +310,27 @@ def _judge(
         plan=prepared.plan.to_json(),
         fit=fit.to_json(),
         provenance=provenance,
-        layers=describe_layers(network),
+        layers=describe_layers(answering.network),
         reliability=judged.reliability,
         precision_recall=judged.precision_recall,
         gallery=_gallery_entries(prepared, judged, shown),
         gallery_groups=groups,
         data_notes=data_notes(prepared),
         leak=prepared.kinship.leak(index, test.rows, judged.right),
-        notes=_notes(classifier, prepared, fit),
+        notes=_notes(classifier, answering, prepared, fit),
     )
 
 
-def _notes(classifier: Classifier, prepared: Prepared, fit: FitResult) -> tuple[str, ...]:
+def _notes(
+    classifier: Classifier, answering: Answering, prepared: Prepared, fit: FitResult
+) -> tuple[str, ...]:
     why, point = prepared.plan.why, classifier.manifest.operating_point
     chosen = [] if point is None else [f"operating point: {point.sentence()}"]
     if classifier.manifest.class_weights is not None:
         chosen = [balance_note(prepared)]
     if prepared.sets is not None:
         chosen = _few_note(prepared)
-    return (*([why] if why else []), *fit.notes, *chosen)
+    return tuple(note for note in (why, *fit.notes, answering.note, *chosen) if note)
 
 
 def _few_note(prepared: Prepared) -> list[str]:
