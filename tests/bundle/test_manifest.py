@@ -83,7 +83,6 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("label_thresholds", [0.5, 2], r"label_thresholds\[1\] is from 0 to 1"),
         ("label_thresholds", [0.5, "1"], r"label_thresholds\[1\] is a number"),
         ("label_thresholds", 0.5, "manifest.json"),
-        ("label_thresholds", [0.5, 0.5], "the evaluation is of labels, or the bundle, but not"),
         ("evaluation", 7, "manifest.json"),
         ("evaluation", {}, "manifest.json"),
         ("provenance", [], "provenance is a JSON dict"),

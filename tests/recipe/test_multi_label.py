@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -106,6 +107,10 @@ def test_run_and_bundle_hold_the_same_figures(run):
     manifest = saccade.load(run.model).manifest
     assert manifest.evaluation == run.test
     assert manifest.format_version == 3
+    with pytest.raises(
+        ValueError, match="the evaluation is of labels, or the bundle, but not both"
+    ):
+        replace(manifest, label_thresholds=None)
     assert run.provenance["baseline_class"] == run.test.baseline_class
 
 
@@ -148,6 +153,9 @@ def test_labels_that_the_model_does_not_know_are_refused(run, table):
     other.write_text("path,label\n1.png,digit 1;cat\n")
     with pytest.raises(DataError, match="does not know the label 'cat'"):
         saccade.evaluate(run.model, other, progress=Silence())
+    (tested, *_) = parquet.read_table(run.folder / "predictions.parquet")["path"].to_pylist()
+    other.write_text(f"path,label,split\n1.png,cat,train\n{tested},digit 1,test\n")
+    assert saccade.evaluate(run.model, other, progress=Silence()).images_used == 1
     with pytest.raises(DataError, match="several labels a picture .* read from a table"):
         saccade.evaluate(run.model, "digits", progress=Silence())
 

@@ -106,7 +106,7 @@ def evaluate(
         classes=classifier.classes,
         test=score(
             read.probabilities,
-            _sets(index, classifier).targets(read.labels) if several else read.labels,
+            _targets(index, read.labels, classifier) if several else read.labels,
             classifier=classifier,
             baseline_class=provenance.get("baseline_class", classifier.classes[0]),
         ),
@@ -131,9 +131,9 @@ def _labels_by_name(
     """Return each row's class as the model counts them; its set of labels as the index does."""
     code = {name: number for number, name in enumerate(classifier.classes)}
     several = classifier.manifest.several_labels
-    present = list(LabelSets.of(index.classes).names if several else index.classes)
-    if not several:
-        present = [present[label] for label in np.unique(index.label[rows])]
+    present = tuple(index.classes[label] for label in np.unique(index.label[rows]))
+    if several:
+        present = LabelSets.of(present).names
     if unknown := [label for label in present if label not in code]:
         raise DataError(
             f"{name}: the model does not know the {'label' if several else 'class'} {unknown[0]!r} "
@@ -143,8 +143,14 @@ def _labels_by_name(
     return labels if several else [code[index.classes[label]] for label in labels]
 
 
-def _sets(index: Index, classifier: Classifier) -> LabelSets:
-    return LabelSets.of(index.classes, names=classifier.classes)
+def _targets(
+    index: Index, codes: npt.NDArray[np.intp], classifier: Classifier
+) -> npt.NDArray[np.bool_]:
+    """Return which of the model's labels each scored picture has, (N, L)."""
+    known = classifier.classes
+    others = sorted({*LabelSets.of(index.classes).names} - {*known})  # of pictures not scored
+    sets = LabelSets.of(index.classes, names=(*known, *others))
+    return sets.targets(codes)[:, : len(known)]
 
 
 def _read(classifier: Classifier, source: Source, labels: Mapping[int, int], stage: Stage) -> _Read:
