@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -39,20 +41,23 @@ def _memory() -> str:
 
 
 def measure_gigaflops() -> float:
-    """Return the rate of a large float32 matrix product here, in 10^9 operations a second.
-
-    The best of three, since whatever else the machine does can only slow it down.
-    """
-    import time
-
+    """Return the rate of a large float32 matrix product here, in 10^9 operations a second."""
     import numpy as np
 
     side = 768
     left = np.ones((side, side), np.float32)
-    _ = left @ left  # starts the threads
-    best_s = float("inf")
-    for _ in range(3):
+    return 2 * side**3 / least_seconds(lambda: left @ left, times=3) / 1e9
+
+
+def least_seconds(work: Callable[[], object], *, times: int) -> float:
+    """Return the least time of some runs of a piece of work, after one that starts the threads.
+
+    The least, since whatever else the machine does can only slow it down.
+    """
+    work()
+    seconds = []
+    for _ in range(times):
         began = time.perf_counter()
-        _ = left @ left
-        best_s = min(best_s, time.perf_counter() - began)
-    return 2 * side**3 / best_s / 1e9
+        work()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)

@@ -15,6 +15,7 @@ from keras.src.applications import convnext
 from saccade.bundle.graph import to_onnx
 from saccade.bundle.layers import _UNCHANGED, GraphBuilder, UnknownLayerError, emit_model
 from saccade.bundle.runtime import Runtime
+from saccade.models import CompactDesign, build_compact
 
 SHAPE = (13, 16, 3)  # odd and even sides, so that padding falls on unlike places
 SCALE = kl.Rescaling(1 / 255)
@@ -139,6 +140,41 @@ def test_branches_equal_keras() -> None:
     model = keras.Model(pixels, kl.Dense(3)(features))
     assert is_walked(model)
     assert worst_difference(model) < 5e-6
+
+
+@pytest.mark.parametrize("head", ["pooled", "whole"])
+def test_mirrored_network_equals_keras(head) -> None:
+    keras.utils.set_random_seed(0)
+    design = CompactDesign(stem_stride=1, widths=(4, 8), depth=1, head=head)
+    model = build_compact(design, input_shape=SHAPE, num_classes=3, mirrored=True)
+    assert is_walked(model)
+    assert worst_difference(model) < 5e-6
+
+
+def test_flips_and_means_of_other_axes_equal_keras() -> None:
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input(SHAPE)
+    maps = SCALE(pixels)
+    maps = keras.ops.concatenate([maps, keras.ops.flip(maps, axis=1)], axis=-1)
+    maps = keras.ops.flip(kl.Conv2D(3, 3)(maps), axis=-1)
+    rows = keras.ops.mean(keras.ops.reshape(maps, (-1, 11 * 14, 3)), axis=-1)
+    model = keras.Model(pixels, kl.Dense(3)(keras.ops.flip(rows, axis=1)))
+    assert is_walked(model)
+    assert worst_difference(model) < 2e-6
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda maps: keras.ops.flip(maps),  # over all axes
+        lambda maps: keras.ops.mean(maps, axis=-1, keepdims=True),
+        lambda maps: keras.ops.mean(maps, axis=(1, 2)),
+        lambda maps: keras.ops.sort(maps),
+    ],
+)
+def test_unknown_operation_is_not_guessed(operation) -> None:
+    pixels = keras.Input(SHAPE)
+    assert not is_walked(keras.Model(pixels, kl.Flatten()(operation(pixels))))
 
 
 def test_shared_layer_equals_keras() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -31,6 +33,13 @@ def test_every_command_explains_itself(run_saccade, command):
 
 def test_version_is_the_packages(run_saccade):
     assert run_saccade("--version").stdout.strip() == saccade.__version__
+
+
+def test_interpreter_runs_it_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "saccade", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == saccade.__version__
 
 
 def test_unknown_option_is_refused(run_saccade):

@@ -34,6 +34,20 @@ def test_cost_is_that_of_the_built_network(design, shape):
     assert multiply_adds(design, shape) == total
 
 
+@pytest.mark.parametrize(("design", "shape"), SHAPES)
+def test_mirrored_network_gives_the_mean_of_both(design, shape):
+    plain = build_compact(design, input_shape=shape, num_classes=7)
+    twofold = build_compact(design, input_shape=shape, num_classes=7, mirrored=True)
+    twofold.set_weights(plain.get_weights())
+    pixels = np.random.default_rng(0).uniform(0, 255, (3, *shape)).astype(np.float32)
+    mirrored = pixels[:, :, ::-1].copy()
+    logits = [plain.predict(x, verbose=0) for x in (pixels, mirrored)]
+    assert not np.allclose(*logits, atol=1e-3)
+    for x in (pixels, mirrored):
+        given = twofold.predict(x, verbose=0)
+        np.testing.assert_allclose(given, (logits[0] + logits[1]) / 2, atol=1e-4)
+
+
 def test_only_keras_layers():
     model = build_compact(PHOTO, input_shape=(64, 64, 3), num_classes=2)
     assert all(type(layer).__module__.startswith("keras.") for layer in model.layers)

@@ -54,7 +54,7 @@ def _emit(graph: GraphBuilder, layer: Any, *inputs: Any, **keywords: Any) -> Ten
     if given or not type(layer).__module__.startswith("keras."):
         raise UnknownLayerError(layer)
     if not isinstance(layer, keras.layers.Layer):
-        return _arithmetic(graph, layer, inputs)
+        return _operation(graph, layer, inputs)
     if kind in _MERGES and len(inputs) == 1 and isinstance(inputs[0], list | tuple):
         return _merge(graph, layer, tuple(inputs[0]))
     if len(inputs) != 1 or not isinstance(inputs[0], Tensor):
@@ -106,6 +106,43 @@ def _merge(graph: GraphBuilder, layer: Any, inputs: tuple[Tensor, ...]) -> Tenso
             result = graph.add(operator, result, name)
         return Tensor(result, rank)
     return Tensor(graph.add(operator, *names), rank)
+
+
+def _operation(graph: GraphBuilder, operation: Any, inputs: tuple[Any, ...]) -> Tensor:
+    """Add one of `keras.ops`, of the few that networks here are made of."""
+    kind = type(operation).__name__
+    if kind == "Concatenate" and len(inputs) == 1:
+        return _merge(graph, operation, tuple(inputs[0]))
+    if kind in _OPERATIONS and len(inputs) == 1 and isinstance(inputs[0], Tensor):
+        return _OPERATIONS[kind](graph, operation, inputs[0])
+    return _arithmetic(graph, operation, inputs)
+
+
+def _flip(graph: GraphBuilder, operation: Any, tensor: Tensor) -> Tensor:
+    if not isinstance(operation.axis, int):
+        raise UnknownLayerError(operation, " over several axes")
+    # Backwards, from the last entry to the one before the first.
+    numbers = (-1, np.iinfo(np.int64).min, _axis(operation.axis, tensor.rank), -1)
+    slices = [graph.weight([number], np.int64) for number in numbers]
+    return Tensor(graph.add("Slice", tensor.name, *slices), tensor.rank)
+
+
+def _mean(graph: GraphBuilder, operation: Any, tensor: Tensor) -> Tensor:
+    axes = operation.axis if isinstance(operation.axis, list) else [operation.axis]
+    if not isinstance(axes[0], int) or operation.keepdims or tensor.rank > 3:
+        raise UnknownLayerError(operation, " in this form")
+    name = graph.add("ReduceMean", tensor.name, graph.weight(axes, np.int64), keepdims=0)
+    return Tensor(name, tensor.rank - len(axes))
+
+
+def _reshape_all(graph: GraphBuilder, operation: Any, tensor: Tensor) -> Tensor:
+    """Add `keras.ops.reshape`, whose shape has the pictures' axis in it."""
+    name = graph.in_keras_order(tensor)
+    shape = graph.weight(operation.newshape, np.int64)
+    return graph.from_keras_order(graph.add("Reshape", name, shape), len(operation.newshape))
+
+
+_OPERATIONS: Final[dict[str, Emit]] = {"Flip": _flip, "Mean": _mean, "Reshape": _reshape_all}
 
 
 def _arithmetic(graph: GraphBuilder, operation: Any, inputs: tuple[Any, ...]) -> Tensor:

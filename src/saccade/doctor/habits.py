@@ -10,6 +10,7 @@ from saccade.finding import Finding
 
 _MANY_EPOCHS: Final = 100
 _SMALL_BATCH: Final = 8
+_OWN_VALIDATION: Final = "validation_data=None, validation_split=0.1"
 _SEEN: Final = 0.05  # of the validation rows; a few equal pictures are in many sets
 
 
@@ -24,7 +25,7 @@ def validation_seen_in_training(case: Case) -> Iterator[Finding]:
         where="validation_data",
         message=f"About {100 * call.seen_share:.0f} % of the validation rows are training rows "
         "too: the validation figures tell what the network knows by heart, and hide overfitting.",
-        cure="validation_data=None, validation_split=0.1",
+        cure=_OWN_VALIDATION,
     )
 
 
@@ -39,7 +40,7 @@ def validated_on_test_data(case: Case) -> Iterator[Finding]:
         where="validation_data",
         message=f"The validation data is {call.test_name!r}: whoever picks an epoch or a setting "
         "by it has no unseen pictures left, and what is then reported as the test is too good.",
-        cure="validation_data=None, validation_split=0.1",
+        cure=_OWN_VALIDATION,
     )
 
 

@@ -16,9 +16,8 @@ _BY_FAR_MOST: Final = 0.9  # of all weights; VGG16's first dense layer has 74 %
 
 def flatten_explosion(case: Case) -> Iterator[Finding]:
     """A large map laid out flat before a dense layer, which then holds nearly all weights."""
-    network = case.network
-    for step in network.steps if network else ():
-        if network is None or step.kind != "Dense" or not step.layer.built:
+    for network, step in _steps(case):
+        if step.kind != "Dense" or not step.layer.built:
             continue
         flatten = next((s for s in _shaping_before(network, step) if s.kind == "Flatten"), None)
         inputs, weights = step.layer.kernel.shape[0], step.layer.count_params()
@@ -41,9 +40,8 @@ def no_non_linearity(case: Case) -> Iterator[Finding]:
     Left alone is what is meant so: bottlenecks, which are narrower than both sides; separable and
     factorised convolutions; frozen layers; and what lies before a normalization or a sum.
     """
-    network = case.network
-    for step in network.steps if network else ():
-        if network is None or not _may_be_joined(step):
+    for network, step in _steps(case):
+        if not _may_be_joined(step):
             continue
         first = next((s for s in network.back(step) if not s.is_shaping), None)
         if first is None or not _may_be_joined(first) or first.activation != "linear":
@@ -61,6 +59,13 @@ def no_non_linearity(case: Case) -> Iterator[Finding]:
             "non-linear between: two linear layers in a row can do no more than one.",
             cure=f"keras.layers.ReLU(),  # behind {first.name!r}",
         )
+
+
+def _steps(case: Case) -> Iterator[tuple[Network, Step]]:
+    """Yield each layer's step beside the network; nothing where the graph cannot be seen."""
+    if case.network is not None:
+        for step in case.network.steps:
+            yield case.network, step
 
 
 def _shaping_before(network: Network, step: Step) -> Iterator[Step]:

@@ -90,12 +90,20 @@ def num_weights(design: CompactDesign, channels: int) -> int:
     return total
 
 
-def build_compact(design: CompactDesign, *, input_shape: Shape, num_classes: int) -> Any:
-    """Return the network as a Keras model from pixels (0 to 255) to logits, not compiled."""
+def build_compact(
+    design: CompactDesign, *, input_shape: Shape, num_classes: int, mirrored: bool = False
+) -> Any:
+    """Return the network as a Keras model from pixels (0 to 255) to logits, not compiled.
+
+    `mirrored` shows each picture's mirror image too, and gives the mean of both logits. It has the
+    same weights in the same order, and takes twice the work.
+    """
     keras = load_keras()
     layers = keras.layers
     inputs = keras.Input(input_shape)
     maps = layers.Rescaling(1 / 64, offset=-2.0)(inputs)  # about mean 0, deviation 1
+    if mirrored:
+        maps = keras.ops.concatenate([maps, keras.ops.flip(maps, axis=2)], axis=0)
     if design.stem_stride > 1:
         stride = design.stem_stride
         maps = _convolution(_stem_width(design), strides=stride, name="stem")(maps)
@@ -112,6 +120,9 @@ def build_compact(design: CompactDesign, *, input_shape: Shape, num_classes: int
     else:
         mean, largest = layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps)
         features = layers.Concatenate()([mean, largest])
+    if mirrored:  # the last layer is linear: the mean of features gives the mean of logits
+        both = keras.ops.reshape(features, (2, -1, features.shape[-1]))
+        features = keras.ops.mean(both, axis=0)
     if design.dropout:
         features = layers.Dropout(design.dropout)(features)
     outputs = layers.Dense(num_classes, name="logits")(features)

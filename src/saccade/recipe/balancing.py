@@ -6,27 +6,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from saccade.config import TrainSettings
 from saccade.data import Index
 from saccade.evaluation import are_uneven, class_weights
 from saccade.training import TrainPlan
+from saccade.types import PARTS
 
 if TYPE_CHECKING:
     from saccade.recipe.prepare import Prepared
 
 
-def with_balance(
-    plan: TrainPlan, index: Index, settings: TrainSettings, *, train: int
-) -> TrainPlan:
+def with_balance(plan: TrainPlan, index: Index, settings: TrainSettings) -> TrainPlan:
     """Return the plan with class weights where the training pictures, and the settings, ask so.
 
-    `train` is the number of the training part. ``auto`` balances where one class has ten times the
-    pictures of another. A model that brings its own loss is balanced only where that is asked for,
-    and an operating point decides the labels by itself.
+    ``auto`` balances where one class has ten times the pictures of another. A model that brings its
+    own loss is balanced only where that is asked for, and an operating point decides the labels by
+    itself.
     """
-    labels = index.label[index.rows_of(train)]
-    counts = np.bincount(labels, minlength=len(index.classes))
+    counts = _training_counts(index)
     wanted = settings.balance == "on" or (
         settings.balance == "auto" and plan.recipe == "auto" and are_uneven(counts)
     )
@@ -38,7 +37,7 @@ def with_balance(
 def balance_note(prepared: Prepared) -> str:
     """Return how labels are balanced, and how to have them otherwise."""
     index = prepared.index
-    counts = np.bincount(prepared.pictures(0).labels, minlength=len(index.classes))
+    counts = _training_counts(index)
     large, small = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
     return (
         f"class {index.classes[large]!r} has {counts[large] / counts[small]:.0f} times as many "
@@ -46,3 +45,9 @@ def balance_note(prepared: Prepared) -> str:
         "labels are weighted by the root of that, so that small classes are found too; "
         "probabilities are as they were, and --balance off gives the most probable class"
     )
+
+
+def _training_counts(index: Index) -> npt.NDArray[np.intp]:
+    """Return how many training pictures each class has."""
+    labels = index.label[index.rows_of(PARTS.index("train"))]
+    return np.bincount(labels, minlength=len(index.classes))

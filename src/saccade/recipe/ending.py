@@ -19,6 +19,7 @@ from saccade.bundle import Manifest, write_bundle
 from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate
 from saccade.predict import load
 from saccade.progress import Progress, Silence
+from saccade.recipe.mirrored import with_mirror
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
 from saccade.training import Pictures, logits_of
 
@@ -35,6 +36,9 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
 
     Raises BundleError where the network cannot be shipped.
     """
+    plan, times = prepared.plan, 1.0
+    if plan.design is not None and plan.augmentation.flip:  # it may be shipped with a mirror
+        network, times = with_mirror(network, prepared), 1.5  # and is calibrated without it too
     some = prepared.pictures(TRAIN)
     some = Pictures(some.pixels, some.rows[:_SOME], some.labels[:_SOME])
     with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
@@ -43,7 +47,7 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
             fixed_s, calibrating_s, running_s = _ship(network, prepared, some, Path(folder))
     num_validation = len(prepared.pictures(VALIDATION).rows)
     num_test = len(prepared.pictures(TEST).rows)
-    judging_s = calibrating_s * num_validation + running_s * (num_validation + num_test)
+    judging_s = times * calibrating_s * num_validation + running_s * (num_validation + num_test)
     return fixed_s + judging_s + _scoring_s(prepared, num_test) + _REPORT_S + _AROUND_S
 
 

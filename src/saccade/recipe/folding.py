@@ -40,8 +40,9 @@ from saccade.progress import Progress
 from saccade.recipe.balancing import with_balance
 from saccade.recipe.clock import Clock
 from saccade.recipe.judge import Verdict, calibrate
+from saccade.recipe.mirrored import choose_answering
 from saccade.recipe.network import build, train_one, with_time_left
-from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, build_body
+from saccade.recipe.prepare import TEST, VALIDATION, Prepared, build_body
 from saccade.recipe.request import Request
 from saccade.training import FitResult, logits_of
 from saccade.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -72,7 +73,7 @@ def in_folds(prepared: Prepared, settings: TrainSettings) -> tuple[Prepared, ...
     for number in range(num_folds):
         own_seed = (seed + 1 + number) % _SEEDS
         split = split_index(fold_apart(index, fold == number), digest, seed=own_seed, kin=kin)
-        plan = with_balance(prepared.plan, split, settings, train=TRAIN)
+        plan = with_balance(prepared.plan, split, settings)
         folds.append(
             replace(
                 prepared,
@@ -223,14 +224,15 @@ def _asked(
     """Calibrate the network on its validation part, and ask it about its test part."""
     classes, wish = fold.index.classes, settings.operating_point
     validation, test = fold.pictures(VALIDATION), fold.pictures(TEST)
+    answering = choose_answering(network, fold, fit, progress=progress)
     calibration = calibrate(
-        logits_of(network, validation, progress=progress),
+        answering.logits,
         validation.labels,
         classes=classes,
         wish=None if wish is None else parse_wish(wish),
         weights=fold.plan.class_weights,
     )
-    logits = logits_of(network, test, progress=progress)
+    logits = logits_of(answering.network, test, progress=progress)
     probabilities = apply_temperature(logits, calibration.temperature)
     named = names_of(
         probabilities,

@@ -42,6 +42,7 @@ from saccade.recipe.judge import (
     write_gallery,
     write_predictions,
 )
+from saccade.recipe.mirrored import Answering, choose_answering
 from saccade.recipe.network import build, rehearsed, train_one, with_time_left
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
@@ -55,7 +56,7 @@ from saccade.recipe.request import (
 )
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
-from saccade.training import FitResult, logits_of
+from saccade.training import FitResult
 
 _VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
 
@@ -194,7 +195,7 @@ def _resumable(folder: Path, progress: Progress) -> Iterator[None]:
 class _Shipped:
     """The network that goes into the bundle, and the bundle, opened as any user would."""
 
-    network: Any
+    answering: Answering
     fit: FitResult
     classifier: Classifier
 
@@ -206,19 +207,19 @@ def _ship(
     with clock.stage("train"):
         fit = train_one(network, prepared, checkpoint_dir=folder, progress=progress)
     with clock.stage("bundle"):
-        classifier = _bundle(network, prepared, fit, request=request, progress=progress)
-    return _Shipped(network=network, fit=fit, classifier=classifier)
+        answering = choose_answering(network, prepared, fit, progress=progress)
+        classifier = _bundle(answering, prepared, fit, request=request)
+    return _Shipped(answering=answering, fit=fit, classifier=classifier)
 
 
 def _bundle(
-    network: Any, prepared: Prepared, fit: FitResult, *, request: Request, progress: Progress
+    answering: Answering, prepared: Prepared, fit: FitResult, *, request: Request
 ) -> Classifier:
     """Calibrate on validation, write the bundle, and open it as any user would."""
     validation = prepared.pictures(VALIDATION)
-    logits = logits_of(network, validation, progress=progress)
     asked = request.settings.operating_point
     calibration = calibrate(
-        logits,
+        answering.logits,
         validation.labels,
         classes=prepared.index.classes,
         wish=None if asked is None else parse_wish(asked),
@@ -241,10 +242,10 @@ def _bundle(
     write_bundle(
         path,
         manifest,
-        model=network,
+        model=answering.network,
         seen=np.unique(prepared.cache.pixel_digest[used]),
         parity_pixels=validation.batches(),
-        parity_logits=logits,
+        parity_logits=answering.logits,
     )
     return load(path)
 
@@ -305,7 +306,7 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
         plan=prepared.plan.to_json(),
         fit=fit.to_json(),
         provenance=classifier.manifest.provenance,
-        layers=describe_layers(shipped.network),
+        layers=describe_layers(shipped.answering.network),
         reliability=tuple(
             asdict(row) for row in reliability(probabilities, labels) if row.num_images
         ),
@@ -315,16 +316,18 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
         data_notes=data_notes(prepared),
         leak=verdict.leak,
         trainings=verdict.trainings,
-        notes=_notes(classifier, prepared, fit),
+        notes=_notes(classifier, shipped.answering, prepared, fit),
     )
 
 
-def _notes(classifier: Classifier, prepared: Prepared, fit: FitResult) -> tuple[str, ...]:
+def _notes(
+    classifier: Classifier, answering: Answering, prepared: Prepared, fit: FitResult
+) -> tuple[str, ...]:
     why, point = prepared.plan.why, classifier.manifest.operating_point
     chosen = [] if point is None else [f"operating point: {point.sentence()}"]
     if classifier.manifest.class_weights is not None:
         chosen = [balance_note(prepared)]
-    return (*([why] if why else []), *fit.notes, *chosen)
+    return tuple(note for note in (why, *fit.notes, answering.note, *chosen) if note)
 
 
 def _precision_recall(

@@ -8,11 +8,10 @@ The constants were fitted to steps of the family (`python -m benchmarks steps` p
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
-from saccade.machine import measure_gigaflops
+from saccade.machine import least_seconds, measure_gigaflops
 from saccade.models.backend import engine_name
 from saccade.models.compact import CompactDesign, Shape, multiply_adds, num_entries
 
@@ -39,26 +38,30 @@ NOMINAL: Final = Rate(gigaflops=50.0)  # of a modest processor, where no clock m
 
 def measure_rate() -> Rate:
     """Return the rate of this machine, for the number format that the engine multiplies in."""
-    kind, gigaflops = "float32", 0.0
-    if engine_name() == "torch":
-        kind, gigaflops = _torch_gigaflops()
-    gigaflops = gigaflops or measure_gigaflops()
+    device = _narrow_device() if engine_name() == "torch" else None
+    if device is None:
+        kind, gigaflops = "float32", measure_gigaflops()
+    else:
+        kind, gigaflops = "bf16", _bf16_gigaflops(device)
     return Rate(gigaflops=_SUSTAINED[kind] * gigaflops, entry_s=_ENTRY_S[kind])
 
 
-def _torch_gigaflops() -> tuple[str, float]:
-    """Return the engine's format, and for bf16 the rate of a product; the best of five."""
+def _narrow_device() -> str | None:
+    """Return where PyTorch multiplies in a narrow format; None where in float32 on a processor."""
     import torch
 
     from saccade.training.precision import choose_precision
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    if choose_precision(device).format == "float32" and device == "cpu":
-        return "float32", 0.0
+    is_wide = choose_precision(device).format == "float32" and device == "cpu"
+    return None if is_wide else device
+
+
+def _bf16_gigaflops(device: str) -> float:
+    """Return the rate of a large product of bf16 matrices, in 10^9 operations a second."""
+    import torch
+
     matrix = torch.ones(_SIDE, _SIDE, dtype=torch.bfloat16, device=device)
-    best_s = float("inf")
-    for _ in range(6):  # the first starts the threads
-        began = time.perf_counter()
-        float((matrix @ matrix)[0, 0])
-        best_s = min(best_s, time.perf_counter() - began)
-    return "bf16", 2 * _SIDE**3 / best_s / 1e9
+    # Reading one entry waits for a card to have it.
+    seconds = least_seconds(lambda: float((matrix @ matrix)[0, 0]), times=5)
+    return 2 * _SIDE**3 / seconds / 1e9

@@ -11,8 +11,7 @@ Kept features lie in the folder of the cache of pixels that they were computed f
 
 The digest covers the backbone (its name, size, cut and weights), the format that products may have,
 the rows where they are not all, and the version of this file's layout; the pictures are the
-folder's key. A file appears whole or
-not at all.
+folder's key. A file appears whole or not at all.
 """
 
 from __future__ import annotations

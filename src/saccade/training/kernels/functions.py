@@ -79,6 +79,17 @@ class Stem:
             and has_tiles()
         )
 
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Rows above and columns left of the picture."""
+        height, width = self.window
+        return ((height - 1) // 2, (width - 1) // 2) if self.same else (0, 0)
+
+    def pooled_size(self, x: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of the pooled maps of pictures `x` (N, H, W, C)."""
+        height, width = (1, 1) if self.same else self.window
+        return (x.shape[1] - height + 1) // 2, (x.shape[2] - width + 1) // 2
+
 
 def stem(x: Tensor, kernel: Tensor, bias: Tensor | None, form: Stem) -> Tensor:
     """Convolve, add the bias, rectify and pool pictures (N, H, W, C) to (N, H', W', maps).
@@ -187,10 +198,10 @@ class _Normalise(torch.autograd.Function):  # type: ignore[misc]
 class _Stem(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, form: Stem) -> Tensor:
-        geometry = _geometry(x, form)
-        y = torch.empty((len(x), *geometry[-2:], form.maps), dtype=torch.bfloat16)
+        size = form.pooled_size(x)
+        y = torch.empty((len(x), *size, form.maps), dtype=torch.bfloat16)
         place = torch.empty_like(y, dtype=torch.uint8)
-        ctx.geometry = (ctypes.c_int64 * len(geometry))(*geometry)
+        ctx.geometry = _geometry(x, kernel, form.padding, size)
         kernel = kernel.contiguous()
         _call("stem_forward", x, kernel, bias, int(form.rectify), y, place, ctx.geometry)
         ctx.save_for_backward(x, place, kernel)
@@ -224,8 +235,8 @@ class _Convolve(torch.autograd.Function):  # type: ignore[misc]
         gradient = gradient.contiguous()
         maps, channels, height, width = weight.shape
         dkernel = torch.empty(height, width, channels, maps)
-        sizes = (*x.shape, maps, height, width, *ctx.padding, *gradient.shape[1:3])
-        _call("convolution_weights", x, gradient, dkernel, (ctypes.c_int64 * len(sizes))(*sizes))
+        geometry = _geometry(x, dkernel, ctx.padding, gradient.shape[1:3])
+        _call("convolution_weights", x, gradient, dkernel, geometry)
         dx = None
         if ctx.needs_input_grad[0]:
             arguments = ([1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, False, False])
@@ -238,13 +249,11 @@ class _Convolve(torch.autograd.Function):  # type: ignore[misc]
         return dx, dkernel, dbias, None
 
 
-def _geometry(x: Tensor, form: Stem) -> tuple[int, ...]:
-    """The numbers of the struct of the same name in stem.cpp."""
-    (n, height, width, channels), (tall, wide) = x.shape, form.window
-    top, left = ((tall - 1) // 2, (wide - 1) // 2) if form.same else (0, 0)
-    lost = (0, 0) if form.same else (tall - 1, wide - 1)
-    rows, columns = (height - lost[0]) // 2, (width - lost[1]) // 2
-    return n, height, width, channels, form.maps, tall, wide, top, left, rows, columns
+def _geometry(x: Tensor, kernel: Tensor, padding: Iterable[int], size: Iterable[int]) -> Any:
+    """Return the struct of the same name in tiles.h: maps read, window, and maps written."""
+    tall, wide, _, maps = kernel.shape
+    numbers = (*x.shape, maps, tall, wide, *padding, *size)
+    return (ctypes.c_int64 * len(numbers))(*numbers)
 
 
 def _long(numbers: Any) -> list[ctypes.c_int64]:

@@ -25,13 +25,6 @@ namespace {
 constexpr Index kTaps = 32;  // entries that one product sums over
 constexpr int kNowhere = 255;        // the place of the largest entry where the ReLU zeroed a window
 
-struct Geometry {
-  Index n, height, width, channels;  // of the pictures
-  Index maps, window_height, window_width;
-  Index top, left;      // padding
-  Index rows, columns;  // of the pooled maps
-};
-
 Half narrow(float value) {
   const __m128 one = _mm_set_ss(value);
   return Half(_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(one), 0));

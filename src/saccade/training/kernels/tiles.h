@@ -33,6 +33,14 @@ class Tiles {
   ~Tiles() { _tile_release(); }
 };
 
+// A convolution of stride 1; `_geometry` in functions.py fills it.
+struct Geometry {
+  Index n, height, width, channels;  // of the pictures, or of the maps that are read
+  Index maps, window_height, window_width;
+  Index top, left;      // padding
+  Index rows, columns;  // of the maps that are written
+};
+
 struct Free {
   void operator()(void* memory) const { std::free(memory); }
 };

@@ -24,13 +24,6 @@ constexpr Index kPictures = 32;  // that one product sums over
 constexpr Index kBand = 64;      // pixels that stay in the nearer cache for all shifts of the window
 constexpr Index kPair = 2;       // tiles of channels, and of maps, that are summed at a time
 
-struct Geometry {
-  Index n, height, width, channels;  // of the pictures
-  Index maps, window_height, window_width;
-  Index top, left;      // padding
-  Index rows, columns;  // of the maps
-};
-
 Index blocks_of(Index n) { return (n + kPictures - 1) / kPictures; }
 
 // Rows and columns of a 16 × 16 matrix of 32 bits change places.

@@ -1,0 +1,5 @@
+"""`python -m saccade`, the command line by the interpreter's name."""
+
+from saccade.cli import main
+
+main()
