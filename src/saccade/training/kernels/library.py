@@ -27,8 +27,8 @@ from saccade.data.cachefolder import compiled_folder
 from saccade.errors import SettingsError
 from saccade.files import atomic_path
 
-_SOURCES: Final = ("maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
-_HEADERS: Final = ("tiles.h",)
+_SOURCES: Final = ("blocks.cpp", "maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
+_HEADERS: Final = ("pooled.h", "tiles.h")
 _FLAGS: Final = (
     "-std=c++17",
     "-O3",
