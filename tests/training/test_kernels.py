@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,8 @@ def test_normalisation_keeps_small_spreads_around_large_means() -> None:
         (33, (9, 38), (3, 3), 32, 48),  # odd rows, a picture over, tiles without a second
         (2, (17, 11), (5, 3), 48, 80),
         (1, (6, 6), (1, 3), 64, 32),
+        (2, (11, 8), (2, 4), 16, 32),  # more padding at the end
+        (3, (8, 9), (2, 2), 3, 16),
     ],
 )
 def test_block_against_double_precision(
@@ -125,17 +128,16 @@ def test_block_against_double_precision(
     bias = leaf(torch.randn(maps))
     form = functions.Block(window=window, maps=maps, channels=channels, same=same, rectify=rectify)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (form.is_stem(x), form.fits(x)) == (is_stem, not is_stem)
+        assert form.fits(x)
     x = x if is_stem else leaf(x)
-    got = (functions.stem if is_stem else functions.block)(x, kernel, bias, form)
+    got = functions.block(x, kernel, bias, form)
 
     pixels, weights, offset = leaf(x.double()), leaf(kernel.double()), leaf(bias.double())
-    maps_wanted = F.conv2d(
-        pixels.permute(0, 3, 1, 2),
-        weights.permute(3, 2, 0, 1),
-        offset,
-        padding=[length // 2 if same else 0 for length in window],
-    )
+    padded = pixels.permute(0, 3, 1, 2)
+    if same:  # as Keras does: what is over goes to the end
+        (top, bottom), (left, right) = (((s - 1) // 2, s // 2) for s in window)
+        padded = F.pad(padded, (left, right, top, bottom))
+    maps_wanted = F.conv2d(padded, weights.permute(3, 2, 0, 1), offset)
     wanted = torch_pool(maps_wanted.permute(0, 2, 3, 1), rectify)
     gradient = torch.randn(wanted.shape).bfloat16()
     got.backward(gradient)
@@ -149,12 +151,12 @@ def test_block_against_double_precision(
 
 
 @needs_tiles
-@pytest.mark.parametrize(("channels", "run"), [(1, functions.stem), (16, functions.block)])
-def test_block_passes_on_what_is_not_a_number(channels: int, run: Any) -> None:
+@pytest.mark.parametrize("channels", [1, 16])
+def test_block_passes_on_what_is_not_a_number(channels: int) -> None:
     form = functions.Block(window=(3, 3), maps=16, channels=channels, same=True, rectify=True)
     x = torch.zeros(1, 8, 8, channels)
     x[0, 0, 0] = float("nan")
-    y = run(x, torch.ones(3, 3, channels, 16), None, form)
+    y = functions.block(x, torch.ones(3, 3, channels, 16), None, form)
     assert y[0, 0, 0].isnan().all()
     assert not y[0, 2, 2].isnan().any()
 
@@ -169,30 +171,17 @@ def test_block_makes_no_gradient_that_nobody_asks_for() -> None:
 
 
 @needs_tiles
-def test_stem_fits_only_where_it_is_right() -> None:
-    form = functions.Block(window=(3, 3), maps=32, channels=3, same=True, rectify=True)
-    x = torch.zeros(2, 32, 32, 3)
-    assert not form.is_stem(x), "products are float32 here"
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert form.is_stem(x)
-        assert not form.is_stem(x.requires_grad_()), "it has no gradient for its input"
-        assert not form.is_stem(torch.zeros(2, 4, 32, 3)), "too small for the window"
-        odd = functions.Block(window=(3, 3), maps=20, channels=3, same=True, rectify=True)
-        assert not odd.is_stem(torch.zeros(2, 32, 32, 3)), "maps do not fill a tile"
-
-
-@needs_tiles
-def test_block_fits_only_where_it_is_right() -> None:
-    form = functions.Block(window=(3, 3), maps=32, channels=16, same=True, rectify=True)
-    x = torch.zeros(2, 32, 32, 16)
+@pytest.mark.parametrize("channels", [3, 16])
+def test_block_fits_only_where_it_is_right(channels: int) -> None:
+    form = functions.Block(window=(3, 3), maps=32, channels=channels, same=True, rectify=True)
+    x = torch.zeros(2, 32, 32, channels)
     assert not form.fits(x), "products are float32 here"
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert form.fits(x)
-        assert not form.fits(torch.zeros(2, 32, 4, 16)), "too small for the window"
-        even = functions.Block(window=(2, 2), maps=32, channels=16, same=True, rectify=True)
-        assert not even.fits(x), "it pads both sides alike"
-        odd = functions.Block(window=(3, 3), maps=32, channels=24, same=True, rectify=True)
-        assert not odd.fits(torch.zeros(2, 32, 32, 24)), "channels do not fill a tile"
+        assert form.fits(x.requires_grad_()) == (channels == 16), "pixels have no gradient"
+        assert not form.fits(torch.zeros(2, 4, 32, channels)), "too small for the window"
+        assert not replace(form, maps=20).fits(x.detach()), "maps do not fill a tile"
+        assert not replace(form, channels=24).fits(torch.zeros(2, 32, 32, 24)), "nor channels"
 
 
 @needs_tiles

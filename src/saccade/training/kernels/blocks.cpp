@@ -1,14 +1,16 @@
-// A later block of a network in one pass: convolution, bias, ReLU where asked, 2 × 2 max pooling.
+// A block of a network in one pass: convolution, bias, ReLU where asked, 2 × 2 max pooling.
 //
-// As in a network's first block (stem.cpp), maps at full resolution are never written out: forward,
-// two rows of them are made at a time, and pooled; backward, the gradient of one picture's maps is
-// spread from the pooled one, and stays in the nearer cache while it is convolved.
+// Written out, a convolution's maps are the largest of a network, and memory is what a step waits
+// for. Here maps at full resolution never leave the nearest cache: forward, a few rows of them are
+// made at a time, and pooled; backward, the gradient of one picture's maps is spread from the
+// pooled one, and stays in the nearer cache while it is convolved.
 //
 // A picture's channels lie side by side, so what the window covers in one row is one stretch of
 // `window width · channels` entries, and a tile of 16 pixels is read where the picture lies, each
 // row of the tile one pixel further. Both passes are the same product: the gradient of the pictures
-// is a convolution of the gradient of the maps, by the weights turned around. The gradient of the
-// weights is in weights.cpp. Products are of bfloat16, added up in float32, on the tile unit.
+// is a convolution of the gradient of the maps, by the weights turned around. The gradients of the
+// weights are in stem.cpp and weights.cpp. Products are of bfloat16, added up in float32, on the
+// tile unit (see tiles.h).
 
 #include <cstdint>
 
@@ -19,7 +21,7 @@
 #include <cstring>
 #include <vector>
 
-#include "pooled.h"
+#include "tiles.h"
 
 namespace {
 
@@ -27,7 +29,14 @@ constexpr Index kEntries = 32;  // that one product sums over
 constexpr Index kPair = 2 * kSide;  // maps that are made at a time
 constexpr Index kPixels = 256;      // of which maps stay in the nearest cache, about
 
+constexpr int kNowhere = 255;  // the place of the largest entry where the ReLU zeroed a window
+
 Index ceiling(Index n, Index step) { return (n + step - 1) / step; }
+
+Half narrow(float value) {
+  const __m128 one = _mm_set_ss(value);
+  return Half(_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(one), 0));
+}
 
 // A convolution as products: `stretch` entries a row of the window, `maps` results.
 struct Product {
@@ -130,6 +139,35 @@ struct Padded {
 
   Half* at(Index r, Index c, Index channels) { return &entries[r * row + c * channels]; }
 };
+
+// Pools two rows of maps into one; a bias and a ReLU change nothing about which entry is largest.
+// A column of what is read has `stride` entries, one of what is written `maps`; `some` are pooled.
+void pool_rows(const float* above, const float* below, const float* bias, bool rectify,
+                      Half* y, uint8_t* place, Index columns, Index some, Index stride,
+                      Index maps) {
+  for (Index column = 0; column < columns; ++column)
+    for (Index m = 0; m < some; m += kSide) {
+      const Index at = 2 * column * stride + m;
+      __m512 best = _mm512_loadu_ps(above + at);
+      __m512i where = _mm512_setzero_si512();
+      const float* others[] = {above + at + stride, below + at, below + at + stride};
+      for (int i = 0; i < 3; ++i) {
+        const __m512 entry = _mm512_loadu_ps(others[i]);
+        const __mmask16 larger = _mm512_cmp_ps_mask(entry, best, _CMP_NLE_UQ);  // or not a number
+        best = _mm512_mask_mov_ps(best, larger, entry);
+        where = _mm512_mask_mov_epi32(where, larger, _mm512_set1_epi32(i + 1));
+      }
+      best = _mm512_add_ps(best, _mm512_loadu_ps(bias + m));
+      if (rectify) {
+        const __mmask16 zeroed = _mm512_cmp_ps_mask(best, _mm512_setzero_ps(), _CMP_LE_OQ);
+        best = _mm512_mask_mov_ps(best, zeroed, _mm512_setzero_ps());
+        where = _mm512_mask_mov_epi32(where, zeroed, _mm512_set1_epi32(kNowhere));
+      }
+      const Index to = column * maps + m;
+      _mm256_storeu_si256((__m256i*)(y + to), (__m256i)_mm512_cvtneps_pbh(best));
+      _mm_storeu_si128((__m128i*)(place + to), _mm512_cvtepi32_epi8(where));
+    }
+}
 
 void forward(const Half* x, const float* weights, const float* bias, bool rectify, Half* y,
              uint8_t* place, const Geometry& g, int threads) {

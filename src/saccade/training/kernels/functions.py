@@ -65,26 +65,14 @@ class Block:
     same: bool  # padded so that a map is as large as the picture
     rectify: bool
 
-    def is_stem(self, x: Tensor) -> bool:
-        """Whether `stem` takes pictures `x` (N, H, W, C) under bfloat16 products."""
-        height, width = self.window
-        return (
-            height * width * self.channels <= _TAPS
-            and width * self.channels <= _TAPS // 2
-            and not x.requires_grad
-            and self._fits(x)
-        )
-
     def fits(self, x: Tensor) -> bool:
-        """Whether `block` takes maps `x` (N, H, W, C) under bfloat16 products."""
+        """Whether `block` takes pictures or maps `x` (N, H, W, C) under bfloat16 products."""
         height, width = self.window
-        padded = not self.same or height % 2 == width % 2 == 1
-        return self.channels % _TILE == 0 and padded and self._fits(x)
-
-    def _fits(self, x: Tensor) -> bool:
+        few = height * width * self.channels <= _TAPS and width * self.channels <= _TAPS // 2
         return (
-            self.maps % _TILE == 0
-            and min(x.shape[1], x.shape[2]) >= 2 * max(self.window)
+            ((few and not x.requires_grad) or self.channels % _TILE == 0)
+            and self.maps % _TILE == 0
+            and min(x.shape[1], x.shape[2]) >= 2 * max(height, width)
             and torch.is_autocast_enabled("cpu")
             and maps_fit(x)
             and has_tiles()
@@ -107,17 +95,12 @@ class Block:
         return rows // 2, columns // 2
 
 
-def stem(x: Tensor, kernel: Tensor, bias: Tensor | None, form: Block) -> Tensor:
-    """Convolve, add the bias, rectify and pool pictures (N, H, W, C) to (N, H', W', maps).
-
-    Products are of bfloat16, sums float32; the result is bfloat16, the gradients float32.
-    """
-    bias = torch.zeros(form.maps) if bias is None else bias
-    return _Stem.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, form)
-
-
 def block(x: Tensor, kernel: Tensor, bias: Tensor | None, form: Block) -> Tensor:
-    """Do what `stem` does, for maps of 16 channels or a multiple; `x` too may have a gradient."""
+    """Convolve, add the bias, rectify and pool (N, H, W, C) to (N, H', W', maps).
+
+    Products are of bfloat16, sums float32; the result is bfloat16, as is the gradient of `x`; those
+    of the weights are float32.
+    """
     bias = torch.zeros(form.maps) if bias is None else bias
     return _Block.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, form)
 
@@ -217,47 +200,32 @@ class _Normalise(torch.autograd.Function):  # type: ignore[misc]
         return dx, dgamma, dbeta, None, None
 
 
-class _Stem(torch.autograd.Function):  # type: ignore[misc]
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, form: Block) -> Tensor:
-        return _pooled(ctx, "stem_forward", x, kernel, bias, form)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, place, kernel = ctx.saved_tensors
-        dkernel, dbias = torch.empty_like(kernel), torch.empty(kernel.shape[-1])
-        _call("stem_backward", x, gradient.contiguous(), place, dkernel, dbias, ctx.geometry)
-        return None, dkernel, dbias, None
-
-
 class _Block(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, form: Block) -> Tensor:
-        return _pooled(ctx, "block_forward", x, kernel, bias, form)
+        size = form.pooled_size(x)
+        y = torch.empty((len(x), *size, form.maps), dtype=torch.bfloat16)
+        place = torch.empty_like(y, dtype=torch.uint8)
+        ctx.form, ctx.geometry = form, _geometry(x, kernel, form.padding, size)
+        kernel = kernel.contiguous()
+        _call("block_forward", x, kernel, bias, int(form.rectify), y, place, ctx.geometry)
+        ctx.save_for_backward(x, place, kernel)
+        return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, place, kernel = ctx.saved_tensors
         gradient = gradient.contiguous()
         dkernel, dbias = torch.empty_like(kernel), torch.empty(kernel.shape[-1])
+        if x.shape[-1] % _TILE:
+            _call("stem_weights", x, gradient, place, dkernel, dbias, ctx.geometry)
+            return None, dkernel, dbias, None
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         wanted = ctypes.c_void_p() if dx is None else dx
         _call("block_backward", gradient, place, kernel, wanted, dbias, ctx.geometry)
         whole = _geometry(x, kernel, ctx.form.padding, ctx.form.size(x))
         _call("block_weights", x, gradient, place, dkernel, whole)
         return dx, dkernel, dbias, None
-
-
-def _pooled(ctx: Any, name: str, x: Tensor, kernel: Tensor, bias: Tensor, form: Block) -> Tensor:
-    """Run the forward pass of a block, and keep what its gradients need."""
-    size = form.pooled_size(x)
-    y = torch.empty((len(x), *size, form.maps), dtype=torch.bfloat16)
-    place = torch.empty_like(y, dtype=torch.uint8)
-    ctx.form, ctx.geometry = form, _geometry(x, kernel, form.padding, size)
-    kernel = kernel.contiguous()
-    _call(name, x, kernel, bias, int(form.rectify), y, place, ctx.geometry)
-    ctx.save_for_backward(x, place, kernel)
-    return y
 
 
 class _Convolve(torch.autograd.Function):  # type: ignore[misc]

@@ -28,7 +28,7 @@ from saccade.errors import SettingsError
 from saccade.files import atomic_path
 
 _SOURCES: Final = ("blocks.cpp", "maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
-_HEADERS: Final = ("pooled.h", "tiles.h")
+_HEADERS: Final = ("tiles.h",)
 _FLAGS: Final = (
     "-std=c++17",
     "-O3",

@@ -126,12 +126,10 @@ class PooledConvolution(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, H, W, C) to (N, H', W', filters)."""
-        form = self.form
-        if form is None or not (form.is_stem(x) or form.fits(x)):
+        if self.form is None or not self.form.fits(x):
             return self.pooling(self.convolution(x))
-        run = kernels.stem if form.is_stem(x) else kernels.block
-        y = run(x, self.convolution.kernel, self.convolution.bias, form)
-        return y if form.rectify else self.pooling.activation(y)
+        y = kernels.block(x, self.convolution.kernel, self.convolution.bias, self.form)
+        return y if self.form.rectify else self.pooling.activation(y)
 
 
 def _block_form(convolution: Convolution, pooling: MaxPooling) -> kernels.Block | None:
