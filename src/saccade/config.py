@@ -100,6 +100,7 @@ class TrainSettings:
     balance: str = AUTO  # labels over uneven classes: auto, on or off
     operating_point: str | None = None  # as `parse_wish` reads it
     multi_label: bool = False  # a picture has any number of labels, and not one class
+    folds: int | None = None  # every picture judges once, a training that never saw it
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -108,22 +109,37 @@ class TrainSettings:
             raise SettingsError(f"epochs is a whole number from 1, got {self.epochs}")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"a seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        if self.folds is not None and self.folds < 2:
+            raise SettingsError(
+                f"folds is a whole number from 2, got {self.folds}; leave it out for one test part"
+            )
         if self.balance not in (AUTO, "on", "off"):
             raise SettingsError(f"balance is auto, on or off, got {self.balance!r}")
         if self.operating_point is not None:
             parse_wish(self.operating_point)
-        if self.multi_label and (self.operating_point is not None or self.balance == "on"):
-            asked = "--balance" if self.operating_point is None else "--operating-point"
-            raise SettingsError(
-                f"{asked} is for one class a picture; with --multi-label each label has a "
-                f"threshold of its own, chosen on validation: leave out {asked}"
-            )
+        if self.multi_label:
+            self._refuse_what_is_for_one_class()
         augmentation = parse_augmentation(self.augment)
         if augmentation is not None and augmentation.mixes and self.model != "auto":
             raise SettingsError(
                 f"augment: mixup and cutmix are for --model auto, whose loss takes mixed labels; "
                 f"leave them out for {self.model}"
             )
+
+    @property
+    def num_trainings(self) -> int:
+        """How many networks are trained: one for each fold, and the one that is shipped."""
+        return 1 + (self.folds or 0)
+
+    def _refuse_what_is_for_one_class(self) -> None:
+        given = {
+            "--operating-point": self.operating_point is not None,
+            "--balance": self.balance == "on",
+            "--folds": self.folds is not None,
+        }
+        for flag, is_given in given.items():
+            if is_given:
+                raise SettingsError(f"{flag} is for one class a picture; leave it out here")
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in ``run.json``."""
@@ -145,6 +161,7 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
     operating_point: str | None = None,
     balance: str = AUTO,
     multi_label: bool = False,
+    folds: int | None = None,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
@@ -165,4 +182,5 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
         operating_point=operating_point,
         balance=balance,
         multi_label=multi_label,
+        folds=folds,
     )

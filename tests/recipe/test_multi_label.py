@@ -234,6 +234,7 @@ def test_one_label_alone_is_two_classes(tmp_path):
     [
         ({"balance": "on"}, "--balance is for one class a picture"),
         ({"operating_point": "recall:a=0.9"}, "--operating-point is for one class"),
+        ({"folds": 3}, "--folds is for one class"),
         ({"model": "t7"}, "t7 ends in one output"),
     ],
 )

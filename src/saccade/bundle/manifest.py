@@ -21,7 +21,7 @@ from saccade.evaluation import (
     LabelEvaluation,
     OperatingPoint,
     figures_from_json,
-    named_by_weight,
+    names_of,
 )
 
 FORMAT: Final = "saccade-bundle"
@@ -52,9 +52,8 @@ class Manifest:
     operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
     class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
     label_thresholds: tuple[float, ...] | None = None  # several labels a picture: said from here on
-    evaluation: Evaluation | LabelEvaluation | None = (
-        None  # of the sealed test pictures, or the validation ones
-    )
+    # Of the sealed test pictures, or of the folds.
+    evaluation: Evaluation | LabelEvaluation | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON: where the model is from
     digests: Mapping[str, str] = field(default_factory=dict)  # member -> SHA-256; by `write_bundle`
 
@@ -111,9 +110,12 @@ class Manifest:
 
         The most probable one, unless an operating point or class weights decide.
         """
-        if self.operating_point is not None:
-            return self.operating_point.named(probabilities, self.classes)
-        return named_by_weight(probabilities, self.class_weights or (1.0,) * len(self.classes))
+        return names_of(
+            probabilities,
+            classes=self.classes,
+            point=self.operating_point,
+            weights=self.class_weights,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON document; `read_manifest` reads it back, equal."""

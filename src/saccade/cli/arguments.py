@@ -58,6 +58,11 @@ MULTI_LABEL: Final[Any] = typer.Option(
     help='Any number of labels a picture: a table\'s cells hold them with ";" or "|" between, or '
     "nothing.",
 )
+FOLDS: Final[Any] = typer.Option(
+    metavar="K",
+    help="Where pictures are few: each judges once, in one of K folds, and the classifier trains "
+    "on all.",
+)
 RESUME: Final[Any] = typer.Option(
     metavar="RUN",
     help="Go on with a run that was stopped; with --epochs, to the very same weights.",

@@ -14,6 +14,7 @@ from saccade.cli.arguments import (
     CHANGES,
     EXCLUDE,
     FINE_TUNE,
+    FOLDS,
     GROUP,
     MODEL_TO_TRAIN,
     MULTI_LABEL,
@@ -54,6 +55,7 @@ def command(
     operating_point: Annotated[str | None, OPERATING_POINT] = None,
     balance: Annotated[str, BALANCE] = "auto",
     multi_label: Annotated[bool, MULTI_LABEL] = False,
+    folds: Annotated[int | None, FOLDS] = None,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -80,6 +82,7 @@ def command(
             operating_point=operating_point,
             balance=balance,
             multi_label=multi_label,
+            folds=folds,
             resume=resume,
             progress=shown,
         )

@@ -21,6 +21,7 @@ from saccade.evaluation.operating import (
     OperatingPoint,
     Operation,
     choose_operating_point,
+    names_of,
     operate,
     precision_recall,
 )
@@ -30,10 +31,18 @@ from saccade.evaluation.thresholds import (
     has_too_few,
     label_probabilities,
 )
+from saccade.evaluation.trainings import (
+    Answers,
+    Training,
+    Trainings,
+    pooled,
+    widened,
+)
 
 __all__ = [
     "NEVER",
     "TARGET_ERROR_RATE",
+    "Answers",
     "ClassFigures",
     "CurvePoint",
     "Evaluation",
@@ -44,6 +53,8 @@ __all__ = [
     "Operation",
     "ReliabilityBin",
     "Sureness",
+    "Training",
+    "Trainings",
     "apply_temperature",
     "are_uneven",
     "choose_label_thresholds",
@@ -61,7 +72,10 @@ __all__ = [
     "least_sure",
     "measure_leak",
     "named_by_weight",
+    "names_of",
     "operate",
+    "pooled",
     "precision_recall",
     "reliability",
+    "widened",
 ]

@@ -16,7 +16,9 @@ from saccade.evaluation import (
     TARGET_ERROR_RATE,
     Evaluation,
     LabelEvaluation,
+    Leak,
     OperatingPoint,
+    Trainings,
     apply_temperature,
     choose_label_thresholds,
     choose_operating_point,
@@ -50,6 +52,34 @@ class Calibration:
     operating_point: OperatingPoint | None = None
     class_weights: tuple[float, ...] | None = None
     label_thresholds: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Verdict:
+    """What is said of the pictures that judge, and every figure of it; (n,) but for the first.
+
+    With several labels a picture, `labels` and `named` are true and false, (n, C).
+    """
+
+    probabilities: npt.NDArray[np.float32]  # (n, C)
+    rows: npt.NDArray[np.intp]  # of the index and the cache
+    labels: npt.NDArray[Any]
+    named: npt.NDArray[Any]
+    sure: npt.NDArray[np.bool_]  # False where the answer is "unsure"
+    evaluation: Evaluation | LabelEvaluation
+    leak: Leak | None
+    trainings: Trainings | None = None  # where several networks say it
+    fold: npt.NDArray[np.intp] | None = None  # from 1: in which each picture is judged
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Which pictures are said to be what they are; of several labels, every one."""
+        return all_right(self.named, self.labels)
+
+
+def all_right(said: npt.NDArray[Any], truth: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which pictures, (n,), are said right, of classes (n,) or labels (n, C)."""
+    return (said == truth).reshape(len(truth), -1).all(axis=1)
 
 
 def calibrate(
@@ -136,7 +166,7 @@ def most_frequent_class(prepared: Prepared) -> str:
     """
     index = prepared.index
     counts = np.bincount(index.label[index.rows_of(TRAIN)], minlength=len(index.classes))
-    return prepared.index.classes[int(counts.argmax())]
+    return index.classes[int(counts.argmax())]
 
 
 def choose_gallery(
@@ -180,24 +210,26 @@ def write_predictions(
     truth: list[str],
     said: list[str],
     confidence: npt.NDArray[np.float32],
+    fold: npt.NDArray[np.intp] | None,
     by_label: Mapping[str, npt.NDArray[np.float32]],
 ) -> None:
-    """Write one row a scored picture as Parquet: path, label, predicted, probability.
+    """Write one row a scored picture as Parquet: path, label, predicted, probability, and fold.
 
     With several labels a picture `by_label` adds their probabilities, in columns ``p:NAME``.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table(
-        {
-            "path": pa.array(paths, pa.string()),
-            "label": pa.array(truth, pa.string()),
-            "predicted": pa.array(said, pa.string()),
-            "probability": pa.array(confidence, pa.float32()),
-            **{f"p:{name}": pa.array(column, pa.float32()) for name, column in by_label.items()},
-        }
-    )
+    columns = {
+        "path": pa.array(paths, pa.string()),
+        "label": pa.array(truth, pa.string()),
+        "predicted": pa.array(said, pa.string()),
+        "probability": pa.array(confidence, pa.float32()),
+    }
+    if fold is not None:
+        columns["fold"] = pa.array(fold, pa.int32())
+    columns |= {f"p:{name}": pa.array(column, pa.float32()) for name, column in by_label.items()}
+    table = pa.table(columns)
     # A stream, since Arrow opens no path that is not UTF-8.
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         pq.write_table(table, stream)

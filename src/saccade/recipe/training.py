@@ -1,7 +1,8 @@
 """The whole journey, from pictures to a classifier with an honest report.
 
 `train` reads from top to bottom; each stage is a function of the stages before it. The test
-pictures are looked at in one place, `_judge`, after the last choice is made.
+pictures are looked at in one place, `_judge`, after the last choice is made. With folds every
+picture is a test picture once: `carry_out_folds`, and folding.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,31 +26,25 @@ from saccade.config import choose_settings, parse_wish
 from saccade.data import write_index
 from saccade.evaluation import TARGET_ERROR_RATE, has_too_few
 from saccade.files import write_json
-from saccade.models import build_model, check_installed, describe_layers, engine_name, set_seed
+from saccade.models import check_installed, describe_layers, engine_name
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
-from saccade.recipe.ending import seconds_of_ending
+from saccade.recipe.folding import in_folds, judge_folds, verdict_of, with_share
 from saccade.recipe.judge import (
+    Verdict,
+    all_right,
     calibrate,
     most_frequent_class,
     probabilities_of,
+    score,
     write_gallery,
     write_predictions,
 )
-from saccade.recipe.judged import Judged, judge
 from saccade.recipe.mirrored import Answering, choose_answering
-from saccade.recipe.prepare import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Prepared,
-    data_notes,
-    prepare,
-    time_left,
-    with_budget,
-)
+from saccade.recipe.network import build, rehearsed, train_one, with_time_left
+from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
 from saccade.recipe.request import (
     Request,
@@ -59,11 +54,10 @@ from saccade.recipe.request import (
     sweep,
     write_started,
 )
+from saccade.recipe.shown import Shown, shown_of
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
-from saccade.training import FitResult, Hooks, train_network
-from saccade.transfer import fine_tune as tune
-from saccade.transfer import train_head, with_head
+from saccade.training import FitResult
 
 _VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
 
@@ -88,6 +82,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     fine_tune: bool = False,
     operating_point: str | None = None,
     balance: str = "auto",
+    folds: int | None = None,
     multi_label: bool = False,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -106,14 +101,16 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     up to the layer `cut`, with ImageNet's weights or those in the file `weights`; `fine_tune`
     trains the layers below too. `operating_point`, for two classes, is a wish that decides the
     label, such as ``"recall:dogs=0.95"``; `balance` is whether labels are to find small classes
-    too: ``"on"``, ``"off"`` or, where classes are uneven, ``"auto"`` (docs/figures.md).
-    `multi_label` is for pictures with any number of labels, of a table or of arrays with `y` of 0
-    and 1, (N, labels), and its figures are others (docs/labels.md). `group`
+    too: ``"on"``, ``"off"`` or, where classes are uneven, ``"auto"`` (docs/figures.md). `group`
     keeps pictures of one patient, product or burst on one side of the split: a table's column, or
     a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
-    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `resume`
-    is the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
+    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `folds`
+    has every picture judge once, each fold by a training that never saw it, where the data are few
+    (docs/folds.md). `multi_label` is for pictures with any number of labels, of a table or of
+    arrays with `y` of 0 and 1, (N, labels), and its figures are others (docs/labels.md). `resume`
+    is the folder of a stopped run. Raises DataError and SettingsError for
+    what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -130,6 +127,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "fine_tune": fine_tune,
         "operating_point": operating_point,
         "balance": balance,
+        "folds": folds,
         "multi_label": multi_label,
     }
     if resume is not None:
@@ -139,26 +137,52 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     else:
         settings = choose_settings(**asked)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
-    return carry_out(request, clock=clock, progress=progress)
+    journey = carry_out if request.settings.folds is None else carry_out_folds
+    return journey(request, clock=clock, progress=progress)
 
 
 def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
     """Do what is asked, from the pictures to the report, each stage under the clock."""
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
-        network = _build(request, prepared)
+        network = build(prepared, request.settings)
         if request.plan is None:
-            prepared = _with_time_left(network, prepared, request, clock=clock, progress=shown)
+            after_s = rehearsed(network, prepared, request.settings, clock=clock, progress=shown)
+            prepared = with_time_left(prepared, request.settings, clock=clock, after_s=after_s)
             write_started(request, prepared.plan, prepared.data_digest)
         shown.note(f"plan: {prepared.plan.summary()}")
         with _resumable(request.folder, shown):
-            with clock.stage("train"):
-                fit = _fit(network, prepared, folder=request.folder, progress=shown)
-            with clock.stage("bundle"):
-                answering = choose_answering(network, prepared, fit, progress=shown)
-                classifier = _bundle(answering, prepared, fit, request=request)
+            shipped = _ship(network, prepared, request, clock=clock, progress=shown)
             with clock.stage("test"):
-                run = _judge(classifier, answering, prepared, fit, request=request, progress=shown)
+                verdict = _judge(shipped.classifier, prepared, progress=shown)
+                run = _record(verdict, shipped, prepared, request)
+            return _finish(run, clock)
+
+
+def carry_out_folds(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
+    """Do the same with every picture as judge: train for each fold, and then on all pictures."""
+    settings = request.settings
+    with progress or for_terminal() as shown:
+        prepared = prepare(request, clock=clock, progress=shown)
+        folds, after_s = in_folds(prepared, settings), None
+        if request.plan is None:
+            network = build(folds[0], settings)
+            after_s = rehearsed(network, folds[0], settings, clock=clock, progress=shown)
+            time: dict[str, Any] = {"after_s": after_s, "trainings": settings.num_trainings}
+            prepared = with_time_left(prepared, settings, clock=clock, **time)
+            write_started(request, prepared.plan, prepared.data_digest)
+        plan = prepared.plan
+        shown.note(f"plan: {plan.summary()}; for each of {len(folds)} folds, then on all pictures")
+        with _resumable(request.folder, shown):
+            share: dict[str, Any] = {"share_s": plan.budget_s, "clock": clock}
+            judged = judge_folds(folds, request, ending_s=after_s, progress=shown, **share)
+            shown.note("all pictures, for the classifier to ship")
+            prepared = with_share(prepared, settings, after_s=after_s, trainings=1, **share)
+            network = build(prepared, settings)
+            shipped = _ship(network, prepared, request, clock=clock, progress=shown)
+            with clock.stage("test"):
+                verdict = verdict_of(judged, folds, prepared, shipped.classifier)
+                run = _record(verdict, shipped, prepared, request)
             return _finish(run, clock)
 
 
@@ -172,45 +196,25 @@ def _resumable(folder: Path, progress: Progress) -> Iterator[None]:
         raise
 
 
-def _build(request: Request, prepared: Prepared) -> Any:
-    plan = prepared.plan
-    set_seed(plan.seed)  # the first weights are drawn while the network is built
-    if prepared.body is not None:
-        return with_head(prepared.body, len(prepared.classes))
-    return build_model(
-        request.settings.model,
-        input_shape=plan.input_shape,
-        num_classes=len(prepared.classes),
-        design=plan.design,
-        several_labels=prepared.sets is not None,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Shipped:
+    """The network that goes into the bundle, and the bundle, opened as any user would."""
+
+    answering: Answering
+    fit: FitResult
+    classifier: Classifier
 
 
-def _with_time_left(
+def _ship(
     network: Any, prepared: Prepared, request: Request, *, clock: Clock, progress: Progress
-) -> Prepared:
-    """Return the same with what is left of the budget now, less what the ending takes."""
-    budget_s = request.settings.budget_s
-    backbone = prepared.plan.backbone
-    if budget_s is None or (backbone is not None and not backbone.fine_tune):
-        return prepared  # no work that time decides on
-    with clock.stage("rehearse"):
-        ending_s = seconds_of_ending(network, prepared, progress=progress)
-    return with_budget(prepared, time_left(budget_s, clock, ending_s))
-
-
-def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) -> FitResult:
-    plan, body, checkpoint_dir = prepared.plan, prepared.body, folder / "checkpoint"
-    train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
-    pictures: dict[str, Any] = {"train": train, "validation": validation, "progress": progress}
-    if body is None or plan.backbone is None:
-        return train_network(
-            network, plan=plan, checkpoint_dir=checkpoint_dir, hooks=Hooks(), **pictures
-        )
-    fit = train_head(network, body, prepared.cache, seed=plan.seed, **pictures)
-    if not plan.backbone.fine_tune:
-        return fit
-    return tune(network, fit, plan, checkpoint_dir=checkpoint_dir, **pictures)
+) -> _Shipped:
+    folder = request.folder / "checkpoint"
+    with clock.stage("train"):
+        fit = train_one(network, prepared, checkpoint_dir=folder, progress=progress)
+    with clock.stage("bundle"):
+        answering = choose_answering(network, prepared, fit, progress=progress)
+        classifier = _bundle(answering, prepared, fit, request=request)
+    return _Shipped(answering=answering, fit=fit, classifier=classifier)
 
 
 def _bundle(
@@ -252,72 +256,82 @@ def _bundle(
     return load(path)
 
 
-def _judge(
-    classifier: Classifier,
-    answering: Answering,
-    prepared: Prepared,
-    fit: FitResult,
-    *,
-    request: Request,
-    progress: Progress,
-) -> Run:
-    """Score the test pictures, once, with the bundle; keep what the report needs."""
-    test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
+def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) -> Verdict:
+    """Score the test pictures, once, with the bundle."""
+    test, manifest = prepared.pictures(TEST), classifier.manifest
     probabilities = probabilities_of(classifier, test, progress=progress, name="test")
-    provenance = classifier.manifest.provenance
-    judged = judge(
-        classifier,
-        probabilities,
-        test.labels,
-        baseline_class=provenance["baseline_class"],
-        seed=request.settings.seed,
+    named, sure = manifest.answers(probabilities), np.ones(len(test.rows), np.bool_)
+    if not manifest.several_labels:
+        sure = probabilities[np.arange(len(named)), named] >= manifest.threshold
+    return Verdict(
+        probabilities=probabilities,
+        rows=test.rows,
+        labels=test.labels,
+        named=named,
+        sure=sure,
+        evaluation=score(
+            probabilities,
+            test.labels,
+            classifier=classifier,
+            baseline_class=manifest.provenance["baseline_class"],
+        ),
+        leak=prepared.kinship.leak([prepared.index], test.rows, all_right(named, test.labels)),
     )
-    record_evaluation(folder / "model.saccade", judged.evaluation)
-    shown = np.unique(np.concatenate(list(judged.gallery.values())))
-    write_gallery(folder / "gallery.npz", test.pixels[test.rows[shown]])
+
+
+def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Request) -> Run:
+    """Keep the verdict, in the bundle too, and what the report needs."""
+    classifier, fit = shipped.classifier, shipped.fit
+    index, folder, seed = prepared.index, request.folder, request.settings.seed
+    record_evaluation(folder / "model.saccade", verdict.evaluation)
+    shown = shown_of(verdict, classifier, seed=seed)
+    places = np.unique(np.concatenate(list(shown.gallery.values())))
+    write_gallery(folder / "gallery.npz", prepared.cache.pixels[verdict.rows[places]])
     write_preview(
         folder / "augmented.npz",
         prepared.pictures(TRAIN),
         fit.augmentation,
         num_classes=len(prepared.classes),
-        seed=request.settings.seed,
+        seed=seed,
     )
     write_index(folder / "index.parquet", index)
     write_predictions(
         folder / "predictions.parquet",
-        paths=index.path[test.rows].tolist(),
-        truth=judged.truth,
-        said=judged.said,
-        confidence=judged.confidence,
-        by_label=dict(zip(prepared.classes, probabilities.T, strict=True)) if prepared.sets else {},
+        paths=index.path[verdict.rows].tolist(),
+        truth=shown.truth,
+        said=shown.said,
+        confidence=shown.confidence,
+        fold=verdict.fold,
+        by_label=shown.by_label,
     )
     groups = {
-        name: np.searchsorted(shown, places).tolist() for name, places in judged.gallery.items()
+        name: np.searchsorted(places, chosen).tolist() for name, chosen in shown.gallery.items()
     }
     return Run(
         folder=folder,
         created=request.created,
         classes=prepared.classes,
-        test=judged.evaluation,
+        test=verdict.evaluation,
         images=Images(
             train=len(index.rows_of(TRAIN)),
             validation=len(index.rows_of(VALIDATION)),
-            test=len(test.rows),
+            test=len(index.rows_of(TEST)),
             left_out=int((~index.usable).sum()),
         ),
         seconds={},
         settings=request.settings.to_json(),
         plan=prepared.plan.to_json(),
         fit=fit.to_json(),
-        provenance=provenance,
-        layers=describe_layers(answering.network),
-        reliability=judged.reliability,
-        precision_recall=judged.precision_recall,
-        gallery=_gallery_entries(prepared, judged, shown),
+        provenance=classifier.manifest.provenance,
+        layers=describe_layers(shipped.answering.network),
+        reliability=shown.reliability,
+        precision_recall=shown.precision_recall,
+        gallery=tuple(_gallery_entry(verdict, shown, prepared, place) for place in places),
         gallery_groups=groups,
         data_notes=data_notes(prepared),
-        leak=prepared.kinship.leak(index, test.rows, judged.right),
-        notes=_notes(classifier, answering, prepared, fit),
+        leak=verdict.leak,
+        trainings=verdict.trainings,
+        notes=_notes(classifier, shipped.answering, prepared, fit),
     )
 
 
@@ -345,20 +359,16 @@ def _few_note(prepared: Prepared) -> list[str]:
     ]
 
 
-def _gallery_entries(
-    prepared: Prepared, judged: Judged, shown: Any
-) -> tuple[Mapping[str, Any], ...]:
-    rows = prepared.pictures(TEST).rows
-    return tuple(
-        {
-            "path": prepared.index.path[rows[place]],
-            "label": judged.truth[place],
-            "predicted": judged.said[place],
-            "probability": float(judged.confidence[place]),
-            "unsure": bool(judged.unsure[place]),
-        }
-        for place in shown
-    )
+def _gallery_entry(
+    verdict: Verdict, shown: Shown, prepared: Prepared, place: int
+) -> Mapping[str, Any]:
+    return {
+        "path": prepared.index.path[verdict.rows[place]],
+        "label": shown.truth[place],
+        "predicted": shown.said[place],
+        "probability": float(shown.confidence[place]),
+        "unsure": not verdict.sure[place],
+    }
 
 
 def _provenance(request: Request, prepared: Prepared, fit: FitResult) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from saccade.evaluation.evaluation import Evaluation, Sureness
 from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.operating import Operation
+from saccade.evaluation.trainings import Trainings
 from saccade.types import Interval
 
 NARROW = "\u202f"  # a space that does not break: "97.3 %", "12 000"
@@ -94,21 +95,21 @@ class Answer:
     sample: str  # how many pictures that rests on
 
 
-def answer(evaluation: Evaluation | LabelEvaluation) -> Answer:
+def answer(evaluation: Evaluation | LabelEvaluation, trainings: Trainings | None = None) -> Answer:
     """Return the answer in words; no word is stronger than the intervals allow."""
     if isinstance(evaluation, LabelEvaluation):
         return Answer(
             verdict=_verdict(evaluation, "the most frequent set of labels"),
             sureness="Each label is said from a probability of its own on, chosen on validation "
             "for the highest F1; the table of labels has them.",
-            sample=_sample(evaluation),
+            sample=_sample(evaluation, trainings),
         )
     return Answer(
         verdict=_verdict(evaluation),
-        sureness=_sureness(evaluation.sureness)
+        sureness=_sureness(evaluation.sureness, several=trainings is not None)
         if evaluation.operation is None
         else _operation(evaluation.operation),
-        sample=_sample(evaluation),
+        sample=_sample(evaluation, trainings),
     )
 
 
@@ -123,13 +124,20 @@ def _verdict(
     return f"Not shown to be better than guessing {guess}: the ranges overlap."
 
 
-def _sureness(sureness: Sureness) -> str:
+def _sureness(sureness: Sureness, *, several: bool) -> str:
     rate, target = sureness.error_rate, _target(sureness)
     chosen = f"chosen on validation so that at most {target} of answers are wrong"
     if rate is None:
         return f"It says “unsure” to every test picture: {_why_silent(sureness, chosen)}."
     wrong = f"{percent(rate.value)} of those answers are wrong ({percent_range(rate)})."
-    if sureness.threshold <= 0:
+    if several:
+        answers = (
+            f"It says “unsure” below {percent(min(sureness.threshold, 1.0))} confidence, {chosen}. "
+            "Judged were trainings with thresholds of their own: they answer "
+            f"{percent(sureness.answered.value)} of the pictures "
+            f"({percent_range(sureness.answered)});"
+        )
+    elif sureness.threshold <= 0:
         answers = f"It answers every picture and never says “unsure”, as {chosen};"
     else:
         answers = (
@@ -176,9 +184,14 @@ def _target(sureness: Sureness) -> str:
     return f"{100 * sureness.target_error_rate:g}{NARROW}%"
 
 
-def _sample(evaluation: Evaluation | LabelEvaluation) -> str:
+def _sample(evaluation: Evaluation | LabelEvaluation, trainings: Trainings | None) -> str:
     width = evaluation.accuracy.high - evaluation.accuracy.low
     judged = f"Judged once, on {pictures(evaluation.num_images)} held back from training."
+    if trainings is not None:
+        judged = (
+            f"Each of {pictures(evaluation.num_images)} was judged once, by one of "
+            f"{len(trainings.each)} trainings, which never saw it."
+        )
     if width > 0.1:
         return f"{judged} That is few: the range is {100 * width:.0f} points wide."
     return judged
