@@ -79,7 +79,8 @@ class Verdict:
 
 def all_right(said: npt.NDArray[Any], truth: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Return which pictures, (n,), are said right, of classes (n,) or labels (n, C)."""
-    return (said == truth).reshape(len(truth), -1).all(axis=1)
+    right: npt.NDArray[np.bool_] = (said == truth).reshape(len(truth), -1).all(axis=1)
+    return right
 
 
 def calibrate(
