@@ -68,6 +68,22 @@ def test_pictures_of_nothing_are_no_copies():
     assert len(near_copies(flat[:0]).first) == 0
 
 
+def ship(random: np.random.Generator) -> np.ndarray:
+    """Sky over sea, one bright line between them, and some ship on it."""
+    thumb = np.full((THUMB_PX, THUMB_PX), 150.0)
+    thumb[16:], thumb[15] = 110, 170
+    deck, mast = np.sort(random.integers(3, 29, 2)), random.integers(3, 29)
+    thumb[14, deck[0] : deck[1]] = 120
+    thumb[10:14, mast] = 130
+    return np.clip(thumb + random.normal(0, 4, thumb.shape), 0, 255).astype(np.uint8)
+
+
+def test_one_horizon_makes_no_copies():
+    """Ships at sea, of which the detail alone agreed: its one bright line outweighs the rest."""
+    random = np.random.default_rng(0)
+    assert len(near_copies(np.stack([ship(random) for _ in range(12)])).first) == 0
+
+
 def test_pairs_come_once_and_in_order():
     random = np.random.default_rng(1)
     thumbs = random.integers(0, 256, (40, THUMB_PX, THUMB_PX), dtype=np.uint8)
