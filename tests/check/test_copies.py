@@ -120,5 +120,18 @@ def test_look_reports_hand_solved_figures():
     assert num_bytes == 0
     assert brightness == pytest.approx(60)
     assert contrast == pytest.approx(np.sqrt(0.25 * 180**2 + 0.75 * 60**2), rel=1e-5)
-    assert colour == [60, 60, 60]
-    assert border == [0, 0]
+    assert colour == [60, 60, 60, 0]
+    assert border == [0] * 16
+
+
+def test_look_reports_each_edge():
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    pixels[0] = 255, 0, 0  # a red line on top; it begins the left and the right edge
+    *_, colour, border = Looker().do(pixels, [4, 4])
+    assert colour == [63.75, 0, 0, 63.75]
+    top, bottom, left, right = np.reshape(border, (4, 4))
+    assert top == pytest.approx([255, 0, 0, 0], abs=1e-3)
+    assert bottom.tolist() == [0, 0, 0, 0]
+    # One red pixel of four: luma 76.2 once, and three times 0.
+    assert left == pytest.approx([63.75, 0, 0, 76.245 * np.sqrt(3) / 4], rel=1e-4)
+    assert right.tolist() == left.tolist()
