@@ -19,13 +19,22 @@ from saccade.evaluation.operating import (
     OperatingPoint,
     Operation,
     choose_operating_point,
+    names_of,
     operate,
     precision_recall,
+)
+from saccade.evaluation.trainings import (
+    Answers,
+    Training,
+    Trainings,
+    pooled,
+    widened,
 )
 
 __all__ = [
     "NEVER",
     "TARGET_ERROR_RATE",
+    "Answers",
     "ClassFigures",
     "CurvePoint",
     "Evaluation",
@@ -34,6 +43,8 @@ __all__ = [
     "Operation",
     "ReliabilityBin",
     "Sureness",
+    "Training",
+    "Trainings",
     "apply_temperature",
     "are_uneven",
     "choose_operating_point",
@@ -45,7 +56,10 @@ __all__ = [
     "least_sure",
     "measure_leak",
     "named_by_weight",
+    "names_of",
     "operate",
+    "pooled",
     "precision_recall",
     "reliability",
+    "widened",
 ]
