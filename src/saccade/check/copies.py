@@ -34,7 +34,7 @@ _WINDOW: Final = 4  # pictures of a bucket that one is compared with: linear, ho
 _MAX_BITS: Final = 22  # of a bucket's number; float32 holds it exactly, and the table is 32 MiB
 # Judged on training pictures (docs/check.md): 0.95 and 0.8 lose 5 % of photographs cropped by up to
 # 8 % a side, these 1 %; 0.96 of aligned thumbnails loses 12 % of tiny pictures resized, 0.92 2 %.
-# Of detail, a fifth of the pairs from 0.80 to 0.84 are false to the eye, of those above at most 1 %;
+# Of detail, a fifth of the pairs from 0.80 to 0.84 are false to the eye, of those above under 1 %;
 # of copies of tiny pictures, resized, 98 of 100 reach 0.84.
 _PROMISES: Final = 0.7  # of thumbnails before alignment; what is worth aligning
 _FLAT: Final = 4.0  # standard deviation, of 255; what is flatter shows nothing to compare
