@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.errors import DataError, SettingsError
-from saccade.evaluation import Evaluation, Leak
+from saccade.evaluation import Evaluation, Leak, Unknown
 from saccade.files import TEMPORARY
 
 VERSION: Final = 1
@@ -66,6 +66,7 @@ class Run:
     notes: tuple[str, ...]  # and of the training
     precision_recall: tuple[Mapping[str, float], ...] = ()  # curve at an operating point's class
     leak: Leak | None = None  # test pictures with a near copy in training or validation
+    unknown: Unknown | None = None  # how many test pictures it calls unknown, if it can
 
     @property
     def name(self) -> str:
@@ -112,6 +113,7 @@ class Run:
             "data_notes": list(self.data_notes),
             "notes": list(self.notes),
             "leak": None if self.leak is None else self.leak.to_json(),
+            "unknown": None if self.unknown is None else self.unknown.to_json(),
         }
 
     @classmethod
@@ -142,6 +144,7 @@ class Run:
             notes=tuple(document["notes"]),
             precision_recall=tuple(document.get("precision_recall", ())),
             leak=Leak.from_json(leak) if (leak := document.get("leak")) else None,
+            unknown=Unknown.from_json(rate) if (rate := document.get("unknown")) else None,
         )
 
 

@@ -22,6 +22,7 @@ from saccade.evaluation.operating import (
     operate,
     precision_recall,
 )
+from saccade.evaluation.unknown import Unknown, measure_unknown
 
 __all__ = [
     "NEVER",
@@ -34,6 +35,7 @@ __all__ = [
     "Operation",
     "ReliabilityBin",
     "Sureness",
+    "Unknown",
     "apply_temperature",
     "are_uneven",
     "choose_operating_point",
@@ -44,6 +46,7 @@ __all__ = [
     "fit_temperature",
     "least_sure",
     "measure_leak",
+    "measure_unknown",
     "named_by_weight",
     "operate",
     "precision_recall",

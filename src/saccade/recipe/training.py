@@ -35,7 +35,7 @@ from saccade.recipe.judge import (
     calibrate,
     choose_gallery,
     most_frequent_class,
-    probabilities_of,
+    outputs_of,
     score,
     write_gallery,
     write_predictions,
@@ -60,6 +60,7 @@ from saccade.recipe.request import (
     sweep,
     write_started,
 )
+from saccade.recipe.unknown import known_pictures, rate_of_unknown, why_no_score
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult, Hooks, train_network
@@ -243,6 +244,7 @@ def _bundle(
         seen=np.unique(prepared.cache.pixel_digest[used]),
         parity_pixels=validation.batches(),
         parity_logits=answering.logits,
+        known=known_pictures(prepared),
     )
     return load(path)
 
@@ -258,7 +260,7 @@ def _judge(
 ) -> Run:
     """Score the test pictures, once, with the bundle; keep what the report needs."""
     test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
-    probabilities = probabilities_of(classifier, test, progress=progress, name="test")
+    probabilities, unusualness = outputs_of(classifier, test, progress=progress, name="test")
     named = classifier.manifest.named(probabilities)
     provenance = classifier.manifest.provenance
     evaluation = score(
@@ -313,6 +315,7 @@ def _judge(
         data_notes=data_notes(prepared),
         leak=prepared.kinship.leak(index, test.rows, named == test.labels),
         notes=_notes(classifier, answering, prepared, fit),
+        unknown=rate_of_unknown(classifier, unusualness),
     )
 
 
@@ -323,7 +326,8 @@ def _notes(
     chosen = [] if point is None else [f"operating point: {point.sentence()}"]
     if classifier.manifest.class_weights is not None:
         chosen = [balance_note(prepared)]
-    return tuple(note for note in (why, *fit.notes, answering.note, *chosen) if note)
+    said = (why, *fit.notes, answering.note, *chosen, why_no_score(classifier, prepared))
+    return tuple(note for note in said if note)
 
 
 def _precision_recall(
