@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from saccade.data.picture import Preprocessing
 from saccade.errors import BundleError
-from saccade.evaluation import NEVER, Evaluation, OperatingPoint, named_by_weight
+from saccade.evaluation import NEVER, Evaluation, OperatingPoint, names_of
 
 FORMAT: Final = "saccade-bundle"
 FORMAT_VERSION: Final = 3  # the newest that is read; 3 has unusualness
@@ -44,10 +44,8 @@ class Manifest:
     target_error_rate: float  # what the threshold was chosen for, on validation
     operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
     class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
-    unknown_rate: float | None = (
-        None  # share of known pictures with an unusualness above 1, at most
-    )
-    evaluation: Evaluation | None = None  # of the sealed test pictures, or the validation ones
+    unknown_rate: float | None = None  # share of known pictures, at most, that are called unknown
+    evaluation: Evaluation | None = None  # of the sealed test pictures, or of the folds
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON: where the model is from
     digests: Mapping[str, str] = field(default_factory=dict)  # member -> SHA-256; by `write_bundle`
 
@@ -85,9 +83,12 @@ class Manifest:
 
         The most probable one, unless an operating point or class weights decide.
         """
-        if self.operating_point is not None:
-            return self.operating_point.named(probabilities, self.classes)
-        return named_by_weight(probabilities, self.class_weights or (1.0,) * len(self.classes))
+        return names_of(
+            probabilities,
+            classes=self.classes,
+            point=self.operating_point,
+            weights=self.class_weights,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON document; `read_manifest` reads it back, equal."""

@@ -14,6 +14,7 @@ from saccade.cli.arguments import (
     CHANGES,
     EXCLUDE,
     FINE_TUNE,
+    FOLDS,
     GROUP,
     MODEL_TO_TRAIN,
     OPERATING_POINT,
@@ -52,6 +53,7 @@ def command(
     exclude: Annotated[Path | None, EXCLUDE] = None,
     operating_point: Annotated[str | None, OPERATING_POINT] = None,
     balance: Annotated[str, BALANCE] = "auto",
+    folds: Annotated[int | None, FOLDS] = None,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -77,6 +79,7 @@ def command(
             fine_tune=fine_tune,
             operating_point=operating_point,
             balance=balance,
+            folds=folds,
             resume=resume,
             progress=shown,
         )

@@ -19,14 +19,23 @@ from saccade.evaluation.operating import (
     OperatingPoint,
     Operation,
     choose_operating_point,
+    names_of,
     operate,
     precision_recall,
+)
+from saccade.evaluation.trainings import (
+    Answers,
+    Training,
+    Trainings,
+    pooled,
+    widened,
 )
 from saccade.evaluation.unknown import Unknown, measure_unknown
 
 __all__ = [
     "NEVER",
     "TARGET_ERROR_RATE",
+    "Answers",
     "ClassFigures",
     "CurvePoint",
     "Evaluation",
@@ -35,6 +44,8 @@ __all__ = [
     "Operation",
     "ReliabilityBin",
     "Sureness",
+    "Training",
+    "Trainings",
     "Unknown",
     "apply_temperature",
     "are_uneven",
@@ -48,7 +59,10 @@ __all__ = [
     "measure_leak",
     "measure_unknown",
     "named_by_weight",
+    "names_of",
     "operate",
+    "pooled",
     "precision_recall",
     "reliability",
+    "widened",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.evaluation.evaluation import Evaluation
+from saccade.evaluation.trainings import Trainings
 from saccade.types import Interval
 
 
@@ -113,3 +114,4 @@ class ReportContent:
     notes: tuple[str, ...] = ()  # what happened while training that a reader should know
     made: Mapping[str, str] = field(default_factory=dict)  # {"seed": "0", "precision": "bfloat16"…}
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage, in order
+    trainings: Trainings | None = None  # where pictures were judged in folds

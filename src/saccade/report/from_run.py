@@ -45,7 +45,7 @@ def _content(run: Run) -> ReportContent:
         best_epoch=run.fit["best_epoch"],
         unknown=f"{run.unknown.sentence()}." if run.unknown else "",
         changes=_changes(run),
-        images={"train": counts.train, "validation": counts.validation, "test": counts.test},
+        images={"train": counts.train, "validation": counts.validation, **_tested(run)},
         reliability=tuple(_bin(row) for row in run.reliability),
         precision_recall=tuple((at["recall"], at["precision"]) for at in run.precision_recall),
         grid=chosen.get("grid", ()),
@@ -57,7 +57,15 @@ def _content(run: Run) -> ReportContent:
         notes=run.notes,
         made=_made(run),
         seconds=run.seconds,
+        trainings=run.trainings,
     )
+
+
+def _tested(run: Run) -> dict[str, int]:
+    """Return how many pictures judged, by what they are to the classifier that is shipped."""
+    if run.trainings is None:
+        return {"test": run.images.test}
+    return {"judged in folds": run.test.num_images}
 
 
 def _pictures(run: Run) -> list[Picture]:

@@ -54,7 +54,7 @@ def with_head(body: Backbone, num_classes: int) -> Any:
     return keras.Model(body.model.input, head(body.model.output), name="transfer")
 
 
-def train_head(
+def train_head(  # noqa: PLR0913  (what `train_network` takes, and where features are from)
     network: Any,
     body: Backbone,
     cache: Cache,
@@ -63,14 +63,16 @@ def train_head(
     validation: Pictures,
     seed: int,
     progress: Progress,
+    featured: npt.NDArray[np.intp] | None = None,
 ) -> FitResult:
     """Solve the head of what `with_head` made, in place; the backbone stays as it is, bit for bit.
 
-    Features are computed once and kept, of training and validation pictures only. An "epoch" of the
-    result is one strength of the penalty.
+    Features are computed once and kept, of training and validation pictures only, or of the
+    `featured` rows, which hold these and are in order. An "epoch" of the result is one strength of
+    the penalty.
     """
     began = time.monotonic()
-    rows = np.sort(np.concatenate([train.rows, validation.rows]))
+    rows = np.sort(np.concatenate([train.rows, validation.rows])) if featured is None else featured
     values: Any = kept_features(body, cache, rows, progress=progress)
     seen, unseen = (
         Pictures(values, np.searchsorted(rows, part.rows), part.labels)
@@ -101,7 +103,7 @@ def train_head(
         best_epoch=number_of_best,
         num_epochs=len(history[DECIDING]),
         seconds=seconds,
-        images_per_second=len(rows) / seconds,
+        images_per_second=(len(train.rows) + len(validation.rows)) / seconds,
         precision=f"{number_format()} (features)",
         compiled=False,
         stopped=False,
