@@ -132,14 +132,14 @@ def test_wide_features_are_measured_along_some_directions() -> None:
 def test_false_alarms_stay_below_the_share() -> None:
     model = model_of(kl.Flatten(), kl.Dense(3))
     rates = []
-    for seed in range(40):
+    for seed in range(15):
         pictures = random_pictures(50 + 39 + 100, seed)
         known = Known(train=[pictures[:50]], validation=[pictures[50:89]])
         given = scored(model, known, pictures[89:])
         assert given is not None
         rates.append((given > 1).mean())
-    # 2 places of 40 lie beyond the limit; the mean of 40 draws has a standard error of 0.006.
-    assert abs(np.mean(rates) - 0.05) < 0.02
+    # 2 places of 40 lie beyond the limit; the mean of 15 draws has a standard error of 0.01.
+    assert abs(np.mean(rates) - 0.05) < 0.03
 
 
 def test_pictures_all_alike_leave_the_score_finite() -> None:
