@@ -106,7 +106,7 @@ def test_run_and_bundle_hold_the_same_figures(run):
     assert open_run(run.folder).test == run.test
     manifest = saccade.load(run.model).manifest
     assert manifest.evaluation == run.test
-    assert manifest.format_version == 3
+    assert manifest.format_version == 4
     with pytest.raises(
         ValueError, match="the evaluation is of labels, or the bundle, but not both"
     ):
@@ -171,7 +171,7 @@ def test_commands_are_read_by_people(run, table, tmp_path):
     assert done.returncode == 0, done.stderr
     (row,) = csv.DictReader(output.read_text().splitlines())
     assert row["labels"] == ";".join(labels)
-    assert set(row) == {"path", "labels", "error", *run.classes}
+    assert set(row) == {"path", "labels", "unknown", "error", *run.classes}
 
 
 def test_commands_take_the_flag(table):

@@ -25,7 +25,7 @@ from saccade.evaluation import (
 )
 
 FORMAT: Final = "saccade-bundle"
-FORMAT_VERSION: Final = 3  # the newest that is read; 2 has an operating point, 3 several labels
+FORMAT_VERSION: Final = 4  # the newest that is read; 3 has unusualness, 4 several labels
 
 MANIFEST: Final = "manifest.json"
 ONNX: Final = "model.onnx"
@@ -51,6 +51,7 @@ class Manifest:
     target_error_rate: float  # what the threshold was chosen for, on validation
     operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
     class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
+    unknown_rate: float | None = None  # share of known pictures, at most, that are called unknown
     label_thresholds: tuple[float, ...] | None = None  # several labels a picture: said from here on
     # Of the sealed test pictures, or of the folds.
     evaluation: Evaluation | LabelEvaluation | None = None
@@ -73,6 +74,8 @@ class Manifest:
             _check_weights(self.class_weights, len(self.classes))
         if self.label_thresholds is not None:
             _check_thresholds(self)
+        if self.unknown_rate is not None:
+            _check_number("unknown_rate", self.unknown_rate, low=0, high=1)
         if not isinstance(self.provenance, Mapping):
             raise ValueError(f"provenance is an object, got {self.provenance!r:.80}")
         _check_digests(self.digests)
@@ -86,6 +89,8 @@ class Manifest:
     def format_version(self) -> int:
         """The oldest format whose readers understand this bundle."""
         if self.several_labels:
+            return 4
+        if self.unknown_rate is not None:
             return 3
         return 1 if self.operating_point is None and self.class_weights is None else 2
 
@@ -133,6 +138,7 @@ class Manifest:
             "operating_point": None if point is None else point.to_json(),
             "class_weights": _listed(self.class_weights),
             "label_thresholds": _listed(self.label_thresholds),
+            "unknown_rate": self.unknown_rate,
             "evaluation": None if evaluation is None else evaluation.to_json(),
             "provenance": dict(self.provenance),
             "digests": dict(self.digests),
@@ -182,6 +188,7 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         operating_point=None if point is None else OperatingPoint.from_json(point),
         class_weights=None if weights is None else tuple(weights),
         label_thresholds=None if thresholds is None else tuple(thresholds),
+        unknown_rate=document.get("unknown_rate"),
         evaluation=None if evaluation is None else figures_from_json(evaluation),
         provenance=document["provenance"],
         digests=document["digests"],

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation, LabelEvaluation, Operation, Sureness, Trainings
+    from saccade.evaluation import (
+        Evaluation,
+        LabelEvaluation,
+        Operation,
+        Sureness,
+        Trainings,
+        Unknown,
+    )
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -25,6 +32,7 @@ def answer(run: Run) -> str:
     return "\n".join(
         [
             *figures(run.test, run.trainings),
+            *([] if run.unknown is None else [_unknown(run.unknown)]),
             f"Pictures  {images.used:,} used ({parts}), {images.left_out:,} left out",
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
@@ -111,6 +119,13 @@ def _of_classes(test: Evaluation, trainings: Trainings | None = None) -> list[st
             else _operation(test.operation)
         ),
     ]
+
+
+def _unknown(unknown: Unknown) -> str:
+    return (
+        f"Unknown   {percent(unknown.rate)} of the test pictures are called so, by a limit set on "
+        f"validation for at most {100 * unknown.target_rate:g} %"
+    )
 
 
 def _classes(test: Evaluation) -> list[str]:

@@ -38,6 +38,7 @@ from saccade.evaluation.trainings import (
     pooled,
     widened,
 )
+from saccade.evaluation.unknown import Unknown, measure_unknown
 
 __all__ = [
     "NEVER",
@@ -55,6 +56,7 @@ __all__ = [
     "Sureness",
     "Training",
     "Trainings",
+    "Unknown",
     "apply_temperature",
     "are_uneven",
     "choose_label_thresholds",
@@ -71,6 +73,7 @@ __all__ = [
     "label_probabilities",
     "least_sure",
     "measure_leak",
+    "measure_unknown",
     "named_by_weight",
     "names_of",
     "operate",

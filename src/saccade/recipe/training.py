@@ -37,7 +37,7 @@ from saccade.recipe.judge import (
     all_right,
     calibrate,
     most_frequent_class,
-    probabilities_of,
+    outputs_of,
     score,
     write_gallery,
     write_predictions,
@@ -55,6 +55,7 @@ from saccade.recipe.request import (
     write_started,
 )
 from saccade.recipe.shown import Shown, shown_of
+from saccade.recipe.unknown import known_pictures, rate_of_unknown, why_no_score
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult
@@ -252,6 +253,7 @@ def _bundle(
         seen=np.unique(prepared.cache.pixel_digest[used]),
         parity_pixels=validation.batches(),
         parity_logits=answering.logits,
+        known=known_pictures(prepared),
     )
     return load(path)
 
@@ -259,7 +261,7 @@ def _bundle(
 def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) -> Verdict:
     """Score the test pictures, once, with the bundle."""
     test, manifest = prepared.pictures(TEST), classifier.manifest
-    probabilities = probabilities_of(classifier, test, progress=progress, name="test")
+    probabilities, unusualness = outputs_of(classifier, test, progress=progress, name="test")
     named, sure = manifest.answers(probabilities), np.ones(len(test.rows), np.bool_)
     if not manifest.several_labels:
         sure = probabilities[np.arange(len(named)), named] >= manifest.threshold
@@ -276,6 +278,7 @@ def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) ->
             baseline_class=manifest.provenance["baseline_class"],
         ),
         leak=prepared.kinship.leak([prepared.index], test.rows, all_right(named, test.labels)),
+        unknown=rate_of_unknown(classifier, unusualness),
     )
 
 
@@ -331,6 +334,7 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
         data_notes=data_notes(prepared),
         leak=verdict.leak,
         trainings=verdict.trainings,
+        unknown=verdict.unknown,
         notes=_notes(classifier, shipped.answering, prepared, fit),
     )
 
@@ -344,7 +348,8 @@ def _notes(
         chosen = [balance_note(prepared)]
     if prepared.sets is not None:
         chosen = _few_note(prepared)
-    return tuple(note for note in (why, *fit.notes, answering.note, *chosen) if note)
+    said = (why, *fit.notes, answering.note, *chosen, why_no_score(classifier, prepared))
+    return tuple(note for note in said if note)
 
 
 def _few_note(prepared: Prepared) -> list[str]:
