@@ -219,8 +219,8 @@ def crossed(right: npt.NDArray[np.bool_]) -> Interval:
 
     R trainings, two or more, answered the same N pictures. Both are random: other pictures and
     other seeds would have come out otherwise. The mean's variance is that of a crossed design, as
-    for readers and cases in radiology (Obuchowski and Rockette, Communications in Statistics 24,
-    1995; degrees of freedom by Satterthwaite): (MS pictures + MS trainings - MS rest) / (R N). The
+    for readers and cases in radiology (Dorfman, Berbaum and Metz, Investigative Radiology 27, 1992;
+    degrees of freedom by Satterthwaite): (MS pictures + MS trainings - MS rest) / (R N). The
     interval reaches as far as Clopper and Pearson's of one training does, on average over them.
     """
     num_trainings, num_images = right.shape

@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 
 from saccade.config import TrainSettings
+from saccade.errors import SettingsError
 from saccade.evaluation import Training, Trainings, crossed, pooled
 from saccade.predict import Classifier
 from saccade.recipe.folding import SEEDS, Judged, common_of
@@ -27,7 +28,16 @@ from saccade.training import FitResult
 
 
 def in_repeats(prepared: Prepared, settings: TrainSettings) -> tuple[Prepared, ...]:
-    """Return the same split once for each further repeat, with another seed to train by."""
+    """Return the same split once for each further repeat, with another seed to train by.
+
+    Raises SettingsError for a head on frozen features, which comes out the same from every seed.
+    """
+    backbone = prepared.plan.backbone
+    if backbone is not None and not backbone.fine_tune:
+        raise SettingsError(
+            f"--repeats trains with other seeds, and a head on {backbone.name}, frozen, hangs on "
+            "none; add --folds 5, for other folds each time, or leave --repeats out"
+        )
     return tuple(
         replace(prepared, plan=replace(prepared.plan, seed=(settings.seed + number) % SEEDS))
         for number in range(1, settings.repeats)
