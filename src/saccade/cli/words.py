@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation, Operation, Sureness, Trainings
+    from saccade.evaluation import Evaluation, Operation, Sureness, Trainings, Unknown
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -25,6 +25,7 @@ def answer(run: Run) -> str:
     return "\n".join(
         [
             *_figures(run.test, run.trainings),
+            *([] if run.unknown is None else [_unknown(run.unknown)]),
             f"Pictures  {images.used:,} used ({parts}), {images.left_out:,} left out",
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
@@ -84,6 +85,13 @@ def _trainings(trainings: Trainings) -> str:
     return (
         f"Repeats   {trainings.sentence()}; over trainings and pictures "
         f"{percent(trainings.accuracy)}"
+    )
+
+
+def _unknown(unknown: Unknown) -> str:
+    return (
+        f"Unknown   {percent(unknown.rate)} of the test pictures are called so, by a limit set on "
+        f"validation for at most {100 * unknown.target_rate:g} %"
     )
 
 

@@ -32,6 +32,7 @@ from saccade.evaluation.trainings import (
     pooled,
     widened,
 )
+from saccade.evaluation.unknown import Unknown, measure_unknown
 
 __all__ = [
     "NEVER",
@@ -47,6 +48,7 @@ __all__ = [
     "Sureness",
     "Training",
     "Trainings",
+    "Unknown",
     "apply_temperature",
     "are_uneven",
     "averaged",
@@ -59,6 +61,7 @@ __all__ = [
     "fit_temperature",
     "least_sure",
     "measure_leak",
+    "measure_unknown",
     "named_by_weight",
     "names_of",
     "operate",
