@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation, Operation, Sureness, Trainings
+    from saccade.evaluation import Evaluation, Operation, Sureness, Trainings, Unknown
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -25,6 +25,7 @@ def answer(run: Run) -> str:
     return "\n".join(
         [
             *_figures(run.test, run.trainings),
+            *([] if run.unknown is None else [_unknown(run.unknown)]),
             f"Pictures  {images.used:,} used ({parts}), {images.left_out:,} left out",
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
@@ -75,6 +76,13 @@ def _figures(test: Evaluation, trainings: Trainings | None = None) -> list[str]:
             else _operation(test.operation)
         ),
     ]
+
+
+def _unknown(unknown: Unknown) -> str:
+    return (
+        f"Unknown   {percent(unknown.rate)} of the test pictures are called so, by a limit set on "
+        f"validation for at most {100 * unknown.target_rate:g} %"
+    )
 
 
 def _classes(test: Evaluation) -> list[str]:

@@ -30,6 +30,7 @@ from saccade.evaluation.trainings import (
     pooled,
     widened,
 )
+from saccade.evaluation.unknown import Unknown, measure_unknown
 
 __all__ = [
     "NEVER",
@@ -45,6 +46,7 @@ __all__ = [
     "Sureness",
     "Training",
     "Trainings",
+    "Unknown",
     "apply_temperature",
     "are_uneven",
     "choose_operating_point",
@@ -55,6 +57,7 @@ __all__ = [
     "fit_temperature",
     "least_sure",
     "measure_leak",
+    "measure_unknown",
     "named_by_weight",
     "names_of",
     "operate",

@@ -37,7 +37,7 @@ from saccade.recipe.judge import (
     calibrate,
     choose_gallery,
     most_frequent_class,
-    probabilities_of,
+    outputs_of,
     score,
     write_gallery,
     write_predictions,
@@ -54,6 +54,7 @@ from saccade.recipe.request import (
     sweep,
     write_started,
 )
+from saccade.recipe.unknown import known_pictures, rate_of_unknown, why_no_score
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult
@@ -246,6 +247,7 @@ def _bundle(
         seen=np.unique(prepared.cache.pixel_digest[used]),
         parity_pixels=validation.batches(),
         parity_logits=answering.logits,
+        known=known_pictures(prepared),
     )
     return load(path)
 
@@ -253,7 +255,7 @@ def _bundle(
 def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) -> Verdict:
     """Score the test pictures, once, with the bundle."""
     test, manifest = prepared.pictures(TEST), classifier.manifest
-    probabilities = probabilities_of(classifier, test, progress=progress, name="test")
+    probabilities, unusualness = outputs_of(classifier, test, progress=progress, name="test")
     named = manifest.named(probabilities)
     return Verdict(
         probabilities=probabilities,
@@ -268,6 +270,7 @@ def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) ->
             baseline_class=manifest.provenance["baseline_class"],
         ),
         leak=prepared.kinship.leak([prepared.index], test.rows, named == test.labels),
+        unknown=rate_of_unknown(classifier, unusualness),
     )
 
 
@@ -316,6 +319,7 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
         data_notes=data_notes(prepared),
         leak=verdict.leak,
         trainings=verdict.trainings,
+        unknown=verdict.unknown,
         notes=_notes(classifier, shipped.answering, prepared, fit),
     )
 
@@ -327,7 +331,8 @@ def _notes(
     chosen = [] if point is None else [f"operating point: {point.sentence()}"]
     if classifier.manifest.class_weights is not None:
         chosen = [balance_note(prepared)]
-    return tuple(note for note in (why, *fit.notes, answering.note, *chosen) if note)
+    said = (why, *fit.notes, answering.note, *chosen, why_no_score(classifier, prepared))
+    return tuple(note for note in said if note)
 
 
 def _precision_recall(

@@ -43,6 +43,7 @@ def _content(run: Run) -> ReportContent:
         created=_readable(run.created),
         history=run.fit["history"],
         best_epoch=run.fit["best_epoch"],
+        unknown=f"{run.unknown.sentence()}." if run.unknown else "",
         changes=_changes(run),
         images={"train": counts.train, "validation": counts.validation, **_tested(run)},
         reliability=tuple(_bin(row) for row in run.reliability),
