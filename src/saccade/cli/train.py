@@ -20,6 +20,7 @@ from saccade.cli.arguments import (
     MULTI_LABEL,
     OPERATING_POINT,
     OUT,
+    REPEATS,
     RESUME,
     WEIGHTS,
 )
@@ -56,6 +57,7 @@ def command(
     balance: Annotated[str, BALANCE] = "auto",
     multi_label: Annotated[bool, MULTI_LABEL] = False,
     folds: Annotated[int | None, FOLDS] = None,
+    repeats: Annotated[int, REPEATS] = 1,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -83,6 +85,7 @@ def command(
             balance=balance,
             multi_label=multi_label,
             folds=folds,
+            repeats=repeats,
             resume=resume,
             progress=shown,
         )

@@ -30,6 +30,7 @@ _NOT_GIVEN: Final = {  # and None for the rest
     "fine_tune": False,
     "balance": "auto",
     "multi_label": False,
+    "repeats": 1,
 }
 
 
