@@ -19,7 +19,7 @@ import numpy as np
 
 from saccade.config import TrainSettings
 from saccade.errors import SettingsError
-from saccade.evaluation import Training, Trainings, crossed, pooled
+from saccade.evaluation import Evaluation, Training, Trainings, crossed, pooled
 from saccade.predict import Classifier
 from saccade.recipe.folding import SEEDS, Judged, common_of
 from saccade.recipe.judge import Verdict
@@ -55,6 +55,8 @@ def with_repeats(
 ) -> Verdict:
     """Return the verdict on the network that is shipped, with those on the others beside it."""
     own = verdict.evaluation
+    if not isinstance(own, Evaluation):
+        raise ValueError("repeats are of one class a picture")
     shipped = Training(
         fold=None,
         repeat=1,
