@@ -145,6 +145,6 @@ def test_class_given_away_by_length(tmp_path):
 
 
 def test_flowers_are_not_given_away(datasets):
-    """Real photographs, whose sizes, formats, lengths and borders say little of the flower."""
-    found = {f.where for f in check_data(datasets / "flowers-originals.tar")}
-    assert not found & {"the picture's size", "the file's format", "the file's length"}
+    """Real photographs, whose files, edges and mean colours say little of the flower."""
+    found = check_data(datasets / "flowers-originals.tar")
+    assert [f.where for f in found if f.name == "class-given-away"] == []

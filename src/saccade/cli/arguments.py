@@ -58,6 +58,11 @@ FOLDS: Final[Any] = typer.Option(
     help="Where pictures are few: each judges once, in one of K folds, and the classifier trains "
     "on all.",
 )
+REPEATS: Final[Any] = typer.Option(
+    metavar="R",
+    help="Train so many times with other seeds, to tell how much is chance; with --folds, fold "
+    "anew each time.",
+)
 RESUME: Final[Any] = typer.Option(
     metavar="RUN",
     help="Go on with a run that was stopped; with --epochs, to the very same weights.",

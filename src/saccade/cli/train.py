@@ -19,6 +19,7 @@ from saccade.cli.arguments import (
     MODEL_TO_TRAIN,
     OPERATING_POINT,
     OUT,
+    REPEATS,
     RESUME,
     WEIGHTS,
 )
@@ -54,6 +55,7 @@ def command(
     operating_point: Annotated[str | None, OPERATING_POINT] = None,
     balance: Annotated[str, BALANCE] = "auto",
     folds: Annotated[int | None, FOLDS] = None,
+    repeats: Annotated[int, REPEATS] = 1,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -80,6 +82,7 @@ def command(
             operating_point=operating_point,
             balance=balance,
             folds=folds,
+            repeats=repeats,
             resume=resume,
             progress=shown,
         )

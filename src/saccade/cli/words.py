@@ -17,7 +17,7 @@ def answer(run: Run) -> str:
     """Return what `saccade train` prints when it is done."""
     images, seconds = run.images, run.seconds
     parts = f"{images.train:,} to train, {images.validation:,} to validate, {images.test:,} to test"
-    if run.trainings is not None:
+    if run.trainings is not None and run.trainings.folds is not None:
         parts = (
             f"each to test once; the classifier to ship: {images.train:,} to train, "
             f"{images.validation:,} to validate"
@@ -60,22 +60,32 @@ def percent(figure: Interval) -> str:
 
 def _figures(test: Evaluation, trainings: Trainings | None = None) -> list[str]:
     baseline, pictures = test.baseline_accuracy, f"{test.num_images:,} test pictures"
-    if trainings is not None:
+    folded = trainings is not None and trainings.folds is not None
+    if folded:
         pictures = f"{test.num_images:,} pictures, each judged by a training that never saw it"
     return [
         f"Right     {percent(test.accuracy)} of {pictures}; "
         f'always "{one_line(test.baseline_class)}" would get {percent(baseline)}',
-        *([] if trainings is None else [f"Folds     {trainings.sentence()}"]),
+        *([] if trainings is None else [_trainings(trainings)]),
         *_classes(test),
         f"Macro F1  {percent(test.macro_f1)}",
         f"Log loss  {test.log_loss.value:.3f} "
         f"(95 % interval {test.log_loss.low:.3f} to {test.log_loss.high:.3f})",
         *(
-            _sureness(test.sureness, several=trainings is not None)
+            _sureness(test.sureness, several=folded)
             if test.operation is None
             else _operation(test.operation)
         ),
     ]
+
+
+def _trainings(trainings: Trainings) -> str:
+    if trainings.folds is not None:
+        return f"Folds     {trainings.sentence()}"
+    return (
+        f"Repeats   {trainings.sentence()}; over trainings and pictures "
+        f"{percent(trainings.accuracy)}"
+    )
 
 
 def _unknown(unknown: Unknown) -> str:

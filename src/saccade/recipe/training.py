@@ -2,7 +2,7 @@
 
 `train` reads from top to bottom; each stage is a function of the stages before it. The test
 pictures are looked at in one place, `_judge`, after the last choice is made. With folds every
-picture is a test picture once: `carry_out_folds`, and folding.py.
+picture is a test picture once: `carry_out_several`, and folding.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 import saccade
 from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
-from saccade.config import choose_settings, parse_wish
+from saccade.config import TrainSettings, choose_settings, parse_wish
 from saccade.data import Index, write_index
 from saccade.evaluation import TARGET_ERROR_RATE, precision_recall, reliability
 from saccade.files import write_json
@@ -31,7 +31,7 @@ from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
-from saccade.recipe.folding import in_folds, judge_folds, verdict_of, with_share
+from saccade.recipe.folding import Judged, in_folds, judge_each, verdict_of, with_share
 from saccade.recipe.judge import (
     Verdict,
     calibrate,
@@ -46,6 +46,7 @@ from saccade.recipe.mirrored import Answering, choose_answering
 from saccade.recipe.network import build, rehearsed, train_one, with_time_left
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
+from saccade.recipe.repeating import in_repeats, with_repeats
 from saccade.recipe.request import (
     Request,
     check_resume_alone,
@@ -83,6 +84,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     operating_point: str | None = None,
     balance: str = "auto",
     folds: int | None = None,
+    repeats: int = 1,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -106,8 +108,8 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
     ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `folds`
     has every picture judge once, each fold by a training that never saw it, where the data are few
-    (docs/folds.md). `resume` is the folder of a stopped run. Raises DataError and SettingsError for
-    what the user can mend.
+    (docs/folds.md); `repeats` trains so many times with other seeds. `resume` is the folder of a
+    stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -125,6 +127,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "operating_point": operating_point,
         "balance": balance,
         "folds": folds,
+        "repeats": repeats,
     }
     if resume is not None:
         check_resume_alone(name=name, **asked)
@@ -133,7 +136,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     else:
         settings = choose_settings(**asked)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
-    journey = carry_out if request.settings.folds is None else carry_out_folds
+    journey = carry_out if request.settings.num_trainings == 1 else carry_out_several
     return journey(request, clock=clock, progress=progress)
 
 
@@ -155,29 +158,30 @@ def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> R
             return _finish(run, clock)
 
 
-def carry_out_folds(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
-    """Do the same with every picture as judge: train for each fold, and then on all pictures."""
+def carry_out_several(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
+    """Do the same with trainings beside: one for each fold, or repeats with other seeds."""
     settings = request.settings
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
-        folds, after_s = in_folds(prepared, settings), None
+        split = in_repeats if settings.folds is None else in_folds
+        beside, after_s = split(prepared, settings), None
         if request.plan is None:
-            network = build(folds[0], settings)
-            after_s = rehearsed(network, folds[0], settings, clock=clock, progress=shown)
+            network = build(beside[0], settings)
+            after_s = rehearsed(network, beside[0], settings, clock=clock, progress=shown)
             time: dict[str, Any] = {"after_s": after_s, "trainings": settings.num_trainings}
             prepared = with_time_left(prepared, settings, clock=clock, **time)
             write_started(request, prepared.plan, prepared.data_digest)
-        plan = prepared.plan
-        shown.note(f"plan: {plan.summary()}; for each of {len(folds)} folds, then on all pictures")
+        plan, last = prepared.plan, settings.num_trainings
+        shown.note(f"plan: {plan.summary()}; {last} trainings")
         with _resumable(request.folder, shown):
             share: dict[str, Any] = {"share_s": plan.budget_s, "clock": clock}
-            judged = judge_folds(folds, request, ending_s=after_s, progress=shown, **share)
-            shown.note("all pictures, for the classifier to ship")
+            judged = judge_each(beside, request, ending_s=after_s, progress=shown, **share)
+            shown.note(f"training {last} of {last}: the classifier to ship")
             prepared = with_share(prepared, settings, after_s=after_s, trainings=1, **share)
             network = build(prepared, settings)
             shipped = _ship(network, prepared, request, clock=clock, progress=shown)
             with clock.stage("test"):
-                verdict = verdict_of(judged, folds, prepared, shipped.classifier)
+                verdict = _judge_all(judged, beside, shipped, prepared, settings, progress=shown)
                 run = _record(verdict, shipped, prepared, request)
             return _finish(run, clock)
 
@@ -272,6 +276,23 @@ def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) ->
         leak=prepared.kinship.leak([prepared.index], test.rows, named == test.labels),
         unknown=rate_of_unknown(classifier, unusualness),
     )
+
+
+def _judge_all(
+    judged: Sequence[Judged],
+    beside: Sequence[Prepared],
+    shipped: _Shipped,
+    prepared: Prepared,
+    settings: TrainSettings,
+    *,
+    progress: Progress,
+) -> Verdict:
+    """Return what the folds say, or what the shipped network and its repeats do."""
+    classifier = shipped.classifier
+    if settings.folds is not None:
+        return verdict_of(judged, beside, prepared, classifier=classifier, settings=settings)
+    own: dict[str, Any] = {"classifier": classifier, "fit": shipped.fit, "seed": settings.seed}
+    return with_repeats(_judge(classifier, prepared, progress=progress), judged, beside, **own)
 
 
 def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Request) -> Run:

@@ -63,7 +63,7 @@ def _content(run: Run) -> ReportContent:
 
 def _tested(run: Run) -> dict[str, int]:
     """Return how many pictures judged, by what they are to the classifier that is shipped."""
-    if run.trainings is None:
+    if run.trainings is None or run.trainings.folds is None:
         return {"test": run.images.test}
     return {"judged in folds": run.test.num_images}
 
