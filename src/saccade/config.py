@@ -99,6 +99,7 @@ class TrainSettings:
     fine_tune: bool = False
     balance: str = AUTO  # labels over uneven classes: auto, on or off
     operating_point: str | None = None  # as `parse_wish` reads it
+    learning_curve: bool = False  # spend time on what more pictures and more time are worth
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -137,6 +138,7 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
     fine_tune: bool = False,
     operating_point: str | None = None,
     balance: str = AUTO,
+    learning_curve: bool = False,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
@@ -156,4 +158,5 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
         fine_tune=fine_tune,
         operating_point=operating_point,
         balance=balance,
+        learning_curve=learning_curve,
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.errors import DataError, SettingsError
-from saccade.evaluation import Evaluation, Leak
+from saccade.evaluation import Evaluation, Leak, NextSteps
 from saccade.files import TEMPORARY
 
 VERSION: Final = 1
@@ -65,6 +65,7 @@ class Run:
     data_notes: tuple[str, ...]  # what a reader should know of the data
     notes: tuple[str, ...]  # and of the training
     precision_recall: tuple[Mapping[str, float], ...] = ()  # curve at an operating point's class
+    next_steps: NextSteps | None = None  # None for runs of before
     leak: Leak | None = None  # test pictures with a near copy in training or validation
 
     @property
@@ -112,6 +113,7 @@ class Run:
             "data_notes": list(self.data_notes),
             "notes": list(self.notes),
             "leak": None if self.leak is None else self.leak.to_json(),
+            "next_steps": None if self.next_steps is None else self.next_steps.to_json(),
         }
 
     @classmethod
@@ -142,6 +144,9 @@ class Run:
             notes=tuple(document["notes"]),
             precision_recall=tuple(document.get("precision_recall", ())),
             leak=Leak.from_json(leak) if (leak := document.get("leak")) else None,
+            next_steps=NextSteps.from_json(steps)
+            if (steps := document.get("next_steps"))
+            else None,
         )
 
 

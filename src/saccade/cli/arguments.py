@@ -53,6 +53,11 @@ OPERATING_POINT: Final[Any] = typer.Option(
     help="For two classes: the label follows a wish, recall:CLASS=SHARE or precision:CLASS=SHARE, "
     "such as recall:dogs=0.95.",
 )
+LEARNING_CURVE: Final[Any] = typer.Option(
+    "--learning-curve",
+    help="Also train on fewer pictures and for half as long, out of the budget, to tell what more "
+    "pictures and more time are worth.",
+)
 RESUME: Final[Any] = typer.Option(
     metavar="RUN",
     help="Go on with a run that was stopped; with --epochs, to the very same weights.",

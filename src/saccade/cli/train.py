@@ -15,6 +15,7 @@ from saccade.cli.arguments import (
     EXCLUDE,
     FINE_TUNE,
     GROUP,
+    LEARNING_CURVE,
     MODEL_TO_TRAIN,
     OPERATING_POINT,
     OUT,
@@ -52,6 +53,7 @@ def command(
     exclude: Annotated[Path | None, EXCLUDE] = None,
     operating_point: Annotated[str | None, OPERATING_POINT] = None,
     balance: Annotated[str, BALANCE] = "auto",
+    learning_curve: Annotated[bool, LEARNING_CURVE] = False,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -77,6 +79,7 @@ def command(
             fine_tune=fine_tune,
             operating_point=operating_point,
             balance=balance,
+            learning_curve=learning_curve,
             resume=resume,
             progress=shown,
         )

@@ -13,21 +13,29 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 import saccade
 from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
 from saccade.config import choose_settings, parse_wish
 from saccade.data import write_index
-from saccade.evaluation import TARGET_ERROR_RATE, precision_recall, reliability
+from saccade.evaluation import (
+    TARGET_ERROR_RATE,
+    apply_temperature,
+    precision_recall,
+    reliability,
+)
 from saccade.files import write_json
 from saccade.models import build_model, check_installed, describe_layers, engine_name, set_seed
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
+from saccade.recipe.advising import advise
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
 from saccade.recipe.ending import seconds_of_ending
@@ -39,6 +47,13 @@ from saccade.recipe.judge import (
     score,
     write_gallery,
     write_predictions,
+)
+from saccade.recipe.learning import (
+    Learning,
+    head_curve,
+    network_curve,
+    training_share,
+    units,
 )
 from saccade.recipe.mirrored import Answering, choose_answering
 from saccade.recipe.prepare import (
@@ -89,6 +104,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     fine_tune: bool = False,
     operating_point: str | None = None,
     balance: str = "auto",
+    learning_curve: bool = False,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -110,8 +126,10 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     keeps pictures of one patient, product or burst on one side of the split: a table's column, or
     a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
-    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `resume`
-    is the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
+    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md).
+    `learning_curve` measures what more pictures and more time are worth, out of the budget; for a
+    head on frozen features that is always done. `resume` is the folder of a stopped run. Raises
+    DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -128,6 +146,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "fine_tune": fine_tune,
         "operating_point": operating_point,
         "balance": balance,
+        "learning_curve": learning_curve,
     }
     if resume is not None:
         check_resume_alone(name=name, **asked)
@@ -151,12 +170,20 @@ def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> R
         with _resumable(request.folder, shown):
             with clock.stage("train"):
                 fit = _fit(network, prepared, folder=request.folder, progress=shown)
+            with clock.stage("learning curve"):
+                learning = _learn(prepared, fit, request=request, progress=shown)
             with clock.stage("bundle"):
                 answering = choose_answering(network, prepared, fit, progress=shown)
                 classifier = _bundle(answering, prepared, fit, request=request)
             with clock.stage("test"):
-                run = _judge(classifier, answering, prepared, fit, request=request, progress=shown)
-            return _finish(run, clock)
+                run, tested = _judge(
+                    classifier, answering, prepared, fit, request=request, progress=shown
+                )
+            with clock.stage("advice"):
+                unseen = apply_temperature(answering.logits, classifier.manifest.temperature)
+                answers = {VALIDATION: unseen, TEST: tested}
+                steps = advise(request, prepared, fit, learning, test=run.test, answers=answers)
+            return _finish(replace(run, next_steps=steps), clock)
 
 
 @contextmanager
@@ -192,7 +219,8 @@ def _with_time_left(
         return prepared  # no work that time decides on
     with clock.stage("rehearse"):
         ending_s = seconds_of_ending(network, prepared, progress=progress)
-    return with_budget(prepared, time_left(budget_s, clock, ending_s))
+    left_s = time_left(budget_s, clock, ending_s) * training_share(request.settings, backbone)
+    return with_budget(prepared, left_s)
 
 
 def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) -> FitResult:
@@ -207,6 +235,22 @@ def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) 
     if not plan.backbone.fine_tune:
         return fit
     return tune(network, fit, plan, checkpoint_dir=checkpoint_dir, **pictures)
+
+
+def _learn(prepared: Prepared, fit: FitResult, *, request: Request, progress: Progress) -> Learning:
+    """Measure what more pictures and more time are worth, where that is cheap or asked for."""
+    index, body = prepared.index, prepared.body
+    train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
+    unit = units(prepared.kinship.kin, train.rows, prepared.cache.pixel_digest, index.label)
+    parts: dict[str, Any] = {"train": train, "validation": validation, "unit": unit}
+    backbone = prepared.plan.backbone
+    if body is not None and backbone is not None:
+        frozen = None if backbone.fine_tune else fit
+        return head_curve(body, prepared.cache, frozen, progress=progress, **parts)
+    if not request.settings.learning_curve:
+        return Learning()
+    build = partial(_build, request, prepared)
+    return network_curve(build, prepared.plan, fit, progress=progress, **parts)
 
 
 def _bundle(
@@ -255,8 +299,11 @@ def _judge(
     *,
     request: Request,
     progress: Progress,
-) -> Run:
-    """Score the test pictures, once, with the bundle; keep what the report needs."""
+) -> tuple[Run, npt.NDArray[np.float32]]:
+    """Score the test pictures, once, with the bundle; keep what the report needs.
+
+    Returns the run, and its (N, C) probabilities of the test pictures.
+    """
     test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
     probabilities = probabilities_of(classifier, test, progress=progress, name="test")
     named = classifier.manifest.named(probabilities)
@@ -287,7 +334,7 @@ def _judge(
         named=named,
     )
     groups = {name: np.searchsorted(shown, places).tolist() for name, places in gallery.items()}
-    return Run(
+    run = Run(
         folder=folder,
         created=request.created,
         classes=index.classes,
@@ -314,6 +361,7 @@ def _judge(
         leak=prepared.kinship.leak(index, test.rows, named == test.labels),
         notes=_notes(classifier, answering, prepared, fit),
     )
+    return run, probabilities
 
 
 def _notes(
