@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation, Operation, Sureness
+    from saccade.evaluation import Evaluation, NextSteps, Operation, Sureness
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -24,7 +24,7 @@ def answer(run: Run) -> str:
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
             *(f"Note      {one_line(note)}" for note in (*run.data_notes, *run.notes)),
-            *_next(run),
+            *next_lines(run.next_steps),
             f"Model     {one_line(str(run.model))}",
             f"Report    {one_line(str(run.report))}",
             f"Use it    saccade predict {one_line(str(run.model))} PICTURE",
@@ -32,11 +32,11 @@ def answer(run: Run) -> str:
     )
 
 
-def _next(run: Run) -> list[str]:
+def next_lines(steps: NextSteps | None) -> list[str]:
     """Return the first thing to do next, and how; nothing for runs of before."""
-    if run.next_steps is None:
+    if steps is None:
         return []
-    first = run.next_steps.advice[0]
+    first = steps.advice[0]
     worth = first.worth
     gain = "" if worth is None or first.action == "stop" else f"{points(worth)}: "
     lines = [f"Next      {gain}{one_line(first.sentence)}"]
