@@ -195,12 +195,16 @@ def _class_sentence(test: Evaluation, k: int, others: float, num_train: Sequence
     row[k] = 0
     taken = int(row.argmax())
     recall = "" if figures.recall is None else percent(figures.recall)
+    mistakes = ""
+    if len(row) > 2:  # of two classes it is plain
+        mistakes = (
+            f"{int(row[taken]):,} of its {wrong:,} mistakes are taken for “{test.classes[taken]}”. "
+        )
     return (
         f"Collect “{figures.name}”: of its {figures.num_images:,} test pictures {recall} are "
-        f"right, of the others {100 * others:.1f} %; {int(row[taken]):,} of its {wrong:,} mistakes "
-        f"are taken for “{test.classes[taken]}”. It has {num_train[k]:,} training pictures, a "
-        f"class has {np.mean(num_train):,.0f} on average. Were it as often right as the others, "
-        "that is what there is to gain, at most."
+        f"right, of the others {100 * others:.1f} %. {mistakes}It has {num_train[k]:,} training "
+        f"pictures, a class has {np.mean(num_train):,.0f} on average. Were it as often right as "
+        "the others, that is what there is to gain, at most."
     )
 
 

@@ -31,7 +31,9 @@ from saccade.transfer import Backbone, head_mistakes
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2)
 _SCORING: Final = 0.2  # of an epoch's time; after each epoch, however few pictures it trained on
-_LEAST: Final = 2  # training pictures a class, on average, at a point
+# Training pictures a class, on average, at a point. Of fewer, errors follow no power law yet: in 40
+# draws of 300 digits a discriminant's gain lay inside 32 times with a point at 3.7, always without.
+_LEAST: Final = 4
 
 _Rows = npt.NDArray[np.intp]
 
