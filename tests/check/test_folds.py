@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from saccade.check import folds
-from saccade.check.folds import LabelSettings, deal, guess
+from saccade.check.data import examine
+from saccade.check.folds import LabelSettings, deal, guess, large_classes
 from saccade.check.labels import suspicion
 from saccade.check.thumbnails import look
 from saccade.data import build_index, open_source
@@ -14,6 +14,12 @@ from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 
 QUICK = LabelSettings(epochs=1)
+
+
+def seen(data):
+    source = open_source(data, progress=Silence())
+    index = build_index(source, progress=Silence())
+    return index, look(source, index, progress=Silence())
 
 
 def guesses_of(data, settings, *, test=None):
@@ -35,11 +41,11 @@ def test_folds_hold_each_class_alike_and_copies_together():
     assert np.array_equal(fold, deal(label, digest))
 
 
-def stripes(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy pictures striped across or down: (number, 16, 16) and labels that say which."""
+def stripes(number: int, seed: int, *, side: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy pictures striped across or down: (number, side, side) and labels that say which."""
     random = np.random.default_rng(seed)
     down = random.random(number) < 0.5
-    waves = 60 * np.sin(np.arange(16) * 1.5 + random.uniform(0, 6, (number, 1)))
+    waves = 60 * np.sin(np.arange(side) * 1.5 + random.uniform(0, 6, (number, 1)))
     x = np.where(down[:, None, None], waves[:, :, None], waves[:, None, :]) + 128
     x = np.clip(x + random.normal(0, 25, x.shape), 0, 255).astype(np.uint8)
     return x, np.where(down, "down", "across")
@@ -56,41 +62,62 @@ def test_network_is_asked_of_all_but_the_test_part():
 
 def test_too_few_pictures_are_one_sentence():
     x, y = stripes(30, seed=0)
-    with pytest.raises(DataError, match="two classes have 20 usable"):
+    with pytest.raises(DataError, match="two classes of 20 different pictures.*found 0"):
         guesses_of((x, y), QUICK)
+
+
+def test_equal_pictures_count_once():
+    """Twenty copies of one picture are dealt into one fold: nothing is learnt of their class."""
+    x, y = stripes(60, seed=0)
+    x = np.concatenate([x, np.repeat(x[:1], 20, axis=0)])
+    index, looks = seen((x, np.append(y, ["copied"] * 20)))
+    assert [index.classes[code] for code in large_classes(index, looks)] == ["across", "down"]
+
+
+def test_too_few_pictures_lose_no_other_finding():
+    x, y = stripes(30, seed=0)
+    x[3] = 200  # blank
+    findings = examine((x, y), labels=QUICK).findings
+    assert {"blank", "labels-not-judged"} <= {finding.name for finding in findings}
+    said = next(finding for finding in findings if finding.name == "labels-not-judged")
+    assert said.severity == "note"
+    assert "Labels were not looked at" in said.message
+    assert "there is none" in said.message
 
 
 def test_small_class_is_left_out():
     x, y = stripes(60, seed=0)
-    source = open_source((x, np.append(y[:-3], ["rare"] * 3)), progress=Silence())
-    index = build_index(source, progress=Silence())
-    looks = look(source, index, progress=Silence())
-    rows, codes = folds._asked(index, looks, "x")
-    assert [index.classes[code] for code in codes] == ["across", "down"]
-    assert len(rows) == 57
+    _, guesses = guesses_of((x, np.append(y[:-3], ["rare"] * 3)), QUICK)
+    assert guesses.classes == ("across", "down")
+    assert len(guesses.rows) == 57
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
-    [
-        ("mobilenet_2_5_224_tf_no_top.h5", ("MobileNet-0.25", 224)),
-        ("mobilenet_1_0_128_tf_no_top.h5", ("MobileNet-1", 128)),
-    ],
+    ("name", "said"),
+    [("other.h5", r"2_5_224_tf_no_top.h5, got other.h5"), ("mobilenet_2_5_224.h5", "no weights")],
 )
-def test_weights_say_their_network(tmp_path, name, wanted):
-    assert folds._named(tmp_path / name) == wanted
-
-
-def test_unknown_weights_are_refused(tmp_path):
-    with pytest.raises(SettingsError, match=r"mobilenet_2_5_224_tf_no_top.h5, got other.h5"):
-        folds._named(tmp_path / "other.h5")
+def test_weights_are_refused_before_a_picture_is_read(tmp_path, name, said):
+    with pytest.raises(SettingsError, match=said):
+        examine(tmp_path / "nothing", labels=LabelSettings(weights=tmp_path / name))
 
 
 def test_regression_on_features_suspects_the_flipped(datasets):
-    x, y = stripes(120, seed=2)
+    x, y = stripes(120, seed=2, side=48)
     flipped = np.arange(0, 120, 20)
     y[flipped] = np.where(y[flipped] == "down", "across", "down")
     weights = datasets / "weights" / "mobilenet_2_5_224_tf_no_top.h5"
     _, guesses = guesses_of((x, y), LabelSettings(weights=weights))
     worst = np.argsort(-suspicion(guesses), kind="stable")[:6]
+    assert np.isin(guesses.rows[worst], flipped).mean() >= 0.8
+
+
+def test_network_suspects_the_flipped():
+    """Handwritten digits, 5 % of them with another digit's label; chance would find one in 20."""
+    index, looks = seen("digits")
+    random, label = np.random.default_rng(0), index.label.copy()
+    flipped = random.permutation(len(index))[: len(index) // 20]
+    label[flipped] = (label[flipped] + random.integers(1, 10, len(flipped))) % 10
+    source, settings = open_source("digits", progress=Silence()), LabelSettings(epochs=8)
+    guesses = guess(source, index.with_columns(label=label), looks, settings, progress=Silence())
+    worst = np.argsort(-suspicion(guesses), kind="stable")[: len(flipped)]
     assert np.isin(guesses.rows[worst], flipped).mean() >= 0.8

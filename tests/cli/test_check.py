@@ -79,6 +79,17 @@ def test_copies_across_parts_are_serious_and_train_goes(run_saccade, troubled, t
     assert (path, other) == ("dog/05.png", "test:dog/x.png")
 
 
+def test_labels_of_too_few_pictures_leave_the_rest_of_the_findings(run_saccade, troubled):
+    for number in range(10, 24):
+        (troubled / "dog" / f"{number}.png").unlink()
+    done = run_saccade("check", troubled, "--labels", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    names = {finding["name"] for finding in document["findings"]}
+    assert {"equal-copies", "blank", "labels-not-judged"} <= names
+    assert document["labels_judged"] is False
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -87,6 +87,11 @@ def test_other_files_are_refused(tmp_path):
         read_index(path)
 
 
+def test_flagged_looks_for_whole_words():
+    index = small_index(flags=objects("alpha;rotated", "", "rotated-twice"))
+    assert index.flagged("rotated").tolist() == [True, False, False]
+
+
 def test_usable_rows_of_a_part():
     index = small_index(part=np.array([0, 0, -1], np.int8))
     np.testing.assert_array_equal(index.rows_of(0), [0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,28 +105,39 @@ def test_normalisation_keeps_small_spreads_around_large_means() -> None:
 @pytest.mark.parametrize("rectify", [False, True])
 @pytest.mark.parametrize("same", [False, True])
 @pytest.mark.parametrize(
-    ("size", "window", "channels", "maps"),
-    [((28, 28), (3, 3), 1, 16), ((9, 38), (3, 3), 3, 48), ((17, 11), (5, 5), 1, 32)],
+    ("n", "size", "window", "channels", "maps"),
+    [
+        (3, (28, 28), (3, 3), 1, 16),
+        (3, (9, 38), (3, 3), 3, 48),
+        (3, (17, 11), (5, 5), 1, 32),
+        (3, (28, 28), (3, 3), 16, 16),  # half a product's entries a pixel
+        (33, (9, 38), (3, 3), 32, 48),  # odd rows, a picture over, tiles without a second
+        (2, (17, 11), (5, 3), 48, 80),
+        (1, (6, 6), (1, 3), 64, 32),
+        (2, (11, 8), (2, 4), 16, 32),  # more padding at the end
+        (3, (8, 9), (2, 2), 3, 16),
+    ],
 )
-def test_stem_against_double_precision(
-    size: Any, window: Any, channels: int, maps: int, same: bool, rectify: bool
+def test_block_against_double_precision(
+    n: int, size: Any, window: Any, channels: int, maps: int, same: bool, rectify: bool
 ) -> None:
     torch.manual_seed(2)
-    x = torch.randn(3, *size, channels).bfloat16()
+    is_stem = channels < 16
+    x = torch.randn(n, *size, channels).bfloat16()
     kernel = leaf((torch.randn(*window, channels, maps) * 0.2).bfloat16().float())
     bias = leaf(torch.randn(maps))
-    form = functions.Stem(window=window, maps=maps, channels=channels, same=same, rectify=rectify)
+    form = functions.Block(window=window, maps=maps, channels=channels, same=same, rectify=rectify)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert form.fits(x)
-    got = functions.stem(x, kernel, bias, form)
+    x = x if is_stem else leaf(x)
+    got = functions.block(x, kernel, bias, form)
 
-    weights, offset = leaf(kernel.double()), leaf(bias.double())
-    maps_wanted = F.conv2d(
-        x.double().permute(0, 3, 1, 2),
-        weights.permute(3, 2, 0, 1),
-        offset,
-        padding=[length // 2 if same else 0 for length in window],
-    )
+    pixels, weights, offset = leaf(x.double()), leaf(kernel.double()), leaf(bias.double())
+    padded = pixels.permute(0, 3, 1, 2)
+    if same:  # as Keras does: what is over goes to the end
+        (top, bottom), (left, right) = (((s - 1) // 2, s // 2) for s in window)
+        padded = F.pad(padded, (left, right, top, bottom))
+    maps_wanted = F.conv2d(padded, weights.permute(3, 2, 0, 1), offset)
     wanted = torch_pool(maps_wanted.permute(0, 2, 3, 1), rectify)
     gradient = torch.randn(wanted.shape).bfloat16()
     got.backward(gradient)
@@ -134,29 +146,42 @@ def test_stem_against_double_precision(
     assert relative(got, wanted) < 4e-3
     assert relative(kernel.grad, weights.grad) < 1e-4  # a near tie may go to the other entry
     assert relative(bias.grad, offset.grad) < 1e-4
+    if not is_stem:
+        assert relative(x.grad, pixels.grad) < 4e-3
 
 
 @needs_tiles
-def test_stem_passes_on_what_is_not_a_number() -> None:
-    form = functions.Stem(window=(3, 3), maps=16, channels=1, same=True, rectify=True)
-    x = torch.zeros(1, 8, 8, 1)
+@pytest.mark.parametrize("channels", [1, 16])
+def test_block_passes_on_what_is_not_a_number(channels: int) -> None:
+    form = functions.Block(window=(3, 3), maps=16, channels=channels, same=True, rectify=True)
+    x = torch.zeros(1, 8, 8, channels)
     x[0, 0, 0] = float("nan")
-    y = functions.stem(x, torch.ones(3, 3, 1, 16), None, form)
+    y = functions.block(x, torch.ones(3, 3, channels, 16), None, form)
     assert y[0, 0, 0].isnan().all()
     assert not y[0, 2, 2].isnan().any()
 
 
 @needs_tiles
-def test_stem_fits_only_where_it_is_right() -> None:
-    form = functions.Stem(window=(3, 3), maps=32, channels=3, same=True, rectify=True)
-    x = torch.zeros(2, 32, 32, 3)
+def test_block_makes_no_gradient_that_nobody_asks_for() -> None:
+    form = functions.Block(window=(3, 3), maps=16, channels=16, same=True, rectify=True)
+    kernel = leaf(torch.ones(3, 3, 16, 16))
+    y = functions.block(torch.ones(1, 8, 8, 16), kernel, None, form)
+    y.sum().backward()
+    assert kernel.grad[1, 1].eq(y.shape[1] * y.shape[2]).all()
+
+
+@needs_tiles
+@pytest.mark.parametrize("channels", [3, 16])
+def test_block_fits_only_where_it_is_right(channels: int) -> None:
+    form = functions.Block(window=(3, 3), maps=32, channels=channels, same=True, rectify=True)
+    x = torch.zeros(2, 32, 32, channels)
     assert not form.fits(x), "products are float32 here"
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert form.fits(x)
-        assert not form.fits(x.requires_grad_()), "it has no gradient for its input"
-        assert not form.fits(torch.zeros(2, 4, 32, 3)), "too small for the window"
-        odd = functions.Stem(window=(3, 3), maps=20, channels=3, same=True, rectify=True)
-        assert not odd.fits(torch.zeros(2, 32, 32, 3)), "maps do not fill a tile"
+        assert form.fits(x.requires_grad_()) == (channels == 16), "pixels have no gradient"
+        assert not form.fits(torch.zeros(2, 4, 32, channels)), "too small for the window"
+        assert not replace(form, maps=20).fits(x.detach()), "maps do not fill a tile"
+        assert not replace(form, channels=24).fits(torch.zeros(2, 32, 32, 24)), "nor channels"
 
 
 @needs_tiles

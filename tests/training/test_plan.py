@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from saccade.augmentation import Augmentation
+from saccade.data import build_index, open_source
 from saccade.models.compact import multiply_adds, num_weights
+from saccade.progress import Silence
 from saccade.training.plan import Facts, TrainPlan, derive_plan
 from saccade.training.rate import Rate
 
@@ -140,3 +143,26 @@ def test_many_classes_get_many_features():
     assert many is not None
     assert many.widths[-1] >= 500 > few.widths[-1]
     assert many.widths[:-1] == few.widths[:-1]
+
+
+def test_facts_are_read_off_the_rows_to_train_on():
+    x = np.zeros((6, 20, 30), np.uint8)
+    index = build_index(open_source((x, np.arange(6) % 2), progress=Silence()), progress=Silence())
+    wide = index.width_px.copy()
+    wide[5] = 90  # of a row that is not trained on
+    flags = index.flags.copy()
+    flags[5] = ""  # in colour
+    index = index.with_columns(width_px=wide, flags=flags)
+    how = {"num_classes": 2, "num_train": 4, "budget_s": None, "epochs": 3}
+    facts = Facts.measured(index, np.arange(6) < 5, **how)
+    assert (facts.width_px, facts.height_px, facts.same_size) == (30, 20, True)
+    assert facts.channels == 1
+    facts = Facts.measured(index, np.arange(6), **how)
+    assert not facts.same_size
+    assert facts.channels == 3
+
+
+def test_preprocessing_gives_what_the_network_takes():
+    plan = derive_plan(PHOTOS)
+    photo = np.zeros((300, 200, 3), np.uint8)
+    assert plan.preprocessing.read(photo).shape == plan.input_shape

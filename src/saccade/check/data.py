@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from saccade.check import classes, folds, pictures
 from saccade.check.folds import LabelSettings
-from saccade.check.labels import inseparable, likely_wrong
+from saccade.check.labels import judged
 from saccade.check.pairs import copies
 from saccade.check.thumbnails import Looks, look
 from saccade.data import Index, Source, build_index, open_source
@@ -56,12 +56,12 @@ def examine(
 ) -> Examined:
     """Return what is wrong with `data`, and the pictures; judge labels where `labels` is given.
 
-    Raises DataError where there is nothing to read, or nothing to judge labels by, and
-    MissingExtraError where judging labels takes what is not installed.
+    Raises DataError where there is nothing to read; where `labels` is given, MissingExtraError and
+    SettingsError for what judging takes and is not there.
     """
     progress = progress or Silence()
     if labels is not None:
-        folds.check_installed()
+        folds.check(labels)
     source = open_source(data, test=test, progress=progress)
     index = build_index(source, progress=progress)
     looks = look(source, index, progress=progress)
@@ -80,8 +80,7 @@ def examine(
         *classes.given_away(index, looks),
     )
     if labels is not None:
-        guesses = folds.guess(source, index, looks, labels, progress=progress)
-        findings += (*likely_wrong(index, guesses), *inseparable(guesses))
+        findings += judged(source, index, looks, labels, progress=progress)
     return Examined(source=source, index=index, looks=looks, findings=findings)
 
 

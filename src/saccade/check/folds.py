@@ -13,7 +13,6 @@ a network thinks of them would make its score too good.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,26 +24,26 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.thumbnails import Looks
-from saccade.data import Cache, Index, Preprocessing, Source, build_cache
+from saccade.data import Cache, Index, Source, build_cache
 from saccade.errors import DataError, MissingExtraError, SettingsError
 from saccade.evaluation import apply_temperature, fit_temperature
 from saccade.progress import Progress, Silence
 from saccade.types import PARTS
 
 if TYPE_CHECKING:
-    from saccade.training import Facts
+    from saccade.training import Facts, TrainPlan
 
 DEFAULT_BUDGET_S: Final = 120.0
 NUM_FOLDS: Final = 4
-LEAST: Final = 20  # pictures of a class; of fewer, three quarters teach nothing
+LEAST: Final = 20  # different pictures of a class; of fewer, three quarters teach nothing
+TOO_FEW: Final = (
+    f"judging labels takes two classes of {LEAST} different pictures outside the test part"
+)
 _WATCHING: Final = 10  # one in so many of the fitted pictures says when to stop
 _LEAST_S: Final = 1.0  # of training a fold, whatever the budget
-# How Keras names the files of its MobileNets without their heads: width in percent, and side.
-_FILE_NAME: Final = re.compile(r"mobilenet_(\d+)_(\d)_(\d+)_tf_no_top\.h5")
 # Inverse strength of the regression's penalty: of 2,000 training pictures of cats and dogs with 5 %
 # of the labels flipped, three times, 0.001, 0.01 and 0.1 found 73, 73 and 66 % of them.
 _RIDGE: Final = 0.003
-_HALVED: Final = 32  # px; a MobileNet halves a picture five times
 
 _Floats = npt.NDArray[np.float32]
 _Rows = npt.NDArray[np.intp]
@@ -71,8 +70,12 @@ class Guesses:
     probabilities: _Floats  # (n, classes), each row sums to 1
 
 
-def check_installed() -> None:
-    """Raise MissingExtraError unless what judges labels is installed; imports none of it."""
+def check(settings: LabelSettings) -> None:
+    """Raise what can be known before a picture is read; imports nothing heavy.
+
+    MissingExtraError unless what judges labels is installed, SettingsError for weights that are no
+    file, or do not say whose they are.
+    """
     from saccade import models
 
     models.check_installed()
@@ -81,6 +84,10 @@ def check_installed() -> None:
             raise MissingExtraError(
                 needed_for=f"judging labels ({package} is missing)", extra="train"
             )
+    if settings.weights is not None:
+        _named(settings.weights)
+        if not settings.weights.is_file():
+            raise SettingsError(f"no weights file {settings.weights}; give the path of an .h5 file")
 
 
 def guess(
@@ -92,13 +99,16 @@ def guess(
     file.
     """
     began = time.monotonic()
-    rows, codes = _asked(index, looks, source.name)
+    codes = large_classes(index, looks)
+    if len(codes) < 2:
+        raise DataError(f"{source.name}: {TOO_FEW}, found {len(codes)}")
+    rows = np.flatnonzero(_askable(index, looks) & np.isin(index.label, codes))
     label = np.searchsorted(codes, index.label[rows])
     asked = _Asked(source=source, index=index, rows=rows, label=label, progress=progress)
     if settings.weights is None:
         answer = _network(asked, settings)
     else:
-        answer = _regression(asked, settings.weights)
+        answer = _regression(asked, settings.weights, settings)
     fold = deal(label, looks.digest[rows].astype(str))
     probabilities = np.empty((len(rows), len(codes)), np.float32)
     with progress.stage("labels", NUM_FOLDS) as stage:
@@ -132,21 +142,27 @@ class _Asked:
     label: _Rows
     progress: Progress
 
-    def cached(self, preprocessing: Preprocessing) -> Cache:
-        return build_cache(self.source, self.index, preprocessing, progress=self.progress)[0]
+    @property
+    def num_classes(self) -> int:
+        return int(self.label.max()) + 1
+
+    def cached(self, plan: TrainPlan) -> Cache:
+        return build_cache(self.source, self.index, plan.preprocessing, progress=self.progress)[0]
 
 
-def _asked(index: Index, looks: Looks, name: str) -> tuple[_Rows, _Rows]:
-    """Return the rows to ask about, and the codes of their classes, in order."""
-    mask = looks.seen & (index.label >= 0) & (index.part != PARTS.index("test"))
-    counts = np.bincount(index.label[mask], minlength=len(index.classes))
-    codes = np.flatnonzero(counts >= LEAST)
-    if len(codes) < 2:
-        raise DataError(
-            f"{name}: labels can be judged where two classes have {LEAST} usable pictures outside "
-            f"the test part, found {len(codes)} such; add pictures, or leave out --labels"
-        )
-    return np.flatnonzero(mask & np.isin(index.label, codes)), codes
+def large_classes(index: Index, looks: Looks) -> _Rows:
+    """Return the codes of the classes with enough different pictures to judge labels, in order."""
+    rows = np.flatnonzero(_askable(index, looks))
+    _, first = np.unique(looks.digest[rows].astype(str), return_index=True)
+    counts = np.bincount(index.label[rows[first]], minlength=len(index.classes))
+    return np.flatnonzero(counts >= LEAST)
+
+
+def _askable(index: Index, looks: Looks) -> npt.NDArray[np.bool_]:
+    mask: npt.NDArray[np.bool_] = (
+        looks.seen & (index.label >= 0) & (index.part != PARTS.index("test"))
+    )
+    return mask
 
 
 def _network(asked: _Asked, settings: LabelSettings) -> _Answer:
@@ -155,13 +171,8 @@ def _network(asked: _Asked, settings: LabelSettings) -> _Answer:
     from saccade.training import Hooks, Pictures, derive_plan, logits_of, train_network
 
     engine_name()  # imports what trains
-    num_classes = int(asked.label.max()) + 1
-    plan = derive_plan(_facts(asked, num_classes, settings))
-    cache = asked.cached(
-        Preprocessing(
-            height_px=plan.height_px, width_px=plan.width_px, channels=plan.channels, fit=plan.fit
-        )
-    )
+    plan = derive_plan(_facts(asked, settings))
+    cache = asked.cached(plan)
 
     def some(places: _Rows) -> Pictures:
         return Pictures(cache.pixels, asked.rows[places], asked.label[places])
@@ -169,7 +180,7 @@ def _network(asked: _Asked, settings: LabelSettings) -> _Answer:
     def answer(fitted: _Rows, held: _Rows, seconds: float) -> _Floats:
         set_seed(plan.seed)
         network = build_model(
-            "auto", input_shape=plan.input_shape, num_classes=num_classes, design=plan.design
+            "auto", input_shape=plan.input_shape, num_classes=asked.num_classes, design=plan.design
         )
         fitted = np.random.default_rng(0).permutation(fitted)
         num_watching = len(fitted) // _WATCHING
@@ -191,34 +202,30 @@ def _network(asked: _Asked, settings: LabelSettings) -> _Answer:
     return answer
 
 
-def _facts(asked: _Asked, num_classes: int, settings: LabelSettings) -> Facts:
-    from saccade.training import Facts, measure_rate
+def _facts(asked: _Asked, settings: LabelSettings) -> Facts:
+    from saccade.training import Facts
 
-    index, rows = asked.index, asked.rows
-    sizes = np.stack([index.width_px[rows], index.height_px[rows]])
-    width, height = np.median(sizes, axis=1)
-    return Facts(
-        width_px=int(width),
-        height_px=int(height),
-        same_size=bool((sizes == sizes[:, :1]).all()),
-        channels=1 if all("grey" in flags.split(";") for flags in index.flags[rows]) else 3,
-        num_classes=num_classes,
-        num_train=len(rows) * (NUM_FOLDS - 1) // NUM_FOLDS,
+    return Facts.measured(
+        asked.index,
+        asked.rows,
+        num_classes=asked.num_classes,
+        num_train=len(asked.rows) * (NUM_FOLDS - 1) // NUM_FOLDS,
         budget_s=None if settings.epochs else settings.budget_s / NUM_FOLDS,
         epochs=settings.epochs,
-        rate=measure_rate(),
     )
 
 
-def _regression(asked: _Asked, weights: Path) -> _Answer:
+def _regression(asked: _Asked, weights: Path, settings: LabelSettings) -> _Answer:
     """Return what fits a regression on features of some pictures and asks it about others."""
+    from saccade.models import BackboneDesign
+    from saccade.training import derive_plan
     from saccade.transfer import backbone, kept_features
 
-    name, largest = _named(weights)
-    side = _side(asked, largest)
-    body = backbone(name, side, weights=weights)
-    cache = asked.cached(Preprocessing(height_px=side, width_px=side, channels=3, fit="pad"))
-    features = kept_features(body, cache, progress=asked.progress)[asked.rows]
+    name = _named(weights)
+    design = BackboneDesign(name=name, weights=str(weights), cut=None, fine_tune=False)
+    plan = derive_plan(_facts(asked, settings), backbone=design)
+    body = backbone(name, plan.height_px, weights=weights)
+    features = kept_features(body, asked.cached(plan), progress=asked.progress)[asked.rows]
 
     def answer(fitted: _Rows, held: _Rows, _: float) -> _Floats:
         from sklearn.linear_model import LogisticRegression
@@ -227,28 +234,21 @@ def _regression(asked: _Asked, weights: Path) -> _Answer:
 
         model = make_pipeline(StandardScaler(), LogisticRegression(C=_RIDGE, max_iter=1_000))
         model.fit(features[fitted], asked.label[fitted])
-        told = np.zeros((len(held), int(asked.label.max()) + 1), np.float32)
+        told = np.zeros((len(held), asked.num_classes), np.float32)
         told[:, model.classes_] = model.predict_proba(features[held])
         return told
 
     return answer
 
 
-def _side(asked: _Asked, largest: int) -> int:
-    """Return the pictures' own longer side, rounded up to what halves five times, within limits."""
-    rows = asked.rows
-    own = np.median(np.maximum(asked.index.width_px[rows], asked.index.height_px[rows]))
-    return int(min(largest, max(_HALVED, np.ceil(own / _HALVED) * _HALVED)))
+def _named(weights: Path) -> str:
+    """Return the backbone whose weights a file holds, by the file's name."""
+    from saccade.models import backbone_of_file
 
-
-def _named(weights: Path) -> tuple[str, int]:
-    """Return the backbone, and the side of what it was trained on, by the name of its file."""
-    found = _FILE_NAME.fullmatch(weights.name)
-    if found is None:
+    name = backbone_of_file(weights)
+    if name is None:
         raise SettingsError(
-            f"--weights takes a file of Keras's MobileNet under its own name, such as "
+            "--weights takes a file of keras.applications under its own name, such as "
             f"mobilenet_2_5_224_tf_no_top.h5, got {weights.name}"
         )
-    whole, tenths, side = found.groups()
-    width = float(f"{whole}.{tenths}") / (1 if whole == "1" else 10)
-    return f"MobileNet-{width:g}", int(side)
+    return name

@@ -21,18 +21,43 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.folds import Guesses
-from saccade.data import Index
+from saccade.check import folds
+from saccade.check.folds import Guesses, LabelSettings
+from saccade.check.thumbnails import Looks
+from saccade.data import Index, Source
 from saccade.evaluation.beta import Z_975
 from saccade.finding import Finding, Row
+from saccade.progress import Progress
 from saccade.types import Interval
 
+NOT_JUDGED: Final = "labels-not-judged"
 _TOLD_APART: Final = 0.6  # of pairs of pictures; 0.5 is a coin
 _NEIGHBOURS: Final = 3  # classes that each class is held against: those it is most taken for
 
 _Floats = npt.NDArray[np.float64]
 _Labels = npt.NDArray[np.intp]
 _Probabilities = npt.NDArray[np.float32]
+
+
+def judged(
+    source: Source, index: Index, looks: Looks, settings: LabelSettings, *, progress: Progress
+) -> tuple[Finding, ...]:
+    """Return what folds say of the labels, or a note that there are too few pictures to say."""
+    if (found := len(folds.large_classes(index, looks))) < 2:
+        return (_not_judged(found),)
+    guesses = folds.guess(source, index, looks, settings, progress=progress)
+    return (*likely_wrong(index, guesses), *inseparable(guesses))
+
+
+def _not_judged(found: int) -> Finding:
+    return Finding(
+        name=NOT_JUDGED,
+        severity="note",
+        where="all parts but the test part",
+        message=f"Labels were not looked at: {folds.TOO_FEW}, and there "
+        f"{'is one such class' if found else 'is none'}.",
+        cure=f"Add pictures until two classes have {folds.LEAST}, then ask for the labels again.",
+    )
 
 
 def likely_wrong(index: Index, guesses: Guesses) -> tuple[Finding, ...]:

@@ -65,5 +65,4 @@ def _shape(index: Index) -> tuple[int, int, int]:
     rows = np.flatnonzero(index.usable)
     sides = (int(np.median(side[rows])) for side in (index.height_px, index.width_px))
     height, width = (min(side, _LARGEST_SIDE_PX) for side in sides)
-    grey = all("grey" in flags.split(";") for flags in index.flags[rows])
-    return height, width, 1 if grey else 3
+    return height, width, 1 if index.flagged("grey")[rows].all() else 3

@@ -46,9 +46,8 @@ def unreadable(index: Index, looks: Looks) -> tuple[Finding, ...]:
 
 def wrong_extensions(index: Index, looks: Looks) -> tuple[Finding, ...]:
     """Files whose content is of another format than their name says."""
-    mask = np.array(["wrong-extension" in flags.split(";") for flags in index.flags], bool)
     return _found(
-        _rows(index, mask & looks.seen, ""),
+        _rows(index, index.flagged("wrong-extension") & looks.seen, ""),
         name="wrong-extension",
         severity="note",
         message="{} are of another format than their names say: other programs may refuse them.",
@@ -58,9 +57,8 @@ def wrong_extensions(index: Index, looks: Looks) -> tuple[Finding, ...]:
 
 def animated(index: Index, looks: Looks) -> tuple[Finding, ...]:
     """Files of several frames, of which one is used."""
-    mask = np.array(["animated" in flags.split(";") for flags in index.flags], bool)
     return _found(
-        _rows(index, mask & looks.seen, ""),
+        _rows(index, index.flagged("animated") & looks.seen, ""),
         name="animated",
         severity="note",
         message="{} hold several frames: training and predicting see the first alone.",

@@ -49,14 +49,15 @@ def command(
     weights: Annotated[
         Path | None,
         typer.Option(
-            help="For --labels: a file of Keras's MobileNet, whose features take the place of "
-            "training; best for few photographs.",
+            help="For --labels: a file of weights of keras.applications, such as a MobileNet's, "
+            "whose features take the place of training; best for few photographs.",
             readable=False,
         ),
     ] = None,
 ) -> None:
     """Look for trouble in DATA, or in a MODEL; change nothing."""
     from saccade import progress
+    from saccade.check.labels import NOT_JUDGED
     from saccade.finding import to_document
     from saccade.models import names_model
 
@@ -76,8 +77,9 @@ def command(
             findings = _of_data(given, test=test, labels=settings, out=out, progress=shown)
     document = dict(to_document(findings))
     if as_json:
-        judged = {} if is_model else {"labels_judged": labels}
-        typer.echo(json.dumps(document | judged, indent=2, ensure_ascii=False))
+        judged = labels and all(finding.name != NOT_JUDGED for finding in findings)
+        more = {} if is_model else {"labels_judged": judged}
+        typer.echo(json.dumps(document | more, indent=2, ensure_ascii=False))
         return
     typer.echo("\n".join(_lines(document["findings"])))
     if not (is_model or labels):

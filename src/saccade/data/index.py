@@ -60,6 +60,10 @@ class Index:
         """Return the usable rows of one part, given as its code in `saccade.types.PARTS`."""
         return np.flatnonzero(self.usable & (self.part == part))
 
+    def flagged(self, word: str) -> npt.NDArray[np.bool_]:
+        """Return which rows have this word among their flags, as a boolean mask of shape (N,)."""
+        return np.array([word in flags.split(";") for flags in self.flags.tolist()], bool)
+
     def with_columns(self, **columns: Any) -> Index:
         """Return the index with some columns replaced."""
         return Index(**({f.name: getattr(self, f.name) for f in fields(self)} | columns))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +35,7 @@ from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import Kinship, find_kin
 from saccade.recipe.learning import training_share
 from saccade.recipe.request import Request
-from saccade.training import Facts, Pictures, TrainPlan, derive_plan, measure_rate
+from saccade.training import Facts, Pictures, TrainPlan, derive_plan
 from saccade.transfer import Backbone, backbone
 from saccade.types import PARTS
 
@@ -63,7 +62,7 @@ class Prepared:
     @property
     def preprocessing(self) -> Preprocessing:
         """What turned the files into the cache's pixels."""
-        return preprocessing_of(self.plan)
+        return self.plan.preprocessing
 
     def pictures(self, part: int) -> Pictures:
         """Return one part's rows with their labels."""
@@ -94,10 +93,10 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     if plan.backbone is not None and body is not None:
         plan = replace(plan, backbone=replace(plan.backbone, digest=body.digest))
     with clock.stage("cache"):
-        cache, index = build_cache(source, index, preprocessing_of(plan), progress=progress)
+        cache, index = build_cache(source, index, plan.preprocessing, progress=progress)
     with clock.stage("copies"):
         budget_s = request.settings.budget_s
-        kinship = find_kin(index, cache, preprocessing_of(plan), named=named, budget_s=budget_s)
+        kinship = find_kin(index, cache, plan.preprocessing, named=named, budget_s=budget_s)
         index = split_index(
             index,
             cache.pixel_digest,
@@ -124,20 +123,12 @@ def with_budget(prepared: Prepared, budget_s: float) -> Prepared:
     return replace(prepared, plan=replace(prepared.plan, budget_s=budget_s))
 
 
-def preprocessing_of(plan: TrainPlan) -> Preprocessing:
-    """Return what turns a file into the pixels that the plan's network takes."""
-    return Preprocessing(
-        height_px=plan.height_px, width_px=plan.width_px, channels=plan.channels, fit=plan.fit
-    )
-
-
 def data_notes(prepared: Prepared) -> tuple[str, ...]:
     """Return sentences on what a reader should know of the data."""
     notes, index = [], prepared.index
     if left_out := int((~index.usable).sum()):
         notes.append(f"{left_out:,} of {len(index):,} files were left out; the report lists them")
-    conflicts = sum("conflict" in flags.split(";") for flags in index.flags)
-    if conflicts:
+    if conflicts := int(index.flagged("conflict").sum()):
         notes.append(f"{conflicts:,} pictures have a copy with another label")
     return (*notes, *prepared.kinship.notes(index))
 
@@ -148,20 +139,13 @@ def _plan(
     """Derive the plan from the headers of `rows`, none of which is, or will be, a test picture."""
     if not rows.any():
         raise DataError("every picture is in the test part; add pictures to train on")
-    counts = Counter(
-        zip(index.width_px[rows].tolist(), index.height_px[rows].tolist(), strict=True)
-    )
-    colours = any("grey" not in flags.split(";") for flags in index.flags[rows])
-    facts = Facts(
-        width_px=int(np.median(index.width_px[rows])),
-        height_px=int(np.median(index.height_px[rows])),
-        same_size=len(counts) == 1,
-        channels=3 if colours else 1,
+    facts = Facts.measured(
+        index,
+        rows,
         num_classes=len(index.classes),
         num_train=_num_train(index),
         budget_s=_planned_time(settings, clock),
         epochs=settings.epochs,
-        rate=measure_rate(),
         seed=settings.seed,
     )
     chosen, why = choose_backbone(settings, facts)

@@ -17,10 +17,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from saccade.augmentation import Augmentation
+from saccade.data import Index, Preprocessing
 from saccade.models.backbones import BackboneDesign
 from saccade.models.compact import CompactDesign, multiply_adds, num_weights
-from saccade.training.rate import NOMINAL, Rate
+from saccade.training.rate import NOMINAL, Rate, measure_rate
 
 Recipe = Literal["auto", "own"]
 
@@ -56,6 +60,34 @@ class Facts:
         if (self.budget_s is None) == (self.epochs is None):
             raise ValueError("facts hold a budget or a number of epochs")
 
+    @classmethod
+    def measured(
+        cls,
+        index: Index,
+        rows: npt.NDArray[Any],
+        *,
+        num_classes: int,
+        num_train: int,
+        budget_s: float | None,
+        epochs: int | None,
+        seed: int = 0,
+    ) -> Facts:
+        """Return the facts of some `rows` of an index, a mask or numbers, and of this machine."""
+        sizes = np.stack([index.width_px[rows], index.height_px[rows]])
+        width, height = np.median(sizes, axis=1)
+        return cls(
+            width_px=int(width),
+            height_px=int(height),
+            same_size=bool((sizes == sizes[:, :1]).all()),
+            channels=1 if index.flagged("grey")[rows].all() else 3,
+            num_classes=num_classes,
+            num_train=num_train,
+            budget_s=budget_s,
+            epochs=epochs,
+            rate=measure_rate(),
+            seed=seed,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
@@ -86,6 +118,12 @@ class TrainPlan:
     def input_shape(self) -> tuple[int, int, int]:
         """(height, width, channels) of the pictures that the network takes."""
         return self.height_px, self.width_px, self.channels
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What turns a file into the pixels that the network takes."""
+        height, width, channels = self.input_shape
+        return Preprocessing(height_px=height, width_px=width, channels=channels, fit=self.fit)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as a JSON document; `from_json` reads it back, equal."""

@@ -56,8 +56,8 @@ def normalise(
 
 
 @dataclass(frozen=True, slots=True)
-class Stem:
-    """The form of a network's first block: convolution of stride 1, 2×2 max pooling."""
+class Block:
+    """The form of a network's block: convolution of stride 1, 2×2 max pooling."""
 
     window: tuple[int, int]
     maps: int
@@ -66,14 +66,13 @@ class Stem:
     rectify: bool
 
     def fits(self, x: Tensor) -> bool:
-        """Whether `stem` takes pictures `x` (N, H, W, C) under bfloat16 products."""
+        """Whether `block` takes pictures or maps `x` (N, H, W, C) under bfloat16 products."""
         height, width = self.window
+        few = height * width * self.channels <= _TAPS and width * self.channels <= _TAPS // 2
         return (
-            self.maps % _TILE == 0
-            and height * width * self.channels <= _TAPS
-            and width * self.channels <= _TAPS // 2
+            ((few and not x.requires_grad) or self.channels % _TILE == 0)
+            and self.maps % _TILE == 0
             and min(x.shape[1], x.shape[2]) >= 2 * max(height, width)
-            and not x.requires_grad
             and torch.is_autocast_enabled("cpu")
             and maps_fit(x)
             and has_tiles()
@@ -85,19 +84,25 @@ class Stem:
         height, width = self.window
         return ((height - 1) // 2, (width - 1) // 2) if self.same else (0, 0)
 
-    def pooled_size(self, x: Tensor) -> tuple[int, int]:
-        """Return the rows and columns of the pooled maps of pictures `x` (N, H, W, C)."""
+    def size(self, x: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of the maps of `x` (N, H, W, C), before they are pooled."""
         height, width = (1, 1) if self.same else self.window
-        return (x.shape[1] - height + 1) // 2, (x.shape[2] - width + 1) // 2
+        return x.shape[1] - height + 1, x.shape[2] - width + 1
+
+    def pooled_size(self, x: Tensor) -> tuple[int, int]:
+        """Return the rows and columns of the pooled maps of `x` (N, H, W, C)."""
+        rows, columns = self.size(x)
+        return rows // 2, columns // 2
 
 
-def stem(x: Tensor, kernel: Tensor, bias: Tensor | None, form: Stem) -> Tensor:
-    """Convolve, add the bias, rectify and pool pictures (N, H, W, C) to (N, H', W', maps).
+def block(x: Tensor, kernel: Tensor, bias: Tensor | None, form: Block) -> Tensor:
+    """Convolve, add the bias, rectify and pool (N, H, W, C) to (N, H', W', maps).
 
-    Products are of bfloat16, sums float32; the result is bfloat16, the gradients float32.
+    Products are of bfloat16, sums float32; the result is bfloat16, as is the gradient of `x`; those
+    of the weights are float32.
     """
     bias = torch.zeros(form.maps) if bias is None else bias
-    return _Stem.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, form)
+    return _Block.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, form)
 
 
 def convolution_fits(x: Tensor, kernel: Tensor) -> bool:
@@ -195,24 +200,32 @@ class _Normalise(torch.autograd.Function):  # type: ignore[misc]
         return dx, dgamma, dbeta, None, None
 
 
-class _Stem(torch.autograd.Function):  # type: ignore[misc]
+class _Block(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, form: Stem) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, form: Block) -> Tensor:
         size = form.pooled_size(x)
         y = torch.empty((len(x), *size, form.maps), dtype=torch.bfloat16)
         place = torch.empty_like(y, dtype=torch.uint8)
-        ctx.geometry = _geometry(x, kernel, form.padding, size)
+        ctx.form, ctx.geometry = form, _geometry(x, kernel, form.padding, size)
         kernel = kernel.contiguous()
-        _call("stem_forward", x, kernel, bias, int(form.rectify), y, place, ctx.geometry)
+        _call("block_forward", x, kernel, bias, int(form.rectify), y, place, ctx.geometry)
         ctx.save_for_backward(x, place, kernel)
         return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, place, kernel = ctx.saved_tensors
+        gradient = gradient.contiguous()
         dkernel, dbias = torch.empty_like(kernel), torch.empty(kernel.shape[-1])
-        _call("stem_backward", x, gradient.contiguous(), place, dkernel, dbias, ctx.geometry)
-        return None, dkernel, dbias, None
+        if x.shape[-1] % _TILE:
+            _call("stem_weights", x, gradient, place, dkernel, dbias, ctx.geometry)
+            return None, dkernel, dbias, None
+        dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        wanted = ctypes.c_void_p() if dx is None else dx
+        _call("block_backward", gradient, place, kernel, wanted, dbias, ctx.geometry)
+        whole = _geometry(x, kernel, ctx.form.padding, ctx.form.size(x))
+        _call("block_weights", x, gradient, place, dkernel, whole)
+        return dx, dkernel, dbias, None
 
 
 class _Convolve(torch.autograd.Function):  # type: ignore[misc]

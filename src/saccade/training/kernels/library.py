@@ -27,7 +27,7 @@ from saccade.data.cachefolder import compiled_folder
 from saccade.errors import SettingsError
 from saccade.files import atomic_path
 
-_SOURCES: Final = ("maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
+_SOURCES: Final = ("blocks.cpp", "maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
 _HEADERS: Final = ("tiles.h",)
 _FLAGS: Final = (
     "-std=c++17",

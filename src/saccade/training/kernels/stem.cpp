@@ -1,11 +1,9 @@
-// The first block of a network in one pass: convolution, bias, ReLU where asked, 2 × 2 max pooling.
+// The gradient of the weights of a network's first block (see blocks.cpp), where few channels are
+// read: the entries under the whole window, all channels of them, are one product's 32 or fewer.
 //
-// A first convolution has few channels to read and many maps to write; written out, its maps are the
-// largest of the whole network, and memory is what a step waits for. Here they never leave the
-// processor's nearest cache: forward, two rows of them are made at a time, and pooled; backward,
-// the gradient of the maps, mostly zeros, is spread from the pooled one as it is needed.
-//
-// Products are of bfloat16, added up in float32, by the tile unit (see tiles.h).
+// A first convolution has few channels to read and many maps to write, and the gradient of the
+// maps, mostly zeros, is spread from the pooled one as it is needed. Sums run along the pixels of
+// two rows. Products are of bfloat16, added up in float32, by the tile unit (see tiles.h).
 
 #include <cstdint>
 
@@ -14,7 +12,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -22,103 +19,7 @@
 
 namespace {
 
-constexpr Index kTaps = 32;  // entries that one product sums over
-constexpr int kNowhere = 255;        // the place of the largest entry where the ReLU zeroed a window
-
-Half narrow(float value) {
-  const __m128 one = _mm_set_ss(value);
-  return Half(_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(one), 0));
-}
-
-// ---- forward ------------------------------------------------------------------------------------
-
-// Weights (taps, maps) as pairs of taps, one tile for each 16 maps.
-std::vector<Half> as_pairs(const float* weights, Index taps, Index maps) {
-  std::vector<Half> pairs(maps / kSide * kTile, 0);
-  for (Index t = 0; t < taps; ++t)
-    for (Index m = 0; m < maps; ++m)
-      pairs[m / kSide * kTile + t / 2 * 32 + m % kSide * 2 + t % 2] = narrow(weights[t * maps + m]);
-  return pairs;
-}
-
-// Maps (columns, maps) of one row: for each pixel the `kTaps` entries under the window, times pairs.
-void convolve_row(const Half* taps, const Half* pairs, float* out, Index blocks, Index maps) {
-  for (Index m = 0; m < maps; m += kSide) {
-    _tile_loadd(2, pairs + m * 32, 64);
-    for (Index b = 0; b < blocks; ++b) {
-      _tile_loadd(1, taps + b * kTile, 64);
-      _tile_zero(0);
-      _tile_dpbf16ps(0, 1, 2);
-      _tile_stored(0, out + b * kSide * maps + m, maps * sizeof(float));
-    }
-  }
-}
-
-// Pools two rows of maps into one; a bias and a ReLU change nothing about which entry is largest.
-void pool_rows(const float* above, const float* below, const float* bias, bool rectify, Half* y,
-               uint8_t* place, Index columns, Index maps) {
-  for (Index column = 0; column < columns; ++column)
-    for (Index m = 0; m < maps; m += kSide) {
-      const Index at = 2 * column * maps + m;
-      __m512 best = _mm512_loadu_ps(above + at);
-      __m512i where = _mm512_setzero_si512();
-      const float* others[] = {above + at + maps, below + at, below + at + maps};
-      for (int i = 0; i < 3; ++i) {
-        const __m512 entry = _mm512_loadu_ps(others[i]);
-        const __mmask16 larger = _mm512_cmp_ps_mask(entry, best, _CMP_NLE_UQ);  // or not a number
-        best = _mm512_mask_mov_ps(best, larger, entry);
-        where = _mm512_mask_mov_epi32(where, larger, _mm512_set1_epi32(i + 1));
-      }
-      best = _mm512_add_ps(best, _mm512_loadu_ps(bias + m));
-      if (rectify) {
-        const __mmask16 zeroed = _mm512_cmp_ps_mask(best, _mm512_setzero_ps(), _CMP_LE_OQ);
-        best = _mm512_mask_mov_ps(best, zeroed, _mm512_setzero_ps());
-        where = _mm512_mask_mov_epi32(where, zeroed, _mm512_set1_epi32(kNowhere));
-      }
-      const Index to = column * maps + m;
-      _mm256_storeu_si256((__m256i*)(y + to), (__m256i)_mm512_cvtneps_pbh(best));
-      _mm_storeu_si128((__m128i*)(place + to), _mm512_cvtepi32_epi8(where));
-    }
-}
-
-void forward(const Half* x, const float* weights, const float* bias, bool rectify, Half* y,
-             uint8_t* place, const Geometry& g, int threads) {
-  const Index stretch = g.window_width * g.channels;  // entries under one row of the window
-  const Index row = (g.width + g.window_width) * g.channels;
-  const Index columns = 2 * g.columns, blocks = (columns + kSide - 1) / kSide;
-  const auto pairs = as_pairs(weights, g.window_height * stretch, g.maps);
-#pragma omp parallel num_threads(threads)
-  {
-    const Tiles tiles;
-    std::vector<Half> padded((g.height + g.window_height) * row + kTaps, 0);
-    std::vector<Half> taps(blocks * kTile + kTaps, 0);
-    std::vector<float> maps(2 * blocks * kSide * g.maps);
-#pragma omp for
-    for (Index i = 0; i < g.n; ++i) {
-      for (Index r = 0; r < g.height; ++r)
-        std::memcpy(padded.data() + (r + g.top) * row + g.left * g.channels,
-                    x + (i * g.height + r) * g.width * g.channels,
-                    g.width * g.channels * sizeof(Half));
-      for (Index r = 0; r < g.rows; ++r) {
-        for (Index half = 0; half < 2; ++half) {
-          const Half* corner = padded.data() + (2 * r + half) * row;
-          // Whole 32 bytes at a time: what is too much is overwritten next, or meets weights of 0.
-          for (Index c = 0; c < columns; ++c)
-            for (Index d = 0; d < g.window_height; ++d)
-              std::memcpy(taps.data() + c * kTaps + d * stretch,
-                          corner + d * row + c * g.channels, 32);
-          convolve_row(taps.data(), pairs.data(), maps.data() + half * blocks * kSide * g.maps,
-                       blocks, g.maps);
-        }
-        const Index to = (i * g.rows + r) * g.columns * g.maps;
-        pool_rows(maps.data(), maps.data() + blocks * kSide * g.maps, bias, rectify, y + to,
-                  place + to, g.columns, g.maps);
-      }
-    }
-  }
-}
-
-// ---- backward -----------------------------------------------------------------------------------
+constexpr Index kTaps = 32;  // entries under the window
 
 // The gradient of 2 × 32 map entries from that of 16 pooled ones, as pairs of neighbours in a row,
 // for 16 maps; also adds up what reaches the bias.
@@ -176,13 +77,21 @@ void add_row(const Half* taps, const Half* gradient, const uint8_t* place, float
   }
 }
 
+// One row of pixels as one row a plane; a number of channels that the compiler knows is much faster.
+template <int kChannels>
+void split_row(const Half* __restrict pixels, Half* __restrict plane, Index next, Index width,
+               Index channels) {
+  const Index step = kChannels ? kChannels : channels;
+  for (Index c = 0; c < step; ++c)
+    for (Index w = 0; w < width; ++w) plane[c * next + w] = pixels[w * step + c];
+}
+
 // One picture (height, width, channels) as padded planes (channels, tall, wide).
 void as_planes(const Half* picture, Half* planes, const Geometry& g, Index tall, Index wide) {
+  const auto split = g.channels == 3 ? split_row<3> : g.channels == 1 ? split_row<1> : split_row<0>;
   for (Index r = 0; r < g.height; ++r)
-    for (Index w = 0; w < g.width; ++w)
-      for (Index c = 0; c < g.channels; ++c)
-        planes[(c * tall + r + g.top) * wide + w + g.left] =
-            picture[(r * g.width + w) * g.channels + c];
+    split(picture + r * g.width * g.channels, planes + (r + g.top) * wide + g.left, tall * wide,
+          g.width, g.channels);
 }
 
 void backward(const Half* x, const Half* gradient, const uint8_t* place, float* dweights,
@@ -232,15 +141,8 @@ extern "C" int tiles_are_there() {  // the system grants the tile unit's large r
   return syscall(SYS_arch_prctl, request, tile_data) == 0;
 }
 
-extern "C" void stem_forward(const Half* x, const float* weights, const float* bias, int rectify,
-                             Half* y, uint8_t* place, const Index* geometry, int threads) {
-  Geometry g;
-  std::memcpy(&g, geometry, sizeof g);
-  forward(x, weights, bias, rectify, y, place, g, threads);
-}
-
-extern "C" void stem_backward(const Half* x, const Half* gradient, const uint8_t* place,
-                              float* dweights, float* dbias, const Index* geometry, int threads) {
+extern "C" void stem_weights(const Half* x, const Half* gradient, const uint8_t* place,
+                             float* dweights, float* dbias, const Index* geometry, int threads) {
   Geometry g;
   std::memcpy(&g, geometry, sizeof g);
   backward(x, gradient, place, dweights, dbias, g, threads);

@@ -117,22 +117,22 @@ class Dense(torch.nn.Module):  # type: ignore[misc]
 
 
 class PooledConvolution(torch.nn.Module):  # type: ignore[misc]
-    """Conv2D and the MaxPooling2D that alone reads it: in one pass where they are a stem."""
+    """Conv2D and the MaxPooling2D that alone reads it: in one pass where a kernel of ours can."""
 
     def __init__(self, convolution: Convolution, pooling: MaxPooling) -> None:
         super().__init__()
         self.convolution, self.pooling = convolution, pooling
-        self.form = _stem_form(convolution, pooling)
+        self.form = _block_form(convolution, pooling)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, H, W, C) to (N, H', W', filters)."""
         if self.form is None or not self.form.fits(x):
             return self.pooling(self.convolution(x))
-        y = kernels.stem(x, self.convolution.kernel, self.convolution.bias, self.form)
+        y = kernels.block(x, self.convolution.kernel, self.convolution.bias, self.form)
         return y if self.form.rectify else self.pooling.activation(y)
 
 
-def _stem_form(convolution: Convolution, pooling: MaxPooling) -> kernels.Stem | None:
+def _block_form(convolution: Convolution, pooling: MaxPooling) -> kernels.Block | None:
     plain = (
         convolution.strides == convolution.dilation == (1, 1)
         and convolution.groups == 1
@@ -143,7 +143,7 @@ def _stem_form(convolution: Convolution, pooling: MaxPooling) -> kernels.Stem | 
     if not plain:
         return None
     _, _, channels, maps = convolution.kernel.shape
-    return kernels.Stem(
+    return kernels.Block(
         window=convolution.window,
         maps=maps,
         channels=channels,
