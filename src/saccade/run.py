@@ -2,7 +2,8 @@
 
 runs/<name>/
   started.json       what was asked, so that a stopped run can go on
-  checkpoint/        where training stands; gone once the run is finished
+  checkpoint/        where training stands, and what finished folds say; gone once the run is
+                     finished
   index.parquet      one row a picture: label, part, digest, flags, why it was left out
   predictions.parquet  what the finished model says of every test picture
   gallery.npz        the test pictures that the report shows, at training size
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.errors import DataError, SettingsError
-from saccade.evaluation import Evaluation, Leak, NextSteps
+from saccade.evaluation import Evaluation, Leak, NextSteps, Trainings
 from saccade.files import TEMPORARY
 
 VERSION: Final = 1
@@ -67,6 +68,7 @@ class Run:
     precision_recall: tuple[Mapping[str, float], ...] = ()  # curve at an operating point's class
     next_steps: NextSteps | None = None  # None for runs of before
     leak: Leak | None = None  # test pictures with a near copy in training or validation
+    trainings: Trainings | None = None  # where several judge, in folds
 
     @property
     def name(self) -> str:
@@ -113,6 +115,7 @@ class Run:
             "data_notes": list(self.data_notes),
             "notes": list(self.notes),
             "leak": None if self.leak is None else self.leak.to_json(),
+            "trainings": None if self.trainings is None else self.trainings.to_json(),
             "next_steps": None if self.next_steps is None else self.next_steps.to_json(),
         }
 
@@ -144,6 +147,9 @@ class Run:
             notes=tuple(document["notes"]),
             precision_recall=tuple(document.get("precision_recall", ())),
             leak=Leak.from_json(leak) if (leak := document.get("leak")) else None,
+            trainings=Trainings.from_json(several)
+            if (several := document.get("trainings"))
+            else None,
             next_steps=NextSteps.from_json(steps)
             if (steps := document.get("next_steps"))
             else None,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from saccade.data.picture import Preprocessing
 from saccade.errors import BundleError
-from saccade.evaluation import NEVER, Evaluation, OperatingPoint, named_by_weight
+from saccade.evaluation import NEVER, Evaluation, OperatingPoint, names_of
 
 FORMAT: Final = "saccade-bundle"
 FORMAT_VERSION: Final = 2  # the newest that is read; 2 has an operating point
@@ -44,7 +44,7 @@ class Manifest:
     target_error_rate: float  # what the threshold was chosen for, on validation
     operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
     class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
-    evaluation: Evaluation | None = None  # of the sealed test pictures, or the validation ones
+    evaluation: Evaluation | None = None  # of the sealed test pictures, or of the folds
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON: where the model is from
     digests: Mapping[str, str] = field(default_factory=dict)  # member -> SHA-256; by `write_bundle`
 
@@ -78,9 +78,12 @@ class Manifest:
 
         The most probable one, unless an operating point or class weights decide.
         """
-        if self.operating_point is not None:
-            return self.operating_point.named(probabilities, self.classes)
-        return named_by_weight(probabilities, self.class_weights or (1.0,) * len(self.classes))
+        return names_of(
+            probabilities,
+            classes=self.classes,
+            point=self.operating_point,
+            weights=self.class_weights,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON document; `read_manifest` reads it back, equal."""

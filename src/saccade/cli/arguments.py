@@ -53,6 +53,11 @@ OPERATING_POINT: Final[Any] = typer.Option(
     help="For two classes: the label follows a wish, recall:CLASS=SHARE or precision:CLASS=SHARE, "
     "such as recall:dogs=0.95.",
 )
+FOLDS: Final[Any] = typer.Option(
+    metavar="K",
+    help="Where pictures are few: each judges once, in one of K folds, and the classifier trains "
+    "on all.",
+)
 LEARNING_CURVE: Final[Any] = typer.Option(
     "--learning-curve",
     help="Also train on fewer pictures and for half as long, out of the budget, to tell what more "

@@ -37,14 +37,23 @@ from saccade.evaluation.operating import (
     OperatingPoint,
     Operation,
     choose_operating_point,
+    names_of,
     operate,
     precision_recall,
+)
+from saccade.evaluation.trainings import (
+    Answers,
+    Training,
+    Trainings,
+    pooled,
+    widened,
 )
 
 __all__ = [
     "LEAST_POINTS",
     "NEVER",
     "TARGET_ERROR_RATE",
+    "Answers",
     "Advice",
     "ClassFigures",
     "CurvePoint",
@@ -59,6 +68,8 @@ __all__ = [
     "Operation",
     "ReliabilityBin",
     "Sureness",
+    "Training",
+    "Trainings",
     "Suspect",
     "apply_temperature",
     "are_uneven",
@@ -76,9 +87,12 @@ __all__ = [
     "least_sure",
     "measure_leak",
     "named_by_weight",
+    "names_of",
     "operate",
+    "pooled",
     "precision_recall",
     "proportion",
     "ranked",
     "reliability",
+    "widened",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,17 +45,16 @@ def advise(
     learning: Learning,
     *,
     test: Evaluation,
-    answers: Mapping[int, npt.NDArray[np.float32]],
+    answers: tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]],
 ) -> NextSteps:
-    """Return what to do next; `answers` are a part's (n, C) calibrated probabilities.
+    """Return what to do next.
 
-    Parts are those that the network was not trained on, by number.
+    `answers` are rows of the index (n,) and calibrated probabilities (n, C), of pictures that the
+    network which gave them was not trained on.
     """
     index = prepared.index
     counts = np.bincount(prepared.pictures(TRAIN).labels, minlength=len(index.classes))
-    rows = np.concatenate([index.rows_of(part) for part in answers])
-    told = np.concatenate(list(answers.values()))
-    labels, suspects = _labels(index, rows, told, command=_command(request, "check", "--labels"))
+    labels, suspects = _labels(index, *answers, command=_command(request, "check", "--labels"))
     found = [
         labels,
         class_advice(test, counts.tolist()) if test.operation is None else None,
@@ -185,6 +184,8 @@ def _command(request: Request, name: str, *flags: str, times: float = 1.0) -> st
             return ""
         words += ["--test", os.fspath(request.test)]
     if name == "train":
+        if "--learning-curve" in flags:
+            settings = replace(settings, folds=None)  # which would not go with it
         words += _flags(settings, times)
         if request.folder.parent != Path("runs"):
             words += ["--out", str(request.folder.parent)]

@@ -21,13 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.config import TrainSettings
-from saccade.data import Cache, Kin
+from saccade.data import Kin
 from saccade.data.kin import joined
 from saccade.evaluation import LEAST_POINTS, LearningCurve, LearningPoint, fit_learning_curve
 from saccade.models import BackboneDesign
 from saccade.progress import Progress, Silence
 from saccade.training import FitResult, Hooks, Pictures, TrainPlan, train_network
-from saccade.transfer import Backbone, head_mistakes
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2)
 _SCORING: Final = 0.2  # of an epoch's time; after each epoch, however few pictures it trained on
@@ -62,32 +61,23 @@ def training_share(settings: TrainSettings, backbone: BackboneDesign | None) -> 
 
 
 def head_curve(
-    body: Backbone,
-    cache: Cache,
+    mistakes: Callable[[Sequence[_Rows]], Sequence[int]],
     fit: FitResult | None,
     *,
     train: Pictures,
     validation: Pictures,
     unit: _Rows,
-    progress: Progress,
 ) -> Learning:
     """Return the learning curve of heads on frozen features.
 
-    `fit` is the head on all of them; without it, that one is solved too. `unit` (N,) has one number
-    for pictures that stay together.
+    `mistakes` solves a head for each part of `train`, given by places, and returns its validation
+    mistakes; `fit` is the head on all of them, and without it that one is solved too. `unit` (N,)
+    has one number for pictures that stay together.
     """
     num_classes = 1 + int(max(train.labels.max(), validation.labels.max()))
     shares = SHARES if fit is not None else (*SHARES, 1.0)
     parts = subsets(unit, train.labels, shares, least=_LEAST * num_classes)
-    wrong = head_mistakes(
-        body,
-        cache,
-        parts,
-        train=train,
-        validation=validation,
-        num_classes=num_classes,
-        progress=progress,
-    )
+    wrong = mistakes(parts)
     points = [_point(len(places), w, validation) for places, w in zip(parts, wrong, strict=True)]
     if fit is not None:
         points.append(_point_of(fit, len(train.rows), validation))

@@ -1,7 +1,8 @@
 """The whole journey, from pictures to a classifier with an honest report.
 
 `train` reads from top to bottom; each stage is a function of the stages before it. The test
-pictures are looked at in one place, `_judge`, after the last choice is made.
+pictures are looked at in one place, `_judge`, after the last choice is made. With folds every
+picture is a test picture once: `carry_out_folds`, and folding.py.
 """
 
 from __future__ import annotations
@@ -12,19 +13,17 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 import saccade
 from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
 from saccade.config import choose_settings, parse_wish
-from saccade.data import write_index
+from saccade.data import Index, write_index
 from saccade.evaluation import (
     TARGET_ERROR_RATE,
     apply_temperature,
@@ -32,14 +31,15 @@ from saccade.evaluation import (
     reliability,
 )
 from saccade.files import write_json
-from saccade.models import build_model, check_installed, describe_layers, engine_name, set_seed
+from saccade.models import check_installed, describe_layers, engine_name
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
 from saccade.recipe.advising import advise
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
-from saccade.recipe.ending import seconds_of_ending
+from saccade.recipe.folding import in_folds, judge_folds, verdict_of, with_share
 from saccade.recipe.judge import (
+    Verdict,
     calibrate,
     choose_gallery,
     most_frequent_class,
@@ -48,24 +48,10 @@ from saccade.recipe.judge import (
     write_gallery,
     write_predictions,
 )
-from saccade.recipe.learning import (
-    Learning,
-    head_curve,
-    network_curve,
-    training_share,
-    units,
-)
+from saccade.recipe.learning import Learning
 from saccade.recipe.mirrored import Answering, choose_answering
-from saccade.recipe.prepare import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Prepared,
-    data_notes,
-    prepare,
-    time_left,
-    with_budget,
-)
+from saccade.recipe.network import build, learn, rehearsed, train_one, with_time_left
+from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
 from saccade.recipe.request import (
     Request,
@@ -77,9 +63,7 @@ from saccade.recipe.request import (
 )
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
-from saccade.training import FitResult, Hooks, train_network
-from saccade.transfer import fine_tune as tune
-from saccade.transfer import train_head, with_head
+from saccade.training import FitResult
 
 _VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
 
@@ -104,6 +88,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     fine_tune: bool = False,
     operating_point: str | None = None,
     balance: str = "auto",
+    folds: int | None = None,
     learning_curve: bool = False,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -126,10 +111,11 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     keeps pictures of one patient, product or burst on one side of the split: a table's column, or
     a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
-    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md).
-    `learning_curve` measures what more pictures and more time are worth, out of the budget; for a
-    head on frozen features that is always done. `resume` is the folder of a stopped run. Raises
-    DataError and SettingsError for what the user can mend.
+    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `folds`
+    has every picture judge once, each fold by a training that never saw it, where the data are few
+    (docs/folds.md). `learning_curve` measures what more pictures and more time are worth, out of
+    the budget; for a head on frozen features that is always done (docs/next.md). `resume` is the
+    folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -146,6 +132,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "fine_tune": fine_tune,
         "operating_point": operating_point,
         "balance": balance,
+        "folds": folds,
         "learning_curve": learning_curve,
     }
     if resume is not None:
@@ -155,35 +142,53 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     else:
         settings = choose_settings(**asked)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
-    return carry_out(request, clock=clock, progress=progress)
+    journey = carry_out if request.settings.folds is None else carry_out_folds
+    return journey(request, clock=clock, progress=progress)
 
 
 def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
     """Do what is asked, from the pictures to the report, each stage under the clock."""
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
-        network = _build(request, prepared)
+        network = build(prepared, request.settings)
         if request.plan is None:
-            prepared = _with_time_left(network, prepared, request, clock=clock, progress=shown)
+            after_s = rehearsed(network, prepared, request.settings, clock=clock, progress=shown)
+            prepared = with_time_left(prepared, request.settings, clock=clock, after_s=after_s)
             write_started(request, prepared.plan, prepared.data_digest)
         shown.note(f"plan: {prepared.plan.summary()}")
         with _resumable(request.folder, shown):
-            with clock.stage("train"):
-                fit = _fit(network, prepared, folder=request.folder, progress=shown)
-            with clock.stage("learning curve"):
-                learning = _learn(prepared, fit, request=request, progress=shown)
-            with clock.stage("bundle"):
-                answering = choose_answering(network, prepared, fit, progress=shown)
-                classifier = _bundle(answering, prepared, fit, request=request)
+            shipped = _ship(network, prepared, request, clock=clock, progress=shown)
             with clock.stage("test"):
-                run, tested = _judge(
-                    classifier, answering, prepared, fit, request=request, progress=shown
-                )
-            with clock.stage("advice"):
-                unseen = apply_temperature(answering.logits, classifier.manifest.temperature)
-                answers = {VALIDATION: unseen, TEST: tested}
-                steps = advise(request, prepared, fit, learning, test=run.test, answers=answers)
-            return _finish(replace(run, next_steps=steps), clock)
+                verdict = _judge(shipped.classifier, prepared, progress=shown)
+                run = _record(verdict, shipped, prepared, request)
+            return _finish(_advised(run, verdict, shipped, prepared, request, clock), clock)
+
+
+def carry_out_folds(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
+    """Do the same with every picture as judge: train for each fold, and then on all pictures."""
+    settings = request.settings
+    with progress or for_terminal() as shown:
+        prepared = prepare(request, clock=clock, progress=shown)
+        folds, after_s = in_folds(prepared, settings), None
+        if request.plan is None:
+            network = build(folds[0], settings)
+            after_s = rehearsed(network, folds[0], settings, clock=clock, progress=shown)
+            time: dict[str, Any] = {"after_s": after_s, "trainings": settings.num_trainings}
+            prepared = with_time_left(prepared, settings, clock=clock, **time)
+            write_started(request, prepared.plan, prepared.data_digest)
+        plan = prepared.plan
+        shown.note(f"plan: {plan.summary()}; for each of {len(folds)} folds, then on all pictures")
+        with _resumable(request.folder, shown):
+            share: dict[str, Any] = {"share_s": plan.budget_s, "clock": clock}
+            judged = judge_folds(folds, request, ending_s=after_s, progress=shown, **share)
+            shown.note("all pictures, for the classifier to ship")
+            prepared = with_share(prepared, settings, after_s=after_s, trainings=1, **share)
+            network = build(prepared, settings)
+            shipped = _ship(network, prepared, request, clock=clock, progress=shown)
+            with clock.stage("test"):
+                verdict = verdict_of(judged, folds, prepared, shipped.classifier)
+                run = _record(verdict, shipped, prepared, request)
+            return _finish(_advised(run, verdict, shipped, prepared, request, clock), clock)
 
 
 @contextmanager
@@ -196,61 +201,28 @@ def _resumable(folder: Path, progress: Progress) -> Iterator[None]:
         raise
 
 
-def _build(request: Request, prepared: Prepared) -> Any:
-    plan = prepared.plan
-    set_seed(plan.seed)  # the first weights are drawn while the network is built
-    if prepared.body is not None:
-        return with_head(prepared.body, len(prepared.index.classes))
-    return build_model(
-        request.settings.model,
-        input_shape=plan.input_shape,
-        num_classes=len(prepared.index.classes),
-        design=plan.design,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Shipped:
+    """The network that goes into the bundle, and the bundle, opened as any user would."""
+
+    answering: Answering
+    fit: FitResult
+    learning: Learning
+    classifier: Classifier
 
 
-def _with_time_left(
+def _ship(
     network: Any, prepared: Prepared, request: Request, *, clock: Clock, progress: Progress
-) -> Prepared:
-    """Return the same with what is left of the budget now, less what the ending takes."""
-    budget_s = request.settings.budget_s
-    backbone = prepared.plan.backbone
-    if budget_s is None or (backbone is not None and not backbone.fine_tune):
-        return prepared  # no work that time decides on
-    with clock.stage("rehearse"):
-        ending_s = seconds_of_ending(network, prepared, progress=progress)
-    left_s = time_left(budget_s, clock, ending_s) * training_share(request.settings, backbone)
-    return with_budget(prepared, left_s)
-
-
-def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) -> FitResult:
-    plan, body, checkpoint_dir = prepared.plan, prepared.body, folder / "checkpoint"
-    train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
-    pictures: dict[str, Any] = {"train": train, "validation": validation, "progress": progress}
-    if body is None or plan.backbone is None:
-        return train_network(
-            network, plan=plan, checkpoint_dir=checkpoint_dir, hooks=Hooks(), **pictures
-        )
-    fit = train_head(network, body, prepared.cache, seed=plan.seed, **pictures)
-    if not plan.backbone.fine_tune:
-        return fit
-    return tune(network, fit, plan, checkpoint_dir=checkpoint_dir, **pictures)
-
-
-def _learn(prepared: Prepared, fit: FitResult, *, request: Request, progress: Progress) -> Learning:
-    """Measure what more pictures and more time are worth, where that is cheap or asked for."""
-    index, body = prepared.index, prepared.body
-    train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
-    unit = units(prepared.kinship.kin, train.rows, prepared.cache.pixel_digest, index.label)
-    parts: dict[str, Any] = {"train": train, "validation": validation, "unit": unit}
-    backbone = prepared.plan.backbone
-    if body is not None and backbone is not None:
-        frozen = None if backbone.fine_tune else fit
-        return head_curve(body, prepared.cache, frozen, progress=progress, **parts)
-    if not request.settings.learning_curve:
-        return Learning()
-    build = partial(_build, request, prepared)
-    return network_curve(build, prepared.plan, fit, progress=progress, **parts)
+) -> _Shipped:
+    folder = request.folder / "checkpoint"
+    with clock.stage("train"):
+        fit = train_one(network, prepared, checkpoint_dir=folder, progress=progress)
+    with clock.stage("learning curve"):
+        learning = learn(prepared, request.settings, fit, progress=progress)
+    with clock.stage("bundle"):
+        answering = choose_answering(network, prepared, fit, progress=progress)
+        classifier = _bundle(answering, prepared, fit, request=request)
+    return _Shipped(answering=answering, fit=fit, learning=learning, classifier=classifier)
 
 
 def _bundle(
@@ -291,77 +263,96 @@ def _bundle(
     return load(path)
 
 
-def _judge(
-    classifier: Classifier,
-    answering: Answering,
-    prepared: Prepared,
-    fit: FitResult,
-    *,
-    request: Request,
-    progress: Progress,
-) -> tuple[Run, npt.NDArray[np.float32]]:
-    """Score the test pictures, once, with the bundle; keep what the report needs.
-
-    Returns the run, and its (N, C) probabilities of the test pictures.
-    """
-    test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
+def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) -> Verdict:
+    """Score the test pictures, once, with the bundle."""
+    test, manifest = prepared.pictures(TEST), classifier.manifest
     probabilities = probabilities_of(classifier, test, progress=progress, name="test")
-    named = classifier.manifest.named(probabilities)
-    provenance = classifier.manifest.provenance
-    evaluation = score(
-        probabilities,
-        test.labels,
-        classifier=classifier,
-        baseline_class=provenance["baseline_class"],
+    named = manifest.named(probabilities)
+    return Verdict(
+        probabilities=probabilities,
+        rows=test.rows,
+        labels=test.labels,
+        named=named,
+        sure=probabilities[np.arange(len(named)), named] >= manifest.threshold,
+        evaluation=score(
+            probabilities,
+            test.labels,
+            classifier=classifier,
+            baseline_class=manifest.provenance["baseline_class"],
+        ),
+        leak=prepared.kinship.leak([prepared.index], test.rows, named == test.labels),
     )
-    record_evaluation(folder / "model.saccade", evaluation)
-    gallery = choose_gallery(probabilities, test.labels, named=named, seed=request.settings.seed)
+
+
+def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Request) -> Run:
+    """Keep the verdict, in the bundle too, and what the report needs."""
+    classifier, fit = shipped.classifier, shipped.fit
+    index, folder, seed = prepared.index, request.folder, request.settings.seed
+    probabilities, labels = verdict.probabilities, verdict.labels
+    record_evaluation(folder / "model.saccade", verdict.evaluation)
+    gallery = choose_gallery(probabilities, labels, named=verdict.named, seed=seed)
     shown = np.unique(np.concatenate(list(gallery.values())))
-    write_gallery(folder / "gallery.npz", test.pixels[test.rows[shown]])
+    write_gallery(folder / "gallery.npz", prepared.cache.pixels[verdict.rows[shown]])
     write_preview(
         folder / "augmented.npz",
         prepared.pictures(TRAIN),
         fit.augmentation,
         num_classes=len(index.classes),
-        seed=request.settings.seed,
+        seed=seed,
     )
     write_index(folder / "index.parquet", index)
-    write_predictions(
-        folder / "predictions.parquet",
-        index=index,
-        rows=test.rows,
-        probabilities=probabilities,
-        named=named,
-    )
+    write_predictions(folder / "predictions.parquet", index=index, verdict=verdict)
     groups = {name: np.searchsorted(shown, places).tolist() for name, places in gallery.items()}
-    run = Run(
+    return Run(
         folder=folder,
         created=request.created,
         classes=index.classes,
-        test=evaluation,
+        test=verdict.evaluation,
         images=Images(
             train=len(index.rows_of(TRAIN)),
             validation=len(index.rows_of(VALIDATION)),
-            test=len(test.rows),
+            test=len(index.rows_of(TEST)),
             left_out=int((~index.usable).sum()),
         ),
         seconds={},
         settings=request.settings.to_json(),
         plan=prepared.plan.to_json(),
         fit=fit.to_json(),
-        provenance=provenance,
-        layers=describe_layers(answering.network),
+        provenance=classifier.manifest.provenance,
+        layers=describe_layers(shipped.answering.network),
         reliability=tuple(
-            asdict(row) for row in reliability(probabilities, test.labels) if row.num_images
+            asdict(row) for row in reliability(probabilities, labels) if row.num_images
         ),
-        precision_recall=_precision_recall(classifier, probabilities, test.labels),
-        gallery=_gallery_entries(classifier, prepared, probabilities, named, shown),
+        precision_recall=_precision_recall(classifier, probabilities, labels),
+        gallery=tuple(_gallery_entry(verdict, index, place) for place in shown),
         gallery_groups=groups,
         data_notes=data_notes(prepared),
-        leak=prepared.kinship.leak(index, test.rows, named == test.labels),
-        notes=_notes(classifier, answering, prepared, fit),
+        leak=verdict.leak,
+        trainings=verdict.trainings,
+        notes=_notes(classifier, shipped.answering, prepared, fit),
     )
-    return run, probabilities
+
+
+def _advised(
+    run: Run,
+    verdict: Verdict,
+    shipped: _Shipped,
+    prepared: Prepared,
+    request: Request,
+    clock: Clock,
+) -> Run:
+    """Say what to do next; validation pictures count too, where folds have not judged them all."""
+    rows, told = verdict.rows, verdict.probabilities
+    with clock.stage("advice"):
+        if verdict.trainings is None:
+            temperature = shipped.classifier.manifest.temperature
+            unseen = apply_temperature(shipped.answering.logits, temperature)
+            rows = np.concatenate([prepared.pictures(VALIDATION).rows, rows])
+            told = np.concatenate([unseen, told])
+        steps = advise(
+            request, prepared, shipped.fit, shipped.learning, test=run.test, answers=(rows, told)
+        )
+    return replace(run, next_steps=steps)
 
 
 def _notes(
@@ -386,24 +377,15 @@ def _precision_recall(
     return tuple(place._asdict() for place in curve)
 
 
-def _gallery_entries(
-    classifier: Classifier, prepared: Prepared, probabilities: Any, named: Any, shown: Any
-) -> tuple[Mapping[str, Any], ...]:
-    test, index = prepared.pictures(TEST), prepared.index
-    entries = []
-    for place in shown:
-        row, best = test.rows[place], named[place]
-        probability = float(probabilities[place, best])
-        entries.append(
-            {
-                "path": index.path[row],
-                "label": index.classes[index.label[row]],
-                "predicted": index.classes[best],
-                "probability": probability,
-                "unsure": probability < classifier.manifest.threshold,
-            }
-        )
-    return tuple(entries)
+def _gallery_entry(verdict: Verdict, index: Index, place: int) -> Mapping[str, Any]:
+    named, row = int(verdict.named[place]), verdict.rows[place]
+    return {
+        "path": index.path[row],
+        "label": index.classes[index.label[row]],
+        "predicted": index.classes[named],
+        "probability": float(verdict.probabilities[place, named]),
+        "unsure": not verdict.sure[place],
+    }
 
 
 def _provenance(request: Request, prepared: Prepared, fit: FitResult) -> dict[str, Any]:

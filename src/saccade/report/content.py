@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from saccade.evaluation.advice import NextSteps
 from saccade.evaluation.evaluation import Evaluation
+from saccade.evaluation.trainings import Trainings
 from saccade.types import Interval
 
 
@@ -113,5 +114,6 @@ class ReportContent:
     notes: tuple[str, ...] = ()  # what happened while training that a reader should know
     made: Mapping[str, str] = field(default_factory=dict)  # {"seed": "0", "precision": "bfloat16"…}
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage, in order
+    trainings: Trainings | None = None  # where pictures were judged in folds
     next_steps: NextSteps | None = None
     suspects: tuple[Picture, ...] = ()  # those of `next_steps` whose pixels are at hand

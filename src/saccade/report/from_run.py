@@ -44,7 +44,7 @@ def _content(run: Run) -> ReportContent:
         history=run.fit["history"],
         best_epoch=run.fit["best_epoch"],
         changes=_changes(run),
-        images={"train": counts.train, "validation": counts.validation, "test": counts.test},
+        images={"train": counts.train, "validation": counts.validation, **_tested(run)},
         reliability=tuple(_bin(row) for row in run.reliability),
         precision_recall=tuple((at["recall"], at["precision"]) for at in run.precision_recall),
         grid=chosen.get("grid", ()),
@@ -56,9 +56,17 @@ def _content(run: Run) -> ReportContent:
         notes=run.notes,
         made=_made(run),
         seconds=run.seconds,
+        trainings=run.trainings,
         next_steps=run.next_steps,
         suspects=_suspects(run, pictures),
     )
+
+
+def _tested(run: Run) -> dict[str, int]:
+    """Return how many pictures judged, by what they are to the classifier that is shipped."""
+    if run.trainings is None:
+        return {"test": run.images.test}
+    return {"judged in folds": run.test.num_images}
 
 
 def _pictures(run: Run) -> list[Picture]:

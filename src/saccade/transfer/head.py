@@ -54,7 +54,7 @@ def with_head(body: Backbone, num_classes: int) -> Any:
     return keras.Model(body.model.input, head(body.model.output), name="transfer")
 
 
-def train_head(
+def train_head(  # noqa: PLR0913  (what `train_network` takes, and where features are from)
     network: Any,
     body: Backbone,
     cache: Cache,
@@ -63,14 +63,16 @@ def train_head(
     validation: Pictures,
     seed: int,
     progress: Progress,
+    featured: npt.NDArray[np.intp] | None = None,
 ) -> FitResult:
     """Solve the head of what `with_head` made, in place; the backbone stays as it is, bit for bit.
 
-    Features are computed once and kept, of training and validation pictures only. An "epoch" of the
-    result is one strength of the penalty.
+    Features are computed once and kept, of training and validation pictures only, or of the
+    `featured` rows, which hold these and are in order. An "epoch" of the result is one strength of
+    the penalty.
     """
     began = time.monotonic()
-    seen, unseen = _features(body, cache, train, validation, progress=progress)
+    seen, unseen = _features(body, cache, train, validation, featured, progress=progress)
     num_classes = int(network.output_shape[-1])
     with progress.stage("train", total=len(_STRENGTHS)) as stage:
         weights, history = _solved(seen, unseen, num_classes, seed=seed, stage=stage)
@@ -102,30 +104,37 @@ def head_mistakes(
     *,
     train: Pictures,
     validation: Pictures,
-    num_classes: int,
+    featured: npt.NDArray[np.intp] | None = None,
     progress: Progress,
 ) -> tuple[int, ...]:
     """Return the validation mistakes of heads solved on some of the training pictures only.
 
-    Each of `subsets` is places in `train`; the features are those that `train_head` has kept.
+    Each of `subsets` is places in `train`; the rest, with the features, is as for `train_head`.
     """
-    seen, unseen = _features(body, cache, train, validation, progress=progress)
+    seen, unseen = _features(body, cache, train, validation, featured, progress=progress)
+    num_classes = 1 + int(max(seen.labels.max(), unseen.labels.max()))
     mistakes = []
     with progress.stage("learning curve", total=len(subsets)) as stage:
         for places in subsets:
             some = Pictures(seen.pixels, seen.rows[places], seen.labels[places])
-            (kernel, bias), _ = _solved(some, unseen, num_classes, seed=0, stage=None)
-            said = _logits((kernel, bias), unseen).argmax(axis=1)
+            weights, _ = _solved(some, unseen, num_classes, seed=0, stage=None)
+            said = _logits(weights, unseen).argmax(axis=1)
             mistakes.append(int((said != unseen.labels).sum()))
             stage.advance(1)
     return tuple(mistakes)
 
 
 def _features(
-    body: Backbone, cache: Cache, train: Pictures, validation: Pictures, *, progress: Progress
+    body: Backbone,
+    cache: Cache,
+    train: Pictures,
+    validation: Pictures,
+    featured: npt.NDArray[np.intp] | None,
+    *,
+    progress: Progress,
 ) -> tuple[Pictures, Pictures]:
     """Return the features of both parts, as the pictures that the head sees."""
-    rows = np.sort(np.concatenate([train.rows, validation.rows]))
+    rows = np.sort(np.concatenate([train.rows, validation.rows])) if featured is None else featured
     values: Any = kept_features(body, cache, rows, progress=progress)
     seen, unseen = (
         Pictures(values, np.searchsorted(rows, part.rows), part.labels)
