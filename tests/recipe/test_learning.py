@@ -136,16 +136,17 @@ def test_parts_too_small_to_teach_are_left_out():
 
 
 def test_pictures_that_belong_together_are_one_unit():
-    rows = np.array([0, 1, 2, 4, 5, 6])
-    digest = np.array([7, 7, 8, 9, 10, 11, 12], np.uint64)  # 0 and 1 are copies
-    named = np.array([-1, -1, 3, 3, 3, -1, -1])  # 2 and 4 (and 3, which takes no part) one patient
+    rows = np.setdiff1d(np.arange(20), [3])
+    digest = np.arange(20, dtype=np.uint64)
+    digest[1] = digest[0]  # a copy
+    named = np.full(20, -1)
+    named[[2, 3, 4]] = 3  # one patient; picture 3 takes no part
     near = (np.array([5]), np.array([6]), np.array([0.9], np.float32))
-    found = units(Kin(named=named, near=near), rows, digest, np.zeros(7, int))
-    alike = found[:, None] == found
-    wanted = np.zeros((6, 6), bool)
-    for group in ([0, 1], [2, 3], [4, 5]):
+    found = units(Kin(named=named, near=near), rows, digest, np.zeros(20, int))
+    wanted = np.eye(20, dtype=bool)
+    for group in ([0, 1], [2, 4], [5, 6]):
         wanted[np.ix_(group, group)] = True
-    assert (alike == wanted).all()
+    assert ((found[:, None] == found) == wanted[np.ix_(rows, rows)]).all()
 
 
 def test_main_training_leaves_time_for_the_rest():
