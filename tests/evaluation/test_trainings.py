@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from saccade.evaluation import Answers, Training, Trainings, evaluate, pooled, widened
+from saccade.evaluation import (
+    Answers,
+    Training,
+    Trainings,
+    averaged,
+    crossed,
+    evaluate,
+    pooled,
+    widened,
+)
 from saccade.evaluation.intervals import proportion
 from saccade.evaluation.operating import OperatingPoint
 from saccade.evaluation.trainings import corrected
@@ -137,16 +146,74 @@ def folded_accuracies(random, num_images: int, num_folds: int) -> tuple[list[flo
 
 
 def test_interval_over_folds_holds_the_truth_where_the_pooled_one_does_not():
-    """200 repetitions, networks that differ by chance: `docs/figures.md` has more of them."""
+    """100 repetitions, networks that differ by chance: `docs/figures.md` has more of them."""
     random = np.random.default_rng(0)
     held = np.zeros(2)
-    for _ in range(200):
+    for _ in range(100):
         shares, truth = folded_accuracies(random, 100, 5)
         narrow = proportion(round(100 * float(np.mean(shares))), 100)
         wide = corrected(narrow, shares, held_out=1 / 4)
         held += [narrow.low <= truth <= narrow.high, wide.low <= truth <= wide.high]
-    assert held[0] / 200 < 0.9
-    assert held[1] / 200 >= 0.92  # 0.95, less two standard deviations of 200 repetitions
+    assert held[0] / 100 < 0.9
+    assert held[1] / 100 >= 0.9  # 0.95, less two standard deviations of 100 repetitions
+
+
+def test_means_of_foldings_are_hand_solved():
+    one, other = (
+        pooled([answers_of(rights, 10 - rights)], threshold=0.5, **COMMON) for rights in (8, 6)
+    )
+    both = averaged([one, other])
+    assert both.accuracy.value == pytest.approx(0.7)
+    assert both.accuracy.low == pytest.approx((one.accuracy.low + other.accuracy.low) / 2)
+    assert both.confusion == one.confusion
+    assert averaged([one]) == one
+
+
+def test_crossed_mean_squares_are_hand_solved():
+    """Two trainings, four pictures, of 8 answers 5 right; an analysis of variance term by term."""
+    right = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
+    value, table = right.mean(), right.astype(float)
+    trainings = sum(4 * (row.mean() - value) ** 2 for row in table) / 1
+    pictures = sum(2 * (column.mean() - value) ** 2 for column in table.T) / 3
+    rest = (
+        sum(
+            (table[r, i] - table[r].mean() - table[:, i].mean() + value) ** 2
+            for r in range(2)
+            for i in range(4)
+        )
+        / 3
+    )
+    assert (trainings, pictures, rest) == pytest.approx((1 / 8, 11 / 24, 1 / 8))
+    total = pictures + trainings - rest
+    freedom = total**2 / (trainings**2 / 1 + pictures**2 / 3 + rest**2 / 3)
+    reach = stats.t.ppf(0.975, freedom) * math.sqrt(total / 8)
+    alone = [proportion(3, 4), proportion(2, 4)]
+    found = crossed(right)
+    assert found.value == 5 / 8
+    assert found.low == pytest.approx(
+        max(0.0, min(value - reach, np.mean([one.low for one in alone]))), abs=1e-6
+    )
+
+
+def test_trainings_that_all_agree_leave_the_doubt_of_the_pictures():
+    assert crossed(np.ones((3, 40), bool)) == proportion(40, 40)
+    half = np.tile(np.arange(40) % 2 == 0, (3, 1))
+    assert crossed(half).low <= proportion(20, 40).low
+
+
+def test_interval_over_repeats_holds_the_truth_where_one_trainings_does_not():
+    """Pictures and trainings are both drawn: 100 repetitions of three trainings each."""
+    random = np.random.default_rng(0)
+    pictures, seeds = random.normal(size=(2, 100_000))
+    truth = float((1 / (1 + np.exp(-2 - pictures - 0.6 * seeds))).mean())
+    held = np.zeros(2)
+    for _ in range(100):
+        ease, luck = random.normal(size=(1, 100)), 0.6 * random.normal(size=(3, 1))
+        right = random.random((3, 100)) < 1 / (1 + np.exp(-2 - ease - luck))
+        for place, found in enumerate((proportion(int(right[0].sum()), 100), crossed(right))):
+            held[place] += found.low <= truth <= found.high
+    assert held[0] / 100 < 0.85
+    assert held[1] / 100 >= 0.9  # 0.95, less two standard deviations of 100 repetitions
 
 
 def test_document_reads_back_equal_and_the_sentence_tells_the_spread():

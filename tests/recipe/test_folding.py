@@ -128,7 +128,7 @@ class Interrupting(Silence):
 
 
 def test_stopped_job_goes_on_with_its_fold_and_ends_the_same(squares, folded, tmp_path):
-    stopping = Interrupting("fold 3 of 3")
+    stopping = Interrupting("training 3 of 4")
     with pytest.raises(KeyboardInterrupt):
         saccade.train(squares, name="stopped", out=tmp_path, progress=stopping, **OPTIONS)
     run = tmp_path / "stopped"
@@ -137,12 +137,41 @@ def test_stopped_job_goes_on_with_its_fold_and_ends_the_same(squares, folded, tm
         saccade.train(resume=run, folds=3, progress=Silence())
     going_on = Interrupting("never")
     resumed = saccade.train(resume=run, progress=going_on)
-    assert [note for note in going_on.notes if note.startswith("fold")] == ["fold 3 of 3"]
+    assert [note for note in going_on.notes if note.startswith("training")] == [
+        "training 3 of 4",
+        "training 4 of 4: the classifier to ship",
+    ]
     assert resumed.test == folded.test
     assert resumed.fit["history"] == folded.fit["history"]
     assert [one.accuracy for one in resumed.trainings.each] == [
         one.accuracy for one in folded.trainings.each
     ]
+
+
+def test_repeated_folds_are_others_and_the_figures_are_means(squares, tmp_path):
+    options = {"model": "t3", "epochs": 2, "folds": 2, "repeats": 2, "progress": Silence()}
+    run = saccade.train(squares, name="twice", out=tmp_path, **options)
+    trainings = run.trainings
+    assert [(one.repeat, one.fold) for one in trainings.each] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert len({one.seed for one in trainings.each}) == 4
+    right = [one.accuracy.value * one.num_images for one in trainings.each]
+    assert run.test.num_images == 30
+    assert run.test.accuracy.value == pytest.approx(sum(right) / 60)
+    assert pq.read_table(run.folder / "predictions.parquet").num_rows == 30
+    assert open_run(run.folder) == run
+    page = run.report.read_text()
+    assert "That was done 2 times, with other folds each time" in page
+    assert "was judged 2 times, by one of 2 trainings" in page
+
+
+def test_a_repeat_deals_the_folds_anew(squares, tmp_path):
+    prepared, settings = prepared_for(squares, tmp_path, folds=3, repeats=2)
+    folds = in_folds(prepared, settings)
+    tested = [frozenset(fold.index.rows_of(TEST)) for fold in folds]
+    usable = set(np.flatnonzero(prepared.index.usable))
+    assert set().union(*tested[:3]) == set().union(*tested[3:]) == usable
+    assert set(tested[:3]) != set(tested[3:])
+    assert settings.num_trainings == 7
 
 
 def test_each_fold_has_a_validation_part_of_its_own_and_no_kin_across(squares, tmp_path):

@@ -216,3 +216,17 @@ def test_auto_takes_what_is_at_hand(
     chosen, said = choose_backbone(settings, replace(FACTS, **changes))
     assert (chosen and chosen.name) == name
     assert why in said
+
+
+def test_folds_share_the_features_and_repeats_of_a_frozen_head_are_refused(
+    data, weights, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "cache"))
+    options = {"weights": weights, "cut": CUT, "out": tmp_path / "runs", "progress": Silence()}
+    with pytest.raises(SettingsError, match="hangs on none; add --folds 5"):
+        saccade.train(data, repeats=2, **options)
+    assert not (tmp_path / "runs").exists()
+    run = saccade.train(data, folds=2, **options)
+    assert run.test.num_images == 40
+    assert run.test.accuracy.value > 0.8
+    assert len(list((tmp_path / "cache").rglob("features-*.npy"))) == 1

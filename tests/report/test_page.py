@@ -4,11 +4,11 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.elements import Tags
 
 from saccade.errors import SettingsError
 from saccade.evaluation import Advice, NextSteps, Suspect
@@ -17,18 +17,6 @@ from saccade.report.page import render_report
 from saccade.types import Interval
 
 HOSTILE = '<script>window.harm = 1</script><img src=x onerror="window.harm=2">'
-
-
-class Tags(HTMLParser):
-    """Counts elements and collects attributes as a browser would read them."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
 
 
 def text_of(html: str) -> str:

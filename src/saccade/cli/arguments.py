@@ -58,6 +58,11 @@ FOLDS: Final[Any] = typer.Option(
     help="Where pictures are few: each judges once, in one of K folds, and the classifier trains "
     "on all.",
 )
+REPEATS: Final[Any] = typer.Option(
+    metavar="R",
+    help="Train so many times with other seeds, to tell how much is chance; with --folds, fold "
+    "anew each time.",
+)
 LEARNING_CURVE: Final[Any] = typer.Option(
     "--learning-curve",
     help="Also train on fewer pictures and for half as long, out of the budget, to tell what more "

@@ -20,6 +20,7 @@ from saccade.cli.arguments import (
     MODEL_TO_TRAIN,
     OPERATING_POINT,
     OUT,
+    REPEATS,
     RESUME,
     WEIGHTS,
 )
@@ -55,6 +56,7 @@ def command(
     operating_point: Annotated[str | None, OPERATING_POINT] = None,
     balance: Annotated[str, BALANCE] = "auto",
     folds: Annotated[int | None, FOLDS] = None,
+    repeats: Annotated[int, REPEATS] = 1,
     learning_curve: Annotated[bool, LEARNING_CURVE] = False,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -82,6 +84,7 @@ def command(
             operating_point=operating_point,
             balance=balance,
             folds=folds,
+            repeats=repeats,
             learning_curve=learning_curve,
             resume=resume,
             progress=shown,

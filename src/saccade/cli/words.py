@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation, NextSteps, Operation, Sureness, Trainings
+    from saccade.evaluation import (
+        Evaluation,
+        NextSteps,
+        Operation,
+        Sureness,
+        Trainings,
+        Unknown,
+    )
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -17,7 +24,7 @@ def answer(run: Run) -> str:
     """Return what `saccade train` prints when it is done."""
     images, seconds = run.images, run.seconds
     parts = f"{images.train:,} to train, {images.validation:,} to validate, {images.test:,} to test"
-    if run.trainings is not None:
+    if run.trainings is not None and run.trainings.folds is not None:
         parts = (
             f"each to test once; the classifier to ship: {images.train:,} to train, "
             f"{images.validation:,} to validate"
@@ -25,6 +32,7 @@ def answer(run: Run) -> str:
     return "\n".join(
         [
             *_figures(run.test, run.trainings),
+            *([] if run.unknown is None else [_unknown(run.unknown)]),
             f"Pictures  {images.used:,} used ({parts}), {images.left_out:,} left out",
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
@@ -76,22 +84,39 @@ def percent(figure: Interval) -> str:
 
 def _figures(test: Evaluation, trainings: Trainings | None = None) -> list[str]:
     baseline, pictures = test.baseline_accuracy, f"{test.num_images:,} test pictures"
-    if trainings is not None:
+    folded = trainings is not None and trainings.folds is not None
+    if folded:
         pictures = f"{test.num_images:,} pictures, each judged by a training that never saw it"
     return [
         f"Right     {percent(test.accuracy)} of {pictures}; "
         f'always "{one_line(test.baseline_class)}" would get {percent(baseline)}',
-        *([] if trainings is None else [f"Folds     {trainings.sentence()}"]),
+        *([] if trainings is None else [_trainings(trainings)]),
         *_classes(test),
         f"Macro F1  {percent(test.macro_f1)}",
         f"Log loss  {test.log_loss.value:.3f} "
         f"(95 % interval {test.log_loss.low:.3f} to {test.log_loss.high:.3f})",
         *(
-            _sureness(test.sureness, several=trainings is not None)
+            _sureness(test.sureness, several=folded)
             if test.operation is None
             else _operation(test.operation)
         ),
     ]
+
+
+def _trainings(trainings: Trainings) -> str:
+    if trainings.folds is not None:
+        return f"Folds     {trainings.sentence()}"
+    return (
+        f"Repeats   {trainings.sentence()}; over trainings and pictures "
+        f"{percent(trainings.accuracy)}"
+    )
+
+
+def _unknown(unknown: Unknown) -> str:
+    return (
+        f"Unknown   {percent(unknown.rate)} of the test pictures are called so, by a limit set on "
+        f"validation for at most {100 * unknown.target_rate:g} %"
+    )
 
 
 def _classes(test: Evaluation) -> list[str]:

@@ -45,9 +45,12 @@ from saccade.evaluation.trainings import (
     Answers,
     Training,
     Trainings,
+    averaged,
+    crossed,
     pooled,
     widened,
 )
+from saccade.evaluation.unknown import Unknown, measure_unknown
 
 __all__ = [
     "LEAST_POINTS",
@@ -70,6 +73,10 @@ __all__ = [
     "Sureness",
     "Training",
     "Trainings",
+    "Unknown",
+    "apply_temperature",
+    "are_uneven",
+    "averaged",
     "Suspect",
     "apply_temperature",
     "are_uneven",
@@ -79,6 +86,7 @@ __all__ = [
     "class_advice",
     "class_weights",
     "confident_mistakes",
+    "crossed",
     "data_advice",
     "evaluate",
     "fit_learning_curve",
@@ -86,6 +94,7 @@ __all__ = [
     "labels_advice",
     "least_sure",
     "measure_leak",
+    "measure_unknown",
     "named_by_weight",
     "names_of",
     "operate",

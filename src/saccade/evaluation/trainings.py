@@ -131,8 +131,8 @@ class Training:
 class Trainings:
     """Several trainings of one recipe, and the accuracy over them."""
 
-    folds: int | None
-    repeats: int
+    folds: int | None  # None where all have one test part
+    repeats: int  # of the folding, or of the one split
     accuracy: Interval  # the mean, and an interval that holds what differs between trainings
     each: tuple[Training, ...]  # two or more
 
@@ -170,6 +170,20 @@ class Trainings:
         )
 
 
+def averaged(foldings: Sequence[Evaluation]) -> Evaluation:
+    """Return the mean figures of several foldings of the same pictures; counts are the first's."""
+
+    def mean(get: _Getter, most: float) -> Interval | None:
+        there = [figure for one in foldings if (figure := get(one)) is not None]
+        if not there:
+            return None
+        value, low, high = np.mean([(one.value, one.low, one.high) for one in there], axis=0)
+        return _within(float(value), float(low), float(high), most)
+
+    averages: Evaluation = _by_rule(foldings[0], mean)
+    return averages
+
+
 def widened(figures: Evaluation, each: Sequence[Evaluation], *, held_out: float) -> Evaluation:
     """Return the figures with intervals that also hold what differs between trainings.
 
@@ -198,6 +212,37 @@ def corrected(
     reach = student_quantile_975(len(values) - 1) * math.sqrt(variance)
     low, high = min(figure.low, figure.value - reach), max(figure.high, figure.value + reach)
     return _within(figure.value, low, high, most)
+
+
+def crossed(right: npt.NDArray[np.bool_]) -> Interval:
+    """Return the accuracy over trainings and pictures, both new, from (R, N) right answers.
+
+    R trainings, two or more, answered the same N pictures. Both are random: other pictures and
+    other seeds would have come out otherwise. The mean's variance is that of a crossed design, as
+    for readers and cases in radiology (Dorfman, Berbaum and Metz, Investigative Radiology 27, 1992;
+    degrees of freedom by Satterthwaite): (MS pictures + MS trainings - MS rest) / (R N). The
+    interval reaches as far as Clopper and Pearson's of one training does, on average over them.
+    """
+    num_trainings, num_images = right.shape
+    table = right.astype(np.float64)
+    value, trainings, images = table.mean(), table.mean(axis=1), table.mean(axis=0)
+    rest = table - trainings[:, None] - images + value
+    degrees = np.array([num_trainings - 1, max(num_images - 1, 1)])
+    squares = np.array(
+        [
+            num_images * ((trainings - value) ** 2).sum() / degrees[0],
+            num_trainings * ((images - value) ** 2).sum() / degrees[1],
+            (rest**2).sum() / degrees.prod(),
+        ]
+    )
+    total = max(squares[0] + squares[1] - squares[2], squares[:2].max())
+    alone = [proportion(int(one.sum()), num_images) for one in right]
+    low, high = (float(np.mean([getattr(one, end) for one in alone])) for end in ("low", "high"))
+    if total > 0:
+        freedom = total**2 / (squares**2 / np.append(degrees, degrees.prod())).sum()
+        reach = student_quantile_975(freedom) * math.sqrt(total / (num_trainings * num_images))
+        low, high = min(low, value - reach), max(high, value + reach)
+    return _within(float(value), low, high, 1.0)
 
 
 def _within(value: float, low: float, high: float, most: float) -> Interval:

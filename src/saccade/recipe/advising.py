@@ -185,7 +185,7 @@ def _command(request: Request, name: str, *flags: str, times: float = 1.0) -> st
         words += ["--test", os.fspath(request.test)]
     if name == "train":
         if "--learning-curve" in flags:
-            settings = replace(settings, folds=None)  # which would not go with it
+            settings = replace(settings, folds=None, repeats=1)  # which do not go with it
         words += _flags(settings, times)
         if request.folder.parent != Path("runs"):
             words += ["--out", str(request.folder.parent)]

@@ -16,11 +16,13 @@ from typing import Any, Final
 import numpy as np
 
 from saccade.bundle import Manifest, write_bundle
+from saccade.bundle.unusualness import FEWEST_VALIDATION, Known
 from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate
 from saccade.predict import load
 from saccade.progress import Progress, Silence
 from saccade.recipe.mirrored import with_mirror
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
+from saccade.recipe.unknown import num_known
 from saccade.training import Pictures, logits_of
 
 _SOME: Final = 32  # pictures to rehearse with
@@ -49,7 +51,8 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
             fixed_s, calibrating_s, running_s = _ship(network, prepared, some, Path(folder))
     num_validation = len(prepared.pictures(VALIDATION).rows)
     num_test = len(prepared.pictures(TEST).rows)
-    judging_s = times * calibrating_s * num_validation + running_s * (num_validation + num_test)
+    judging_s = times * calibrating_s * num_validation
+    judging_s += running_s * (num_validation + num_test + num_known(prepared))
     around_s = _ADVICE_S + _REPORT_S + _AROUND_S
     return fixed_s + judging_s + _scoring_s(prepared, num_test) + around_s
 
@@ -61,6 +64,7 @@ def _ship(
     began = time.monotonic()
     logits = logits_of(network, some, progress=Silence())
     calibrated = time.monotonic()
+    enough = len(some.rows) >= FEWEST_VALIDATION
     manifest = Manifest(
         name="rehearsal",
         created=datetime.now(UTC).isoformat(),
@@ -78,6 +82,7 @@ def _ship(
         seen=np.unique(prepared.cache.pixel_digest),
         parity_pixels=some.batches(),
         parity_logits=logits,
+        known=Known(train=some.batches(), validation=some.batches()) if enough else None,
     )
     classifier = load(folder / "model.saccade")
     written = time.monotonic()

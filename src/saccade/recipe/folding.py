@@ -1,8 +1,8 @@
 """Cross-validation: pictures in folds, a training for each fold, and what they say together.
 
     folds = in_folds(prepared, settings)             # each with another test part
-    judged = judge_folds(folds, request, …)          # trains; finished ones are read
-    verdict = verdict_of(judged, folds, prepared, classifier)
+    judged = judge_each(folds, request, …)           # trains; finished ones are read
+    verdict = verdict_of(judged, folds, prepared, …)
 
 Every usable picture is in the test part of one fold (Stone, "Cross-validatory choice and assessment
 of statistical predictions", 1974); what is left of the fold trains, but for a validation part of
@@ -31,6 +31,7 @@ from saccade.evaluation import (
     Training,
     Trainings,
     apply_temperature,
+    averaged,
     names_of,
     pooled,
     widened,
@@ -47,32 +48,50 @@ from saccade.recipe.request import Request
 from saccade.training import FitResult, logits_of
 from saccade.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 
-_SEEDS: Final = 2**32
+SEEDS: Final = 2**32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judged:
-    """One fold's training: what it says of its test pictures, and how it went."""
+    """One training: what it says of its test pictures, and how it went."""
 
     rows: npt.NDArray[np.intp]  # (n,) of the index
     answers: Answers
     best_epoch: int
     seconds: float
 
+    def told(self, figures: Evaluation, *, seed: int, repeat: int, fold: int | None) -> Training:
+        """Return the training with its figures for the report; `repeat` and `fold` are from 0."""
+        return Training(
+            fold=None if fold is None else fold + 1,
+            repeat=repeat + 1,
+            seed=seed,
+            num_images=figures.num_images,
+            accuracy=figures.accuracy,
+            macro_f1=figures.macro_f1,
+            log_loss=figures.log_loss,
+            best_epoch=self.best_epoch,
+            seconds=self.seconds,
+        )
+
 
 def in_folds(prepared: Prepared, settings: TrainSettings) -> tuple[Prepared, ...]:
     """Return the same pictures once for each fold, which is the test part there.
 
-    Each fold has a seed of its own, so that the trainings differ in all that chance decides. Raises
-    DataError where a class has too few different pictures or groups.
+    A repeat deals the folds anew; its folds come after those before. Each has a seed of its own, so
+    that the trainings differ in all that chance decides. Raises DataError where a class has too few
+    different pictures or groups.
     """
     index, digest, kin = prepared.index, prepared.cache.pixel_digest, prepared.kinship.kin
     num_folds, seed = settings.folds or 0, settings.seed
-    fold = deal_folds(index, digest, folds=num_folds, seed=seed, kin=kin)
     folds = []
-    for number in range(num_folds):
-        own_seed = (seed + 1 + number) % _SEEDS
-        split = split_index(fold_apart(index, fold == number), digest, seed=own_seed, kin=kin)
+    for number in range(num_folds * settings.repeats):
+        repeat, place = divmod(number, num_folds)
+        if place == 0:
+            dealt_seed = (seed + repeat) % SEEDS
+            fold = deal_folds(index, digest, folds=num_folds, seed=dealt_seed, kin=kin)
+        own_seed = (seed + 1 + number) % SEEDS
+        split = split_index(fold_apart(index, fold == place), digest, seed=own_seed, kin=kin)
         plan = with_balance(prepared.plan, split, settings)
         folds.append(
             replace(
@@ -85,8 +104,8 @@ def in_folds(prepared: Prepared, settings: TrainSettings) -> tuple[Prepared, ...
     return tuple(folds)
 
 
-def judge_folds(
-    folds: Sequence[Prepared],
+def judge_each(
+    trainings: Sequence[Prepared],
     request: Request,
     *,
     share_s: float | None,
@@ -94,22 +113,27 @@ def judge_folds(
     clock: Clock,
     progress: Progress,
 ) -> tuple[Judged, ...]:
-    """Train for each fold and ask the network about its test pictures; `share_s` is for each.
+    """Train each and ask the network about its test pictures; `share_s` is the time of each.
 
     Where time runs short, what is left less `ending_s` is shared evenly.
     """
     judged: list[Judged] = []
-    beside_s = 0.0  # what a fold takes besides training
-    for number, fold in enumerate(folds, 1):
-        kept = request.folder / "checkpoint" / f"fold-{number}"
+    beside_s = 0.0  # what each takes besides training
+    for number, training in enumerate(trainings, 1):
+        kept = request.folder / "checkpoint" / f"training-{number}"
         found = _read(kept / "answers")
         if found is None:
-            progress.note(f"fold {number} of {len(folds)}")
-            left = len(folds) - number + 1
+            progress.note(f"training {number} of {len(trainings) + 1}")
+            left = len(trainings) - number + 1
             after_s = None if ending_s is None else ending_s + left * beside_s
             began = clock.elapsed_s
             timed = with_share(
-                fold, request.settings, share_s, clock=clock, after_s=after_s, trainings=left + 1
+                training,
+                request.settings,
+                share_s,
+                clock=clock,
+                after_s=after_s,
+                trainings=left + 1,
             )
             found = _judge(timed, request.settings, kept, clock=clock, progress=progress)
             beside_s = clock.elapsed_s - began - found.seconds
@@ -138,25 +162,27 @@ def verdict_of(
     judged: Sequence[Judged],
     folds: Sequence[Prepared],
     prepared: Prepared,
+    *,
     classifier: Classifier,
+    settings: TrainSettings,
 ) -> Verdict:
-    """Return what all folds say together of every picture, in the order of the rows."""
-    figures, each = _figures([one.answers for one in judged], classifier)
-    order = np.argsort(np.concatenate([one.rows for one in judged]))
+    """Return what all folds say together of every picture, in the order of the rows.
+
+    Of repeated foldings the figures are means, and the answers and counts those of the first.
+    """
+    num_folds = settings.folds or len(judged)
+    figures, each = _figures([one.answers for one in judged], classifier, num_folds)
+    first = judged[:num_folds]
+    order = np.argsort(np.concatenate([one.rows for one in first]))
 
     def all_of(column: Callable[[Judged], Any]) -> Any:
-        return np.concatenate([column(one) for one in judged])[order]
+        return np.concatenate([column(one) for one in first])[order]
 
     rows, labels = all_of(lambda one: one.rows), all_of(lambda one: one.answers.labels)
     named = all_of(lambda one: one.answers.named)
-    trainings = Trainings(
-        folds=len(folds),
-        repeats=1,
-        accuracy=figures.accuracy,
-        each=tuple(
-            _training(number, *parts)
-            for number, parts in enumerate(zip(judged, folds, each, strict=True), 1)
-        ),
+    trainings = tuple(
+        one.told(alone, seed=fold.plan.seed, repeat=number // num_folds, fold=number % num_folds)
+        for number, (one, fold, alone) in enumerate(zip(judged, folds, each, strict=True))
     )
     return Verdict(
         probabilities=all_of(lambda one: one.answers.probabilities),
@@ -165,40 +191,38 @@ def verdict_of(
         named=named,
         sure=all_of(lambda one: one.answers.sure),
         evaluation=figures,
-        leak=prepared.kinship.leak([one.index for one in folds], rows, named == labels),
-        trainings=trainings,
-        fold=np.repeat(np.arange(1, len(judged) + 1), [len(one.rows) for one in judged])[order],
-    )
-
-
-def _training(number: int, judged: Judged, fold: Prepared, figures: Evaluation) -> Training:
-    return Training(
-        fold=number,
-        repeat=1,
-        seed=fold.plan.seed,
-        num_images=figures.num_images,
-        accuracy=figures.accuracy,
-        macro_f1=figures.macro_f1,
-        log_loss=figures.log_loss,
-        best_epoch=judged.best_epoch,
-        seconds=judged.seconds,
+        leak=prepared.kinship.leak([one.index for one in folds[:num_folds]], rows, named == labels),
+        trainings=Trainings(
+            folds=num_folds, repeats=settings.repeats, accuracy=figures.accuracy, each=trainings
+        ),
+        fold=np.repeat(np.arange(1, num_folds + 1), [len(one.rows) for one in first])[order],
     )
 
 
 def _figures(
-    answers: Sequence[Answers], classifier: Classifier
+    answers: Sequence[Answers], classifier: Classifier, num_folds: int
 ) -> tuple[Evaluation, list[Evaluation]]:
     """Return the figures over all folds, and those of each by itself."""
+    common = common_of(classifier)
+    each = [pooled([one], threshold=one.threshold, **common) for one in answers]
+    foldings = [
+        pooled(
+            answers[start : start + num_folds], threshold=classifier.manifest.threshold, **common
+        )
+        for start in range(0, len(answers), num_folds)
+    ]
+    return widened(averaged(foldings), each, held_out=1 / (num_folds - 1)), each
+
+
+def common_of(classifier: Classifier) -> dict[str, Any]:
+    """Return what `pooled` takes that is the same for all trainings."""
     manifest = classifier.manifest
-    common: dict[str, Any] = {
+    return {
         "classes": manifest.classes,
         "baseline_class": manifest.provenance["baseline_class"],
         "target_error_rate": manifest.target_error_rate,
         "point": manifest.operating_point,
     }
-    each = [pooled([one], threshold=one.threshold, **common) for one in answers]
-    together = pooled(answers, threshold=manifest.threshold, **common)
-    return widened(together, each, held_out=1 / (len(answers) - 1)), each
 
 
 def _judge(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from saccade.bundle import Outputs
 from saccade.config import Wish
 from saccade.evaluation import (
     TARGET_ERROR_RATE,
@@ -17,6 +18,7 @@ from saccade.evaluation import (
     Leak,
     OperatingPoint,
     Trainings,
+    Unknown,
     apply_temperature,
     choose_operating_point,
     choose_threshold,
@@ -58,6 +60,7 @@ class Verdict:
     sure: npt.NDArray[np.bool_]  # False where the answer is "unsure"
     evaluation: Evaluation
     leak: Leak | None
+    unknown: Unknown | None = None  # how many of them are called unknown; None also in folds
     trainings: Trainings | None = None  # where several networks say it
     fold: npt.NDArray[np.intp] | None = None  # from 1: in which each picture is judged
 
@@ -88,16 +91,19 @@ def calibrate(
     return Calibration(temperature=temperature, threshold=threshold, class_weights=weights)
 
 
-def probabilities_of(
+def outputs_of(
     classifier: Classifier, pictures: Pictures, *, progress: Progress, name: str
-) -> npt.NDArray[np.float32]:
-    """Return (N, C) probabilities of cached pictures, from the one inference path."""
-    parts = []
+) -> Outputs:
+    """Return what the classifier says of cached pictures, from the one inference path."""
+    parts, scores = [], []
     with progress.stage(name, total=len(pictures.rows)) as stage:
         for pixels in pictures.batches():
-            parts.append(classifier.predict_batch(pixels))
+            probabilities, unusualness = classifier.run_batch(pixels)
+            parts.append(probabilities)
+            if unusualness is not None:
+                scores.append(unusualness)
             stage.advance(len(pixels))
-    return np.concatenate(parts)
+    return Outputs(np.concatenate(parts), np.concatenate(scores) if scores else None)
 
 
 def score(

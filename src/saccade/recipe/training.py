@@ -2,7 +2,7 @@
 
 `train` reads from top to bottom; each stage is a function of the stages before it. The test
 pictures are looked at in one place, `_judge`, after the last choice is made. With folds every
-picture is a test picture once: `carry_out_folds`, and folding.py.
+picture is a test picture once: `carry_out_several`, and folding.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 import saccade
 from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
-from saccade.config import choose_settings, parse_wish
+from saccade.config import TrainSettings, choose_settings, parse_wish
 from saccade.data import Index, write_index
 from saccade.evaluation import (
     TARGET_ERROR_RATE,
@@ -37,13 +37,13 @@ from saccade.progress import Progress, for_terminal
 from saccade.recipe.advising import advise
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
-from saccade.recipe.folding import in_folds, judge_folds, verdict_of, with_share
+from saccade.recipe.folding import Judged, in_folds, judge_each, verdict_of, with_share
 from saccade.recipe.judge import (
     Verdict,
     calibrate,
     choose_gallery,
     most_frequent_class,
-    probabilities_of,
+    outputs_of,
     score,
     write_gallery,
     write_predictions,
@@ -53,6 +53,7 @@ from saccade.recipe.mirrored import Answering, choose_answering
 from saccade.recipe.network import build, learn, rehearsed, train_one, with_time_left
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
+from saccade.recipe.repeating import in_repeats, with_repeats
 from saccade.recipe.request import (
     Request,
     check_resume_alone,
@@ -61,6 +62,7 @@ from saccade.recipe.request import (
     sweep,
     write_started,
 )
+from saccade.recipe.unknown import known_pictures, rate_of_unknown, why_no_score
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult
@@ -89,6 +91,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     operating_point: str | None = None,
     balance: str = "auto",
     folds: int | None = None,
+    repeats: int = 1,
     learning_curve: bool = False,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -113,9 +116,10 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
     ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `folds`
     has every picture judge once, each fold by a training that never saw it, where the data are few
-    (docs/folds.md). `learning_curve` measures what more pictures and more time are worth, out of
-    the budget; for a head on frozen features that is always done (docs/next.md). `resume` is the
-    folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
+    (docs/folds.md); `repeats` trains so many times with other seeds. `learning_curve` measures what
+    more pictures and more time are worth, out of the budget; for a head on frozen features that is
+    always done (docs/next.md). `resume` is the folder of a stopped run. Raises DataError and
+    SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -133,6 +137,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "operating_point": operating_point,
         "balance": balance,
         "folds": folds,
+        "repeats": repeats,
         "learning_curve": learning_curve,
     }
     if resume is not None:
@@ -142,7 +147,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     else:
         settings = choose_settings(**asked)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
-    journey = carry_out if request.settings.folds is None else carry_out_folds
+    journey = carry_out if request.settings.num_trainings == 1 else carry_out_several
     return journey(request, clock=clock, progress=progress)
 
 
@@ -164,29 +169,30 @@ def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> R
             return _finish(_advised(run, verdict, shipped, prepared, request, clock), clock)
 
 
-def carry_out_folds(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
-    """Do the same with every picture as judge: train for each fold, and then on all pictures."""
+def carry_out_several(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
+    """Do the same with trainings beside: one for each fold, or repeats with other seeds."""
     settings = request.settings
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
-        folds, after_s = in_folds(prepared, settings), None
+        split = in_repeats if settings.folds is None else in_folds
+        beside, after_s = split(prepared, settings), None
         if request.plan is None:
-            network = build(folds[0], settings)
-            after_s = rehearsed(network, folds[0], settings, clock=clock, progress=shown)
+            network = build(beside[0], settings)
+            after_s = rehearsed(network, beside[0], settings, clock=clock, progress=shown)
             time: dict[str, Any] = {"after_s": after_s, "trainings": settings.num_trainings}
             prepared = with_time_left(prepared, settings, clock=clock, **time)
             write_started(request, prepared.plan, prepared.data_digest)
-        plan = prepared.plan
-        shown.note(f"plan: {plan.summary()}; for each of {len(folds)} folds, then on all pictures")
+        plan, last = prepared.plan, settings.num_trainings
+        shown.note(f"plan: {plan.summary()}; {last} trainings")
         with _resumable(request.folder, shown):
             share: dict[str, Any] = {"share_s": plan.budget_s, "clock": clock}
-            judged = judge_folds(folds, request, ending_s=after_s, progress=shown, **share)
-            shown.note("all pictures, for the classifier to ship")
+            judged = judge_each(beside, request, ending_s=after_s, progress=shown, **share)
+            shown.note(f"training {last} of {last}: the classifier to ship")
             prepared = with_share(prepared, settings, after_s=after_s, trainings=1, **share)
             network = build(prepared, settings)
             shipped = _ship(network, prepared, request, clock=clock, progress=shown)
             with clock.stage("test"):
-                verdict = verdict_of(judged, folds, prepared, shipped.classifier)
+                verdict = _judge_all(judged, beside, shipped, prepared, settings, progress=shown)
                 run = _record(verdict, shipped, prepared, request)
             return _finish(_advised(run, verdict, shipped, prepared, request, clock), clock)
 
@@ -259,6 +265,7 @@ def _bundle(
         seen=np.unique(prepared.cache.pixel_digest[used]),
         parity_pixels=validation.batches(),
         parity_logits=answering.logits,
+        known=known_pictures(prepared),
     )
     return load(path)
 
@@ -266,7 +273,7 @@ def _bundle(
 def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) -> Verdict:
     """Score the test pictures, once, with the bundle."""
     test, manifest = prepared.pictures(TEST), classifier.manifest
-    probabilities = probabilities_of(classifier, test, progress=progress, name="test")
+    probabilities, unusualness = outputs_of(classifier, test, progress=progress, name="test")
     named = manifest.named(probabilities)
     return Verdict(
         probabilities=probabilities,
@@ -281,7 +288,25 @@ def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) ->
             baseline_class=manifest.provenance["baseline_class"],
         ),
         leak=prepared.kinship.leak([prepared.index], test.rows, named == test.labels),
+        unknown=rate_of_unknown(classifier, unusualness),
     )
+
+
+def _judge_all(
+    judged: Sequence[Judged],
+    beside: Sequence[Prepared],
+    shipped: _Shipped,
+    prepared: Prepared,
+    settings: TrainSettings,
+    *,
+    progress: Progress,
+) -> Verdict:
+    """Return what the folds say, or what the shipped network and its repeats do."""
+    classifier = shipped.classifier
+    if settings.folds is not None:
+        return verdict_of(judged, beside, prepared, classifier=classifier, settings=settings)
+    own: dict[str, Any] = {"classifier": classifier, "fit": shipped.fit, "seed": settings.seed}
+    return with_repeats(_judge(classifier, prepared, progress=progress), judged, beside, **own)
 
 
 def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Request) -> Run:
@@ -329,6 +354,7 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
         data_notes=data_notes(prepared),
         leak=verdict.leak,
         trainings=verdict.trainings,
+        unknown=verdict.unknown,
         notes=_notes(classifier, shipped.answering, prepared, fit),
     )
 
@@ -344,7 +370,7 @@ def _advised(
     """Say what to do next; validation pictures count too, where folds have not judged them all."""
     rows, told = verdict.rows, verdict.probabilities
     with clock.stage("advice"):
-        if verdict.trainings is None:
+        if request.settings.folds is None:
             temperature = shipped.classifier.manifest.temperature
             unseen = apply_temperature(shipped.answering.logits, temperature)
             rows = np.concatenate([prepared.pictures(VALIDATION).rows, rows])
@@ -362,7 +388,8 @@ def _notes(
     chosen = [] if point is None else [f"operating point: {point.sentence()}"]
     if classifier.manifest.class_weights is not None:
         chosen = [balance_note(prepared)]
-    return tuple(note for note in (why, *fit.notes, answering.note, *chosen) if note)
+    said = (why, *fit.notes, answering.note, *chosen, why_no_score(classifier, prepared))
+    return tuple(note for note in said if note)
 
 
 def _precision_recall(

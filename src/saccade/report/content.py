@@ -101,6 +101,7 @@ class ReportContent:
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """An entry an epoch under any of ``loss, accuracy, val_loss, val_accuracy``."""
     best_epoch: int | None = None  # counted from 1
+    unknown: str = ""  # how many test pictures it calls unknown, in a sentence
     changes: Changes | None = None  # None: not known, and not spoken of
     images: Mapping[str, int] = field(default_factory=dict)  # {"train": 1149, "validation": 288…}
     reliability: tuple[ReliabilityBin, ...] = ()

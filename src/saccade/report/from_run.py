@@ -43,6 +43,7 @@ def _content(run: Run) -> ReportContent:
         created=_readable(run.created),
         history=run.fit["history"],
         best_epoch=run.fit["best_epoch"],
+        unknown=f"{run.unknown.sentence()}." if run.unknown else "",
         changes=_changes(run),
         images={"train": counts.train, "validation": counts.validation, **_tested(run)},
         reliability=tuple(_bin(row) for row in run.reliability),
@@ -64,7 +65,7 @@ def _content(run: Run) -> ReportContent:
 
 def _tested(run: Run) -> dict[str, int]:
     """Return how many pictures judged, by what they are to the classifier that is shipped."""
-    if run.trainings is None:
+    if run.trainings is None or run.trainings.folds is None:
         return {"test": run.images.test}
     return {"judged in folds": run.test.num_images}
 

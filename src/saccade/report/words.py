@@ -97,11 +97,15 @@ def answer(evaluation: Evaluation, trainings: Trainings | None = None) -> Answer
     """Return the answer in words; no word is stronger than the intervals allow."""
     return Answer(
         verdict=_verdict(evaluation),
-        sureness=_sureness(evaluation.sureness, several=trainings is not None)
+        sureness=_sureness(evaluation.sureness, several=_folded(trainings))
         if evaluation.operation is None
         else _operation(evaluation.operation),
         sample=_sample(evaluation, trainings),
     )
+
+
+def _folded(trainings: Trainings | None) -> bool:
+    return trainings is not None and trainings.folds is not None
 
 
 def _verdict(evaluation: Evaluation) -> str:
@@ -176,10 +180,11 @@ def _target(sureness: Sureness) -> str:
 def _sample(evaluation: Evaluation, trainings: Trainings | None) -> str:
     width = evaluation.accuracy.high - evaluation.accuracy.low
     judged = f"Judged once, on {pictures(evaluation.num_images)} held back from training."
-    if trainings is not None:
+    if trainings is not None and _folded(trainings):
+        times = "once" if trainings.repeats == 1 else f"{trainings.repeats} times"
         judged = (
-            f"Each of {pictures(evaluation.num_images)} was judged once, by one of "
-            f"{len(trainings.each)} trainings, which never saw it."
+            f"Each of {pictures(evaluation.num_images)} was judged {times}, by one of "
+            f"{trainings.folds} trainings, which never saw it."
         )
     if width > 0.1:
         return f"{judged} That is few: the range is {100 * width:.0f} points wide."
