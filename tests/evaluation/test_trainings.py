@@ -169,30 +169,29 @@ def test_means_of_foldings_are_hand_solved():
     assert averaged([one]) == one
 
 
-def test_crossed_mean_squares_are_hand_solved():
-    """Two trainings, four pictures, of 8 answers 5 right; an analysis of variance term by term."""
-    right = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
+def test_crossed_mean_squares_are_those_of_an_analysis_of_variance_term_by_term():
+    """Four trainings, forty pictures, the easier ones first: right on 36, 34, 35 and 33."""
+    right = np.arange(40) < np.array([[36], [34], [35], [33]])
     value, table = right.mean(), right.astype(float)
-    trainings = sum(4 * (row.mean() - value) ** 2 for row in table) / 1
-    pictures = sum(2 * (column.mean() - value) ** 2 for column in table.T) / 3
-    rest = (
-        sum(
-            (table[r, i] - table[r].mean() - table[:, i].mean() + value) ** 2
-            for r in range(2)
-            for i in range(4)
-        )
-        / 3
+    trainings = sum(40 * (row.mean() - value) ** 2 for row in table) / 3
+    pictures = sum(4 * (column.mean() - value) ** 2 for column in table.T) / 39
+    rest = sum(
+        (table[r, i] - table[r].mean() - table[:, i].mean() + value) ** 2
+        for r in range(4)
+        for i in range(40)
     )
-    assert (trainings, pictures, rest) == pytest.approx((1 / 8, 11 / 24, 1 / 8))
+    rest /= 3 * 39
     total = pictures + trainings - rest
-    freedom = total**2 / (trainings**2 / 1 + pictures**2 / 3 + rest**2 / 3)
-    reach = stats.t.ppf(0.975, freedom) * math.sqrt(total / 8)
-    alone = [proportion(3, 4), proportion(2, 4)]
+    assert total > max(pictures, trainings)
+    freedom = total**2 / (trainings**2 / 3 + pictures**2 / 39 + rest**2 / (3 * 39))
+    reach = stats.t.ppf(0.975, freedom) * math.sqrt(total / 160)
+    alone = [proportion(int(row.sum()), 40) for row in right]
     found = crossed(right)
-    assert found.value == 5 / 8
+    assert found.value == 138 / 160
     assert found.low == pytest.approx(
-        max(0.0, min(value - reach, np.mean([one.low for one in alone]))), abs=1e-6
+        min(value - reach, np.mean([one.low for one in alone])), abs=1e-6
     )
+    assert found.high == pytest.approx(value + reach, abs=1e-6)
 
 
 def test_trainings_that_all_agree_leave_the_doubt_of_the_pictures():
