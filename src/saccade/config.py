@@ -102,6 +102,7 @@ class TrainSettings:
     multi_label: bool = False  # a picture has any number of labels, and not one class
     folds: int | None = None  # every picture judges once, a training that never saw it
     repeats: int = 1  # of the folding, or of the training, each time with another seed
+    learning_curve: bool = False  # spend time on what more pictures and more time are worth
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -120,8 +121,12 @@ class TrainSettings:
             raise SettingsError(f"balance is auto, on or off, got {self.balance!r}")
         if self.operating_point is not None:
             parse_wish(self.operating_point)
-        if self.multi_label:
-            self._refuse_what_is_for_one_class()
+        self._refuse_what_is_for_one_class()
+        if self.learning_curve and self.num_trainings > 1:
+            raise SettingsError(
+                "--learning-curve takes the time of several trainings, and so do --folds and "
+                "--repeats; give one of them"
+            )
         augmentation = parse_augmentation(self.augment)
         if augmentation is not None and augmentation.mixes and self.model != "auto":
             raise SettingsError(
@@ -140,9 +145,10 @@ class TrainSettings:
             "--balance": self.balance == "on",
             "--folds": self.folds is not None,
             "--repeats": self.repeats != 1,
+            "--learning-curve": self.learning_curve,
         }
         for flag, is_given in given.items():
-            if is_given:
+            if self.multi_label and is_given:
                 raise SettingsError(f"{flag} is for one class a picture; leave it out here")
 
     def to_json(self) -> dict[str, Any]:
@@ -167,6 +173,7 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
     multi_label: bool = False,
     folds: int | None = None,
     repeats: int = 1,
+    learning_curve: bool = False,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
@@ -189,4 +196,5 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
         multi_label=multi_label,
         folds=folds,
         repeats=repeats,
+        learning_curve=learning_curve,
     )

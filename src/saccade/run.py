@@ -26,6 +26,7 @@ from saccade.evaluation import (
     Evaluation,
     LabelEvaluation,
     Leak,
+    NextSteps,
     Trainings,
     Unknown,
     figures_from_json,
@@ -73,6 +74,7 @@ class Run:
     data_notes: tuple[str, ...]  # what a reader should know of the data
     notes: tuple[str, ...]  # and of the training
     precision_recall: tuple[Mapping[str, float], ...] = ()  # curve at an operating point's class
+    next_steps: NextSteps | None = None  # None for runs of before
     leak: Leak | None = None  # test pictures with a near copy in training or validation
     unknown: Unknown | None = None  # how many test pictures it calls unknown, if it can
     trainings: Trainings | None = None  # where several judge, in folds
@@ -124,6 +126,7 @@ class Run:
             "leak": None if self.leak is None else self.leak.to_json(),
             "unknown": None if self.unknown is None else self.unknown.to_json(),
             "trainings": None if self.trainings is None else self.trainings.to_json(),
+            "next_steps": None if self.next_steps is None else self.next_steps.to_json(),
         }
 
     @classmethod
@@ -157,6 +160,9 @@ class Run:
             unknown=Unknown.from_json(rate) if (rate := document.get("unknown")) else None,
             trainings=Trainings.from_json(several)
             if (several := document.get("trainings"))
+            else None,
+            next_steps=NextSteps.from_json(steps)
+            if (steps := document.get("next_steps"))
             else None,
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
 import zipfile
 from dataclasses import replace
@@ -19,7 +18,7 @@ from PIL import Image
 from sklearn import metrics
 
 import saccade
-from saccade.cli import words
+from saccade.cli import main, words
 from saccade.data import LabelSets, open_source
 from saccade.errors import DataError, SettingsError
 from saccade.evaluation import LabelEvaluation
@@ -73,9 +72,17 @@ def trained(data, out: Path, **options) -> saccade.Run:
     return saccade.train(data, multi_label=True, out=out, progress=Silence(), **options)
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "saccade.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Return what runs a command line in this process, which has keras loaded already."""
+
+    def run_command(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["saccade", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ending:
+            main()
+        return (ending.value.code or 0, *capsys.readouterr())
+
+    return run_command
 
 
 def scored(run: saccade.Run) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +127,7 @@ def test_probabilities_are_sigmoids_of_what_keras_says(run, table, tmp_path):
         bundle.extract("model.keras", tmp_path)
         session = onnxruntime.InferenceSession(bundle.read("model.onnx"))
     pixels = np.stack([np.asarray(Image.open(p)) for p in sorted(table.parent.glob("1?.png"))])
-    (probabilities,) = session.run(None, {"pixels": pixels[..., None]})
+    (probabilities,) = session.run(["probabilities"], {"pixels": pixels[..., None]})
     model = keras.saving.load_model(tmp_path / "model.keras")
     assert model.layers[-1].activation.__name__ == "linear"
     logits = keras.ops.convert_to_numpy(model(pixels[..., None].astype(np.float32)))
@@ -160,27 +167,27 @@ def test_labels_that_the_model_does_not_know_are_refused(run, table):
         saccade.evaluate(run.model, "digits", progress=Silence())
 
 
-def test_commands_are_read_by_people(run, table, tmp_path):
+def test_commands_are_read_by_people(command, run, table, tmp_path):
     picture = table.parent / "1.png"
-    done = command("predict", run.model, picture)
-    assert done.returncode == 0, done.stderr
+    code, said, _ = command("predict", run.model, picture)
+    assert code == 0
     labels = saccade.load(run.model).predict(picture).labels
-    assert all(f"{name} " in done.stdout for name in labels)
+    assert all(f"{name} " in said for name in labels)
     output = tmp_path / "said.csv"
-    done = command("predict", run.model, picture, "--format", "csv", "--output", output)
-    assert done.returncode == 0, done.stderr
+    code, *_ = command("predict", run.model, picture, "--format", "csv", "--output", output)
+    assert code == 0
     (row,) = csv.DictReader(output.read_text().splitlines())
     assert row["labels"] == ";".join(labels)
     assert set(row) == {"path", "labels", "unknown", "error", *run.classes}
 
 
-def test_commands_take_the_flag(table):
-    done = command("train", table, "--multi-label", "--balance", "on")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--balance is for one class a picture" in done.stderr
-    done = command("check", table, "--multi-label", "--json")
-    assert done.returncode == 0, done.stderr
-    named = {finding["name"] for finding in json.loads(done.stdout)["findings"]}
+def test_commands_take_the_flag(command, table):
+    code, said, why = command("train", table, "--multi-label", "--balance", "on")
+    assert (code, said) == (2, "")
+    assert "--balance is for one class a picture" in why
+    code, said, _ = command("check", table, "--multi-label", "--json")
+    assert code == 0
+    named = {finding["name"] for finding in json.loads(said)["findings"]}
     assert "too-few-pictures" not in named  # each label has many, however rare some sets are
 
 
@@ -192,9 +199,11 @@ def test_answer_is_read_by_people(run):
 
 
 def test_report_has_labels_and_no_confusion(run):
+    assert run.next_steps is None  # it is reckoned by one class a picture
     page = write_run_report(run).read_text()
     assert "<h2>Label by label</h2>" in page
     assert 'id="confusion"' not in page
+    assert 'id="next"' not in page
     assert "Exact match" in page
     assert "digit 0, digit" in page  # sets in the gallery, as people write them
 
@@ -235,6 +244,7 @@ def test_one_label_alone_is_two_classes(tmp_path):
         ({"balance": "on"}, "--balance is for one class a picture"),
         ({"operating_point": "recall:a=0.9"}, "--operating-point is for one class"),
         ({"folds": 3}, "--folds is for one class"),
+        ({"learning_curve": True}, "--learning-curve is for one class"),
         ({"model": "t7"}, "t7 ends in one output"),
     ],
 )

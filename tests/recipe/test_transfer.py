@@ -91,6 +91,31 @@ def test_frozen_network_makes_a_whole_run(run: saccade.Run, data: Path) -> None:
     assert "MobileNet" in run.report.read_text()
 
 
+def test_frozen_network_takes_several_labels(weights: Path, tmp_path: Path) -> None:
+    """Red, green, both or neither; no learning curve, which is of one class."""
+    random = np.random.default_rng(0)
+    targets = random.integers(0, 2, (60, 2), dtype=np.uint8)
+    pixels = random.integers(0, 60, (60, 40, 40, 3), dtype=np.uint8)
+    pixels[..., :2] += 180 * targets[:, None, None]
+    options = {"weights": weights, "cut": CUT, "out": tmp_path, "progress": Silence()}
+    run = saccade.train((pixels, targets), multi_label=True, **options)
+    assert run.plan["backbone"]["name"] == NETWORK
+    assert run.test.accuracy.value == 1.0
+    assert run.next_steps is None
+
+
+def test_learning_curve_of_heads_is_always_measured(run: saccade.Run) -> None:
+    curve = run.next_steps.curve
+    assert [point.num_train for point in curve.points] == [8, 14, 28]
+    assert curve.points[-1].num_wrong == 0
+    (data,) = (one for one in run.next_steps.advice if one.action == "data")
+    assert data.measured
+    assert "heads on the frozen network" in data.sentence
+    (time,) = (one for one in run.next_steps.advice if one.action == "budget")
+    assert time.command.endswith(" --fine-tune")
+    assert "--weights" in time.command
+
+
 def test_frozen_weights_are_those_of_the_file_bit_for_bit(run: saccade.Run, weights: Path) -> None:
     network = keras.applications.MobileNet(
         alpha=0.25, include_top=False, weights=None, input_shape=(96, 96, 3)
@@ -142,6 +167,7 @@ def test_fine_tuning_is_judged_by_validation(data: Path, weights: Path, tmp_path
     (note,) = [note for note in run.notes if note.startswith("fine-tuning")]
     tuned = run.fit["best_epoch"] > len(losses) - 2
     assert ("is kept" if tuned else "is undone") in note
+    assert run.next_steps.curve.points[-1].num_train == run.images.train  # of a head alone
     assert run.test.accuracy.value == 1.0
 
 

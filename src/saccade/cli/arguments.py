@@ -68,6 +68,11 @@ REPEATS: Final[Any] = typer.Option(
     help="Train so many times with other seeds, to tell how much is chance; with --folds, fold "
     "anew each time.",
 )
+LEARNING_CURVE: Final[Any] = typer.Option(
+    "--learning-curve",
+    help="Also train on fewer pictures and for half as long, out of the budget, to tell what more "
+    "pictures and more time are worth.",
+)
 RESUME: Final[Any] = typer.Option(
     metavar="RUN",
     help="Go on with a run that was stopped; with --epochs, to the very same weights.",

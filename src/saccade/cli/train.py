@@ -16,6 +16,7 @@ from saccade.cli.arguments import (
     FINE_TUNE,
     FOLDS,
     GROUP,
+    LEARNING_CURVE,
     MODEL_TO_TRAIN,
     MULTI_LABEL,
     OPERATING_POINT,
@@ -58,6 +59,7 @@ def command(
     multi_label: Annotated[bool, MULTI_LABEL] = False,
     folds: Annotated[int | None, FOLDS] = None,
     repeats: Annotated[int, REPEATS] = 1,
+    learning_curve: Annotated[bool, LEARNING_CURVE] = False,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -86,6 +88,7 @@ def command(
             multi_label=multi_label,
             folds=folds,
             repeats=repeats,
+            learning_curve=learning_curve,
             resume=resume,
             progress=shown,
         )

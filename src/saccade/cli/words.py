@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from saccade.evaluation import (
         Evaluation,
         LabelEvaluation,
+        NextSteps,
         Operation,
         Sureness,
         Trainings,
@@ -37,11 +38,28 @@ def answer(run: Run) -> str:
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
             *(f"Note      {one_line(note)}" for note in (*run.data_notes, *run.notes)),
+            *next_lines(run.next_steps),
             f"Model     {one_line(str(run.model))}",
             f"Report    {one_line(str(run.report))}",
             f"Use it    saccade predict {one_line(str(run.model))} PICTURE",
         ]
     )
+
+
+def next_lines(steps: NextSteps | None) -> list[str]:
+    """Return the first thing to do next, and how; nothing for runs of before."""
+    if steps is None:
+        return []
+    first = steps.advice[0]
+    worth = first.worth
+    gain = "" if worth is None or first.action == "stop" else f"{points(worth)}: "
+    lines = [f"Next      {gain}{one_line(first.sentence)}"]
+    return [*lines, *([f"          {one_line(first.command)}"] if first.command else [])]
+
+
+def points(worth: Interval) -> str:
+    """Return such as ``+1.3 points (95 % interval 0.4 to 2.9)``, of a worth in points."""
+    return f"+{worth.value:.1f} points (95 % interval {worth.low:.1f} to {worth.high:.1f})"
 
 
 def scored(result: Scored) -> str:

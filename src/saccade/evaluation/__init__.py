@@ -1,5 +1,15 @@
 """Honest figures: from probabilities and labels to numbers with intervals. NumPy only."""
 
+from saccade.evaluation.advice import (
+    Advice,
+    NextSteps,
+    Suspect,
+    budget_advice,
+    class_advice,
+    data_advice,
+    labels_advice,
+    ranked,
+)
 from saccade.evaluation.calibration import (
     NEVER,
     TARGET_ERROR_RATE,
@@ -10,9 +20,17 @@ from saccade.evaluation.calibration import (
     reliability,
 )
 from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
+from saccade.evaluation.intervals import proportion
 from saccade.evaluation.labelmetrics import evaluate_labels
 from saccade.evaluation.labels import LabelEvaluation, LabelFigures, figures_from_json
 from saccade.evaluation.leak import Leak, measure_leak
+from saccade.evaluation.learning_curve import (
+    LEAST_POINTS,
+    Foretold,
+    LearningCurve,
+    LearningPoint,
+    fit_learning_curve,
+)
 from saccade.evaluation.metrics import evaluate
 from saccade.evaluation.mistakes import confident_mistakes, least_sure
 from saccade.evaluation.naming import are_uneven, class_weights, named_by_weight
@@ -43,38 +61,50 @@ from saccade.evaluation.trainings import (
 from saccade.evaluation.unknown import Unknown, measure_unknown
 
 __all__ = [
+    "LEAST_POINTS",
     "NEVER",
     "TARGET_ERROR_RATE",
+    "Advice",
     "Answers",
     "ClassFigures",
     "CurvePoint",
     "Evaluation",
+    "Foretold",
     "LabelEvaluation",
     "LabelFigures",
     "Leak",
+    "LearningCurve",
+    "LearningPoint",
+    "NextSteps",
     "OperatingPoint",
     "Operation",
     "ReliabilityBin",
     "Sureness",
+    "Suspect",
     "Training",
     "Trainings",
     "Unknown",
     "apply_temperature",
     "are_uneven",
     "averaged",
+    "budget_advice",
     "choose_label_thresholds",
     "choose_operating_point",
     "choose_threshold",
+    "class_advice",
     "class_weights",
     "confident_mistakes",
     "crossed",
+    "data_advice",
     "evaluate",
     "evaluate_labels",
     "figures_from_json",
     "fit_label_temperature",
+    "fit_learning_curve",
     "fit_temperature",
     "has_too_few",
     "label_probabilities",
+    "labels_advice",
     "least_sure",
     "measure_leak",
     "measure_unknown",
@@ -83,6 +113,8 @@ __all__ = [
     "operate",
     "pooled",
     "precision_recall",
+    "proportion",
+    "ranked",
     "reliability",
     "widened",
 ]

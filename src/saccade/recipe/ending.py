@@ -27,8 +27,10 @@ from saccade.training import Pictures, logits_of
 
 _SOME: Final = 32  # pictures to rehearse with
 _LONG_S: Final = 3.0  # a bundle that takes this long is large, and rehearsed once only
-# Not rehearsed, since it hangs on no network: writing the report, its pictures and `run.json`, and,
-# around the recipe, starting Python and ending it. Measured on 2 cores.
+# Not rehearsed, since it hangs on no network: what to do next, most of it an import; writing the
+# report, its pictures and `run.json`; and, around the recipe, starting Python and ending it.
+# Measured on 2 cores.
+_ADVICE_S: Final = 0.5
 _REPORT_S: Final = 0.6
 _AROUND_S: Final = 0.6
 
@@ -51,7 +53,8 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     num_test = len(prepared.pictures(TEST).rows)
     judging_s = times * calibrating_s * num_validation
     judging_s += running_s * (num_validation + num_test + num_known(prepared))
-    return fixed_s + judging_s + _scoring_s(prepared, num_test) + _REPORT_S + _AROUND_S
+    around_s = _ADVICE_S + _REPORT_S + _AROUND_S
+    return fixed_s + judging_s + _scoring_s(prepared, num_test) + around_s
 
 
 def _ship(

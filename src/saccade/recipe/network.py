@@ -1,7 +1,8 @@
-"""The network of one training: built, given its time, and trained."""
+"""The network of one training: built, given its time, trained, and what more would teach it."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from saccade.models import build_model, set_seed
 from saccade.progress import Progress
 from saccade.recipe.clock import Clock
 from saccade.recipe.ending import seconds_of_ending
+from saccade.recipe.learning import Learning, head_curve, network_curve, training_share, units
 from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared, time_left, with_budget
 from saccade.training import FitResult, Hooks, train_network
 from saccade.transfer import fine_tune as tune
-from saccade.transfer import train_head, with_head
+from saccade.transfer import head_mistakes, train_head, with_head
 
 
 def build(prepared: Prepared, settings: TrainSettings) -> Any:
@@ -56,7 +58,8 @@ def with_time_left(
     """
     if after_s is None or settings.budget_s is None:
         return prepared
-    return with_budget(prepared, time_left(settings.budget_s, clock, after_s) / trainings)
+    left_s = time_left(settings.budget_s, clock, after_s) / trainings
+    return with_budget(prepared, left_s * training_share(settings, prepared.plan.backbone))
 
 
 def train_one(
@@ -76,3 +79,32 @@ def train_one(
     if not plan.backbone.fine_tune:
         return fit
     return tune(network, fit, plan, checkpoint_dir=checkpoint_dir, **pictures)
+
+
+def learn(
+    prepared: Prepared, settings: TrainSettings, fit: FitResult, *, progress: Progress
+) -> Learning:
+    """Measure what more pictures and more time are worth, where that is cheap or asked for.
+
+    Of several labels a picture nothing is: the curve counts pictures that are named wrong.
+    """
+    body, backbone = prepared.body, prepared.plan.backbone
+    if settings.multi_label or (body is None and not settings.learning_curve):
+        return Learning()
+    train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
+    digest, label = prepared.cache.pixel_digest, prepared.index.label
+    unit = units(prepared.kinship.kin, train.rows, digest, label)
+    parts: dict[str, Any] = {"train": train, "validation": validation, "unit": unit}
+    if body is None or backbone is None:
+        untrained = partial(build, prepared, settings)
+        return network_curve(untrained, prepared.plan, fit, progress=progress, **parts)
+    mistakes = partial(
+        head_mistakes,
+        body,
+        prepared.cache,
+        train=train,
+        validation=validation,
+        featured=prepared.featured,
+        progress=progress,
+    )
+    return head_curve(mistakes, None if backbone.fine_tune else fit, **parts)

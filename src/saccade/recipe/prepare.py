@@ -35,6 +35,7 @@ from saccade.recipe.balancing import with_balance
 from saccade.recipe.choosing import choose_backbone
 from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import Kinship, find_kin
+from saccade.recipe.learning import training_share
 from saccade.recipe.request import Request
 from saccade.training import Facts, Pictures, TrainPlan, derive_plan
 from saccade.transfer import Backbone, backbone
@@ -186,6 +187,8 @@ def _plan(
         seed=settings.seed,
     )
     chosen, why = choose_backbone(settings, facts)
+    if facts.budget_s is not None:
+        facts = replace(facts, budget_s=facts.budget_s * training_share(settings, chosen))
     input_shape = None if settings.model == AUTO else wanted_input_shape(settings.model)
     plan = derive_plan(
         facts,

@@ -31,6 +31,7 @@ _NOT_GIVEN: Final = {  # and None for the rest
     "balance": "auto",
     "multi_label": False,
     "repeats": 1,
+    "learning_curve": False,
 }
 
 

@@ -24,11 +24,17 @@ from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
 from saccade.config import TrainSettings, choose_settings, parse_wish
 from saccade.data import write_index
-from saccade.evaluation import TARGET_ERROR_RATE, has_too_few
+from saccade.evaluation import (
+    TARGET_ERROR_RATE,
+    LabelEvaluation,
+    apply_temperature,
+    has_too_few,
+)
 from saccade.files import write_json
 from saccade.models import check_installed, describe_layers, engine_name
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
+from saccade.recipe.advising import advise
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
 from saccade.recipe.folding import Judged, in_folds, judge_each, verdict_of, with_share
@@ -42,8 +48,9 @@ from saccade.recipe.judge import (
     write_gallery,
     write_predictions,
 )
+from saccade.recipe.learning import Learning
 from saccade.recipe.mirrored import Answering, choose_answering
-from saccade.recipe.network import build, rehearsed, train_one, with_time_left
+from saccade.recipe.network import build, learn, rehearsed, train_one, with_time_left
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
 from saccade.recipe.repeating import in_repeats, with_repeats
@@ -87,6 +94,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     folds: int | None = None,
     multi_label: bool = False,
     repeats: int = 1,
+    learning_curve: bool = False,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -110,10 +118,11 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
     ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `folds`
     has every picture judge once, each fold by a training that never saw it, where the data are few
-    (docs/folds.md); `repeats` trains so many times with other seeds. `multi_label` is for pictures
-    with any number of labels, of a table or of arrays with `y` of 0 and 1, (N, labels), and its
-    figures are others (docs/labels.md). `resume` is the folder of a stopped run. Raises DataError
-    and SettingsError for what the user can mend.
+    (docs/folds.md); `repeats` trains so many times with other seeds. `learning_curve` measures what
+    more pictures and more time are worth, out of the budget; a head on frozen layers always does
+    (docs/next.md). `multi_label` is for any number of labels a picture, of a table or of arrays
+    with `y` of 0 and 1, (N, labels), and its figures are others (docs/labels.md). `resume` is the
+    folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -133,6 +142,7 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "folds": folds,
         "multi_label": multi_label,
         "repeats": repeats,
+        "learning_curve": learning_curve,
     }
     if resume is not None:
         check_resume_alone(name=name, **asked)
@@ -160,7 +170,7 @@ def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> R
             with clock.stage("test"):
                 verdict = _judge(shipped.classifier, prepared, progress=shown)
                 run = _record(verdict, shipped, prepared, request)
-            return _finish(run, clock)
+            return _finish(_advised(run, verdict, shipped, prepared, request, clock), clock)
 
 
 def carry_out_several(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
@@ -188,7 +198,7 @@ def carry_out_several(request: Request, *, clock: Clock, progress: Progress | No
             with clock.stage("test"):
                 verdict = _judge_all(judged, beside, shipped, prepared, settings, progress=shown)
                 run = _record(verdict, shipped, prepared, request)
-            return _finish(run, clock)
+            return _finish(_advised(run, verdict, shipped, prepared, request, clock), clock)
 
 
 @contextmanager
@@ -207,6 +217,7 @@ class _Shipped:
 
     answering: Answering
     fit: FitResult
+    learning: Learning
     classifier: Classifier
 
 
@@ -216,10 +227,12 @@ def _ship(
     folder = request.folder / "checkpoint"
     with clock.stage("train"):
         fit = train_one(network, prepared, checkpoint_dir=folder, progress=progress)
+    with clock.stage("learning curve"):
+        learning = learn(prepared, request.settings, fit, progress=progress)
     with clock.stage("bundle"):
         answering = choose_answering(network, prepared, fit, progress=progress)
         classifier = _bundle(answering, prepared, fit, request=request)
-    return _Shipped(answering=answering, fit=fit, classifier=classifier)
+    return _Shipped(answering=answering, fit=fit, learning=learning, classifier=classifier)
 
 
 def _bundle(
@@ -358,6 +371,34 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
         unknown=verdict.unknown,
         notes=_notes(classifier, shipped.answering, prepared, fit),
     )
+
+
+def _advised(
+    run: Run,
+    verdict: Verdict,
+    shipped: _Shipped,
+    prepared: Prepared,
+    request: Request,
+    clock: Clock,
+) -> Run:
+    """Say what to do next; validation pictures count too, where folds have not judged them all.
+
+    Of several labels a picture nothing is said: what it is reckoned by has one class a picture.
+    """
+    test = run.test
+    if isinstance(test, LabelEvaluation):
+        return run
+    rows, told = verdict.rows, verdict.probabilities
+    with clock.stage("advice"):
+        if request.settings.folds is None:
+            temperature = shipped.classifier.manifest.temperature
+            unseen = apply_temperature(shipped.answering.logits, temperature)
+            rows = np.concatenate([prepared.pictures(VALIDATION).rows, rows])
+            told = np.concatenate([unseen, told])
+        steps = advise(
+            request, prepared, shipped.fit, shipped.learning, test=test, answers=(rows, told)
+        )
+    return replace(run, next_steps=steps)
 
 
 def _notes(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from saccade.evaluation.advice import NextSteps
 from saccade.evaluation.evaluation import Evaluation
 from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.trainings import Trainings
@@ -116,3 +117,5 @@ class ReportContent:
     made: Mapping[str, str] = field(default_factory=dict)  # {"seed": "0", "precision": "bfloat16"…}
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage, in order
     trainings: Trainings | None = None  # where pictures were judged in folds
+    next_steps: NextSteps | None = None
+    suspects: tuple[Picture, ...] = ()  # those of `next_steps` whose pixels are at hand

@@ -59,6 +59,8 @@ def _content(run: Run) -> ReportContent:
         made=_made(run),
         seconds=run.seconds,
         trainings=run.trainings,
+        next_steps=run.next_steps,
+        suspects=_suspects(run, pictures),
     )
 
 
@@ -83,6 +85,14 @@ def _pictures(run: Run) -> list[Picture]:
         )
         for picture, entry in zip(pixels, run.gallery, strict=True)
     ]
+
+
+def _suspects(run: Run, pictures: list[Picture]) -> tuple[Picture, ...]:
+    """Return the pictures with suspected labels that the gallery holds, which are test pictures."""
+    if run.next_steps is None:
+        return ()
+    held = {picture.path: picture for picture in pictures}
+    return tuple(held[one.path] for one in run.next_steps.suspects if one.path in held)
 
 
 def _stored(path: Path) -> npt.NDArray[np.uint8]:
