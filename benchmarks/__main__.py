@@ -23,6 +23,7 @@ NAMES = (
     "transfer_training",
     "budget",
     "resume",
+    "unknown",
     "check",
     "growth",
     "memory",

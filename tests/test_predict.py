@@ -216,6 +216,8 @@ def test_prediction_as_json() -> None:
         "label": "x",
         "probability": 0.9,
         "unsure": False,
+        "unusualness": None,
+        "unknown": False,
         "probabilities": {"x": 0.9, "y": 0.1},
     }
 

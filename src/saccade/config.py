@@ -99,6 +99,9 @@ class TrainSettings:
     fine_tune: bool = False
     balance: str = AUTO  # labels over uneven classes: auto, on or off
     operating_point: str | None = None  # as `parse_wish` reads it
+    folds: int | None = None  # every picture judges once, a training that never saw it
+    repeats: int = 1  # of the folding, or of the training, each time with another seed
+    learning_curve: bool = False  # spend time on what more pictures and more time are worth
 
     def __post_init__(self) -> None:
         if (self.budget_s is None) == (self.epochs is None):
@@ -107,16 +110,32 @@ class TrainSettings:
             raise SettingsError(f"epochs is a whole number from 1, got {self.epochs}")
         if not 0 <= self.seed < 2**32:
             raise SettingsError(f"a seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
+        if self.folds is not None and self.folds < 2:
+            raise SettingsError(
+                f"folds is a whole number from 2, got {self.folds}; leave it out for one test part"
+            )
+        if self.repeats < 1:
+            raise SettingsError(f"repeats is a whole number from 1, got {self.repeats}")
         if self.balance not in (AUTO, "on", "off"):
             raise SettingsError(f"balance is auto, on or off, got {self.balance!r}")
         if self.operating_point is not None:
             parse_wish(self.operating_point)
+        if self.learning_curve and self.num_trainings > 1:
+            raise SettingsError(
+                "--learning-curve takes the time of several trainings, and so do --folds and "
+                "--repeats; give one of them"
+            )
         augmentation = parse_augmentation(self.augment)
         if augmentation is not None and augmentation.mixes and self.model != "auto":
             raise SettingsError(
                 f"augment: mixup and cutmix are for --model auto, whose loss takes mixed labels; "
                 f"leave them out for {self.model}"
             )
+
+    @property
+    def num_trainings(self) -> int:
+        """How many networks are trained: for each fold of each repeat, and to be shipped."""
+        return self.repeats if self.folds is None else 1 + self.folds * self.repeats
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in ``run.json``."""
@@ -137,6 +156,9 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
     fine_tune: bool = False,
     operating_point: str | None = None,
     balance: str = AUTO,
+    folds: int | None = None,
+    repeats: int = 1,
+    learning_curve: bool = False,
 ) -> TrainSettings:
     """Return the settings for what a user typed; without budget and epochs, five minutes."""
     budget_s = DEFAULT_BUDGET_S if epochs is None else None
@@ -156,4 +178,7 @@ def choose_settings(  # noqa: PLR0913  (one keyword a setting)
         fine_tune=fine_tune,
         operating_point=operating_point,
         balance=balance,
+        folds=folds,
+        repeats=repeats,
+        learning_curve=learning_curve,
     )

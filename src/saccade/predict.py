@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from saccade.bundle.manifest import Manifest
 from saccade.bundle.read import Bundle, read_bundle
-from saccade.bundle.runtime import Runtime, num_threads
+from saccade.bundle.runtime import Outputs, Runtime, num_threads
 from saccade.data.picture import Preprocessing
 from saccade.data.quiet import QUIET
 from saccade.data.raster import PICTURE_SUFFIXES
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     Picture: TypeAlias = str | os.PathLike[str] | bytes | npt.NDArray[Any] | Image.Image
 
-Row: TypeAlias = npt.NDArray[np.float32]  # (C,) probabilities
+Row: TypeAlias = tuple[npt.NDArray[np.float32], float | None]  # (C,) probabilities, unusualness
 NamedResult: TypeAlias = tuple[str, Row | str]  # a file's name with its row, or why it has none
 BUNDLE_NAME: Final = "model.saccade"
 
@@ -63,6 +63,8 @@ class Prediction:
     )
     probability: float | None = None  # its calibrated probability
     unsure: bool = False  # whether `probability` is below the classifier's threshold
+    unusualness: float | None = None  # 0 and more; None where the bundle has no such score
+    unknown: bool = False  # whether `unusualness` is above 1: like nothing in training
     probabilities: dict[str, float]  # of every class, in the classifier's order
     error: str | None = None
 
@@ -75,6 +77,8 @@ class Prediction:
             "label": self.label,
             "probability": self.probability,
             "unsure": self.unsure,
+            "unusualness": self.unusualness,
+            "unknown": self.unknown,
             "probabilities": dict(self.probabilities),
         }
 
@@ -129,20 +133,27 @@ class Classifier:
         a Pillow image. Raises PictureError where it cannot be used.
         """
         if not isinstance(picture, str | os.PathLike):
-            (row,) = self._runtime.probabilities(self.preprocessing.read(picture)[None])
-            return self._prediction(None, row)
+            (row,) = _rows(self._runtime.run(self.preprocessing.read(picture)[None]))
+            return _prediction(self.manifest, None, row)
         path = os.fspath(picture)
         try:
             pixels = self.preprocessing.read(Path(path))
         except PictureError as error:
             raise PictureError(f"{path}: {error}") from error
-        (row,) = self._runtime.probabilities(pixels[None])
-        return self._prediction(path, row)
+        (row,) = _rows(self._runtime.run(pixels[None]))
+        return _prediction(self.manifest, path, row)
 
     def predict_batch(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return (N, C) calibrated probabilities for (N, H, W, C) uint8 pixels.
 
         The pixels are as `preprocessing` reads them. Raises DataError for another shape or type.
+        """
+        return self.run_batch(pixels).probabilities
+
+    def run_batch(self, pixels: npt.NDArray[np.uint8]) -> Outputs:
+        """Return what `predict_batch` does, and how unusual each picture is, (N,) or None.
+
+        An unusualness above 1 is unknown.
         """
         shape = self.preprocessing.shape
         if pixels.dtype != np.uint8 or pixels.shape[1:] != shape:
@@ -150,7 +161,7 @@ class Classifier:
                 f"pixels are uint8 (N, {', '.join(map(str, shape))}), "
                 f"got {pixels.dtype} {pixels.shape}"
             )
-        return self._runtime.probabilities(pixels)
+        return self._runtime.run(pixels)
 
     def predict_files(self, paths: Iterable[str | os.PathLike[str]]) -> Iterator[Prediction]:
         """Yield a prediction for each file, in order, as they come.
@@ -178,6 +189,7 @@ class Classifier:
             self._bundle.onnx,
             input_shape=self.preprocessing.shape,
             num_classes=len(self.classes),
+            has_unusualness=self.manifest.unknown_rate is not None,
             one_core=one_core,
         )
 
@@ -187,7 +199,7 @@ class Classifier:
         with self._turn if task.small else nullcontext(), QUIET:
             read = [_read(self.preprocessing, name) for name in task.names]
         pixels = [picture for picture in read if not isinstance(picture, str)]
-        rows = iter(runtime.probabilities(np.stack(pixels)) if pixels else ())
+        rows = iter(_rows(runtime.run(np.stack(pixels))) if pixels else ())
         return [
             (name, picture if isinstance(picture, str) else next(rows))
             for name, picture in zip(task.names, read, strict=True)
@@ -198,18 +210,28 @@ class Classifier:
             if isinstance(result, str):
                 yield Prediction(path=name, probabilities={}, error=result)
             else:
-                yield self._prediction(name, result)
+                yield _prediction(self.manifest, name, result)
 
-    def _prediction(self, path: str | None, row: Row) -> Prediction:
-        shares = dict(zip(self.classes, row.tolist(), strict=True))
-        best = int(self.manifest.named(row[None])[0])
-        return Prediction(
-            path=path,
-            label=self.classes[best],
-            probability=shares[self.classes[best]],
-            unsure=shares[self.classes[best]] < self.manifest.threshold,
-            probabilities=shares,
-        )
+
+def _prediction(manifest: Manifest, path: str | None, row: Row) -> Prediction:
+    probabilities, unusualness = row
+    shares = dict(zip(manifest.classes, probabilities.tolist(), strict=True))
+    label = manifest.classes[int(manifest.named(probabilities[None])[0])]
+    return Prediction(
+        path=path,
+        label=label,
+        probability=shares[label],
+        unsure=shares[label] < manifest.threshold,
+        unusualness=unusualness,
+        unknown=unusualness is not None and unusualness > 1,
+        probabilities=shares,
+    )
+
+
+def _rows(outputs: Outputs) -> list[Row]:
+    scores = outputs.unusualness
+    each = [None] * len(outputs.probabilities) if scores is None else scores.tolist()
+    return list(zip(outputs.probabilities, each, strict=True))
 
 
 class _Task(NamedTuple):

@@ -2,7 +2,8 @@
 
 runs/<name>/
   started.json       what was asked, so that a stopped run can go on
-  checkpoint/        where training stands; gone once the run is finished
+  checkpoint/        where training stands, and what finished folds say; gone once the run is
+                     finished
   index.parquet      one row a picture: label, part, digest, flags, why it was left out
   predictions.parquet  what the finished model says of every test picture
   gallery.npz        the test pictures that the report shows, at training size
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from saccade.errors import DataError, SettingsError
-from saccade.evaluation import Evaluation, Leak
+from saccade.evaluation import Evaluation, Leak, NextSteps, Trainings, Unknown
 from saccade.files import TEMPORARY
 
 VERSION: Final = 1
@@ -65,7 +66,10 @@ class Run:
     data_notes: tuple[str, ...]  # what a reader should know of the data
     notes: tuple[str, ...]  # and of the training
     precision_recall: tuple[Mapping[str, float], ...] = ()  # curve at an operating point's class
+    next_steps: NextSteps | None = None  # None for runs of before
     leak: Leak | None = None  # test pictures with a near copy in training or validation
+    unknown: Unknown | None = None  # how many test pictures it calls unknown, if it can
+    trainings: Trainings | None = None  # where several judge, in folds
 
     @property
     def name(self) -> str:
@@ -112,6 +116,9 @@ class Run:
             "data_notes": list(self.data_notes),
             "notes": list(self.notes),
             "leak": None if self.leak is None else self.leak.to_json(),
+            "unknown": None if self.unknown is None else self.unknown.to_json(),
+            "trainings": None if self.trainings is None else self.trainings.to_json(),
+            "next_steps": None if self.next_steps is None else self.next_steps.to_json(),
         }
 
     @classmethod
@@ -142,6 +149,13 @@ class Run:
             notes=tuple(document["notes"]),
             precision_recall=tuple(document.get("precision_recall", ())),
             leak=Leak.from_json(leak) if (leak := document.get("leak")) else None,
+            unknown=Unknown.from_json(rate) if (rate := document.get("unknown")) else None,
+            trainings=Trainings.from_json(several)
+            if (several := document.get("trainings"))
+            else None,
+            next_steps=NextSteps.from_json(steps)
+            if (steps := document.get("next_steps"))
+            else None,
         )
 
 

@@ -37,9 +37,15 @@ def test_labels_of_point_and_weights_read_back_and_need_a_newer_reader(manifest:
         assert read.named(probabilities).tolist() == [1, 0]
 
 
-def test_bundle_of_before_has_neither(manifest: Manifest) -> None:
+def test_unusualness_needs_a_newer_reader(manifest: Manifest) -> None:
+    read = read_manifest(changed(manifest, unknown_rate=0.05, class_weights=[1.0, 1.5]))
+    assert (read.unknown_rate, read.format_version) == (0.05, 3)
+    assert read_manifest(json.dumps(read.to_json()).encode()) == read
+
+
+def test_bundle_of_before_has_none_of_these(manifest: Manifest) -> None:
     document = manifest.to_json()
-    del document["operating_point"], document["class_weights"]
+    del document["operating_point"], document["class_weights"], document["unknown_rate"]
     assert read_manifest(json.dumps(document).encode()) == manifest
 
 
@@ -77,6 +83,8 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("operating_point", POINT | {"class_name": "cat"}, "one of two classes, got 'cat'"),
         ("class_weights", [1.0], "class_weights are 2, got 1"),
         ("class_weights", [1.0, 0], r"class_weights\[1\] is from"),
+        ("unknown_rate", 1.5, "unknown_rate is from 0 to 1"),
+        ("unknown_rate", "0.05", "unknown_rate is a number"),
         ("class_weights", [1.0, "2"], r"class_weights\[1\] is a number"),
         ("class_weights", 3, "manifest.json"),
         ("evaluation", 7, "manifest.json"),
@@ -88,7 +96,7 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("format_version", "1", "format_version is a whole number"),
         ("format_version", True, "format_version is a whole number"),
         ("format_version", 0, "format_version is a whole number"),
-        ("format_version", 3, "newer Saccade.*pip install --upgrade saccade"),
+        ("format_version", 4, "newer Saccade.*pip install --upgrade saccade"),
     ],
 )
 def test_field_is_wrong(manifest: Manifest, field: str, value: Any, message: str) -> None:

@@ -86,13 +86,52 @@ def test_class_given_away_by_border(tmp_path):
     assert "the border" in two_classes(tmp_path, save)
 
 
+def test_class_given_away_by_a_frame_of_equal_luma(tmp_path):
+    """A red frame or a green one, by which the whole picture's mean colour changes little."""
+
+    def save(name, pixels, path):
+        frame = (160, 60, 60) if name == "a" else (60, 111, 60)
+        pixels[0] = pixels[-1] = frame
+        pixels[:, 0] = pixels[:, -1] = frame
+        Image.fromarray(pixels).save(path.with_suffix(".png"))
+
+    assert "the border" in two_classes(tmp_path, save)
+
+
+def test_class_given_away_by_a_bar_below(tmp_path):
+    """A bar as grey as the rest, such as a caption's: only that edge has no grain."""
+
+    def save(name, pixels, path):
+        if name == "a":
+            pixels[-1] = 128
+        Image.fromarray(pixels).save(path.with_suffix(".png"))
+
+    assert "the border" in two_classes(tmp_path, save)
+
+
+def test_class_without_colour_is_given_away(tmp_path):
+    """Grey pictures saved in three channels: neither their format nor their mean tells."""
+
+    def save(name, pixels, path):
+        picture = Image.fromarray(pixels)
+        grey = picture.convert("L").convert("RGB")
+        (grey if name == "a" else picture).save(path.with_suffix(".png"))
+
+    assert "the mean colour" in two_classes(tmp_path, save)
+
+
+def test_few_pictures_give_nothing_away(tmp_path):
+    """Ten of each: by chance, one set in twenty would be told apart."""
+    assert not {"class-given-away"} & set(saved(tmp_path, (24, 30), (10, 10)))
+
+
 def test_class_given_away_by_colour(tmp_path):
     def save(name, pixels, path):
         channel, more = (0, 40) if name == "a" else (1, 20)  # of equal luma
         pixels[..., channel] += np.uint8(more)
         Image.fromarray(pixels).save(path.with_suffix(".png"))
 
-    assert two_classes(tmp_path, save) == {"the mean colour"}
+    assert "the mean colour" in two_classes(tmp_path, save)
 
 
 def test_class_given_away_by_length(tmp_path):
@@ -102,10 +141,10 @@ def test_class_given_away_by_length(tmp_path):
         quality = 95 if name == "a" else 40
         Image.fromarray(pixels).save(path.with_suffix(".jpg"), quality=quality)
 
-    assert two_classes(tmp_path, save) == {"the file's length"}
+    assert "the file's length" in two_classes(tmp_path, save)
 
 
 def test_flowers_are_not_given_away(datasets):
-    """Real photographs, whose sizes, formats, lengths and borders say little of the flower."""
-    found = {f.where for f in check_data(datasets / "flowers-originals.tar")}
-    assert not found & {"the picture's size", "the file's format", "the file's length"}
+    """Real photographs, whose files, edges and mean colours say little of the flower."""
+    found = check_data(datasets / "flowers-originals.tar")
+    assert [f.where for f in found if f.name == "class-given-away"] == []

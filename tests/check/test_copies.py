@@ -68,6 +68,22 @@ def test_pictures_of_nothing_are_no_copies():
     assert len(near_copies(flat[:0]).first) == 0
 
 
+def ship(random: np.random.Generator) -> np.ndarray:
+    """Sky over sea, one bright line between them, and some ship on it."""
+    thumb = np.full((THUMB_PX, THUMB_PX), 150.0)
+    thumb[16:], thumb[15] = 110, 170
+    deck, mast = np.sort(random.integers(3, 29, 2)), random.integers(3, 29)
+    thumb[14, deck[0] : deck[1]] = 120
+    thumb[10:14, mast] = 130
+    return np.clip(thumb + random.normal(0, 4, thumb.shape), 0, 255).astype(np.uint8)
+
+
+def test_one_horizon_makes_no_copies():
+    """Ships at sea, of which the detail alone agreed: its one bright line outweighs the rest."""
+    random = np.random.default_rng(0)
+    assert len(near_copies(np.stack([ship(random) for _ in range(12)])).first) == 0
+
+
 def test_pairs_come_once_and_in_order():
     random = np.random.default_rng(1)
     thumbs = random.integers(0, 256, (40, THUMB_PX, THUMB_PX), dtype=np.uint8)
@@ -104,5 +120,18 @@ def test_look_reports_hand_solved_figures():
     assert num_bytes == 0
     assert brightness == pytest.approx(60)
     assert contrast == pytest.approx(np.sqrt(0.25 * 180**2 + 0.75 * 60**2), rel=1e-5)
-    assert colour == [60, 60, 60]
-    assert border == [0, 0]
+    assert colour == [60, 60, 60, 0]
+    assert border == [0] * 16
+
+
+def test_look_reports_each_edge():
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    pixels[0] = 255, 0, 0  # a red line on top; it begins the left and the right edge
+    *_, colour, border = Looker().do(pixels, [4, 4])
+    assert colour == [63.75, 0, 0, 63.75]
+    top, bottom, left, right = np.reshape(border, (4, 4))
+    assert top == pytest.approx([255, 0, 0, 0], abs=1e-3)
+    assert bottom.tolist() == [0, 0, 0, 0]
+    # One red pixel of four: luma 76.2 once, and three times 0.
+    assert left == pytest.approx([63.75, 0, 0, 76.245 * np.sqrt(3) / 4], rel=1e-4)
+    assert right.tolist() == left.tolist()

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.elements import Tags
 
 from saccade.check.data import examine
 from saccade.check.page import MOST_ROWS, render_page
 from saccade.finding import Finding, Row
 
 HOSTILE = '<script>harm()</script><img src=x onerror="harm()">'
-
-
-class Tags(HTMLParser):
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def sources(self) -> list[str]:
-        return [facts["src"] for tag, facts in self.tags if tag == "img"]
 
 
 @pytest.fixture(scope="module")

@@ -149,5 +149,6 @@ def test_turned_pictures_are_no_trouble(datasets, tmp_path):
         for number, member in enumerate(members):
             (tmp_path / "a" / f"{number:02}.jpg").write_bytes(tar.extractfile(member).read())
     found = found_in(tmp_path)
-    assert set(found) == {"too-few-pictures", "near-copies"}
+    # Each is like eight of eighteen: only nearly equal ones count, and these are.
+    assert set(found) == {"too-few-pictures", "near-copies", "near-copies-not-told"}
     assert len(found["near-copies"]) >= 16  # of two scenes, nine times each

@@ -17,7 +17,15 @@ def test_json_holds_one_object_a_picture(run_saccade, trained, pictures):
             assert set(answer) == {"path", "error"}
             assert answer["path"].endswith("broken.jpg")
             continue
-        assert set(answer) == {"path", "label", "probability", "unsure", "probabilities"}
+        assert set(answer) == {
+            "path",
+            "label",
+            "probability",
+            "unsure",
+            "unusualness",
+            "unknown",
+            "probabilities",
+        }
         assert answer["label"] == "dark"
         assert answer["probabilities"][answer["label"]] == answer["probability"]
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
@@ -76,3 +84,31 @@ def test_output_is_whole_or_absent(run_saccade, trained, tmp_path):
     )
     assert done.returncode == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_picture_is_marked(capsys):
+    import sys
+
+    from saccade.cli import predictions
+    from saccade.predict import Prediction
+
+    shares = {"cat": 0.1, "car": 0.9}
+    given = Prediction(
+        path="a.jpg",
+        label="car",
+        probability=0.9,
+        unusualness=1.0,
+        unknown=True,
+        probabilities=shares,
+    )
+    predictions.write(sys.stdout, [given], "table", ("cat", "car"))
+    assert capsys.readouterr().out == "a.jpg   90.0 %  car  unknown\n"
+    broken = Prediction(path="b.jpg", probabilities={}, error="no picture")
+    predictions.write(sys.stdout, [given, broken], "csv", ("cat", "car"))
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert (rows[0]["unknown"], rows[0]["unusualness"], rows[0]["car"]) == (
+        "true",
+        "1.000000",
+        "0.900000",
+    )
+    assert (rows[1]["error"], rows[1]["unknown"], rows[1]["car"]) == ("no picture", "", "")

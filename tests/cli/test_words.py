@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from saccade.cli import words
-from saccade.evaluation import OperatingPoint, Operation, evaluate
+from saccade.evaluation import Advice, NextSteps, OperatingPoint, Operation, evaluate
 from saccade.recipe import Scored
+from saccade.types import Interval
 
 CHOSEN = "Target    chosen on validation so that at most 5 % of answers are wrong"
 
@@ -60,6 +61,18 @@ def test_nothing_answered_is_said_with_its_reason():
     unreached = told(4, threshold=0.95)
     assert nothing in unreached
     assert CHOSEN in unreached
+
+
+def test_first_thing_to_do_next_is_said_with_its_worth_and_command():
+    worth = Interval(value=3.14, low=1.0, high=6.5)
+    first = Advice(action="labels", sentence="Look.", worth=worth, measured=True, command="do it")
+    assert words.next_lines(NextSteps(advice=(first,))) == [
+        "Next      +3.1 points (95 % interval 1.0 to 6.5): Look.",
+        "          do it",
+    ]
+    unknown = Advice(action="data", sentence="Not\nmeasured.")
+    assert words.next_lines(NextSteps(advice=(unknown, first))) == ["Next      Not\\nmeasured."]
+    assert words.next_lines(None) == []
 
 
 def test_baseline_has_its_interval():

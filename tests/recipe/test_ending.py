@@ -24,10 +24,10 @@ def prepared(tmp_path, model="t5"):
 def test_ending_is_foretold(tmp_path):
     """The witness: what a real run spent after its training, and what is left to constants."""
     run = saccade.train("digits", model="t5", epochs=1, out=tmp_path, progress=Silence())
-    spent = run.seconds["bundle"] + run.seconds["test"] + run.seconds["report"]
+    spent = sum(run.seconds[name] for name in ("bundle", "test", "advice", "report"))
     network = keras.models.load_model(_keras_file(run, tmp_path), compile=False)
     foretold = seconds_of_ending(network, prepared(tmp_path), progress=Silence())
-    assert 1.2 < foretold < spent + 3.0  # 1.2 s are constants; the machine may be busy
+    assert 1.7 < foretold < spent + 3.0  # 1.7 s are constants; the machine may be busy
 
 
 def _keras_file(run, folder):

@@ -91,6 +91,18 @@ def test_frozen_network_makes_a_whole_run(run: saccade.Run, data: Path) -> None:
     assert "MobileNet" in run.report.read_text()
 
 
+def test_learning_curve_of_heads_is_always_measured(run: saccade.Run) -> None:
+    curve = run.next_steps.curve
+    assert [point.num_train for point in curve.points] == [8, 14, 28]
+    assert curve.points[-1].num_wrong == 0
+    (data,) = (one for one in run.next_steps.advice if one.action == "data")
+    assert data.measured
+    assert "heads on the frozen network" in data.sentence
+    (time,) = (one for one in run.next_steps.advice if one.action == "budget")
+    assert time.command.endswith(" --fine-tune")
+    assert "--weights" in time.command
+
+
 def test_frozen_weights_are_those_of_the_file_bit_for_bit(run: saccade.Run, weights: Path) -> None:
     network = keras.applications.MobileNet(
         alpha=0.25, include_top=False, weights=None, input_shape=(96, 96, 3)
@@ -142,6 +154,7 @@ def test_fine_tuning_is_judged_by_validation(data: Path, weights: Path, tmp_path
     (note,) = [note for note in run.notes if note.startswith("fine-tuning")]
     tuned = run.fit["best_epoch"] > len(losses) - 2
     assert ("is kept" if tuned else "is undone") in note
+    assert run.next_steps.curve.points[-1].num_train == run.images.train  # of a head alone
     assert run.test.accuracy.value == 1.0
 
 
@@ -203,3 +216,17 @@ def test_auto_takes_what_is_at_hand(
     chosen, said = choose_backbone(settings, replace(FACTS, **changes))
     assert (chosen and chosen.name) == name
     assert why in said
+
+
+def test_folds_share_the_features_and_repeats_of_a_frozen_head_are_refused(
+    data, weights, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "cache"))
+    options = {"weights": weights, "cut": CUT, "out": tmp_path / "runs", "progress": Silence()}
+    with pytest.raises(SettingsError, match="hangs on none; add --folds 5"):
+        saccade.train(data, repeats=2, **options)
+    assert not (tmp_path / "runs").exists()
+    run = saccade.train(data, folds=2, **options)
+    assert run.test.num_images == 40
+    assert run.test.accuracy.value > 0.8
+    assert len(list((tmp_path / "cache").rglob("features-*.npy"))) == 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from saccade.evaluation import OperatingPoint, Operation
+from saccade.evaluation import LearningPoint, OperatingPoint, Operation, fit_learning_curve
 from saccade.report import ReliabilityBin, charts
 from saccade.types import Interval
 
@@ -61,6 +61,26 @@ def test_reliability_bars_are_the_interval() -> None:
     points = charts.reliability([one])["data"][1]
     assert points["y"][0] + points["error_y"]["array"][0] == pytest.approx(0.75)
     assert points["y"][0] - points["error_y"]["arrayminus"][0] == pytest.approx(0.35)
+
+
+def test_learning_curve_shows_what_was_measured_and_what_is_foretold() -> None:
+    import plotly.graph_objects as plotly
+
+    points = [
+        LearningPoint(num_train=n, num_wrong=w, num_scored=200)
+        for n, w in ((100, 80), (200, 60), (400, 45), (800, 34))
+    ]
+    curve = fit_learning_curve(points)
+    figure = charts.learning(curve)
+    plotly.Figure(themed(figure))
+    line, measured, foretold = figure["data"]
+    assert measured["x"] == [100, 200, 400, 800]
+    assert measured["y"] == [0.4, 0.3, 0.225, 0.17]
+    assert foretold["x"] == [1600, 3200]
+    for k, one in enumerate(curve.foretold):
+        assert foretold["y"][k] + foretold["error_y"]["array"][k] == pytest.approx(one.error.high)
+        at_size = line["y"][-1] if k else None
+        assert at_size is None or at_size == pytest.approx(one.error.value)
 
 
 def test_operating_point_lies_on_the_curve_with_its_bars() -> None:

@@ -4,29 +4,19 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.elements import Tags
 
 from saccade.errors import SettingsError
+from saccade.evaluation import Advice, NextSteps, Suspect
 from saccade.report import Changes, LayerRow, ReportContent, write_report
 from saccade.report.page import render_report
+from saccade.types import Interval
 
 HOSTILE = '<script>window.harm = 1</script><img src=x onerror="window.harm=2">'
-
-
-class Tags(HTMLParser):
-    """Counts elements and collects attributes as a browser would read them."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
 
 
 def text_of(html: str) -> str:
@@ -54,7 +44,27 @@ def hostile_report(content: ReportContent, evaluate) -> ReportContent:
         made={HOSTILE: HOSTILE},
         seconds={HOSTILE: 1.0},
         images={HOSTILE: 1},
+        next_steps=NextSteps(
+            advice=(Advice(action="class", sentence=HOSTILE, command=HOSTILE),),
+            suspects=(Suspect(path=HOSTILE, label=HOSTILE, looks_like=HOSTILE, probability=0.9),),
+        ),
+        suspects=pictures,
     )
+
+
+def test_what_to_do_next_is_the_last_section(digits) -> None:
+    worth = Interval(value=3.14, low=1.0, high=6.5)
+    steps = NextSteps(
+        advice=(
+            Advice(action="labels", sentence="Look at them.", worth=worth, command="do this"),
+            Advice(action="data", sentence="Nobody knows."),
+        )
+    )
+    text = text_of(render_report(replace(digits, next_steps=steps)))
+    last = text[text.rindex("What to do next") :]
+    assert "3.1 points 1.0 to 6.5 Look at them.do this" in last
+    assert "not known Nobody knows." in last
+    assert "What to do next" not in text_of(render_report(digits))
 
 
 def test_answer_is_one_plain_sentence(digits) -> None:

@@ -11,18 +11,27 @@ if TYPE_CHECKING:
     from saccade.bundle.manifest import Manifest
     from saccade.bundle.read import Bundle, read_bundle
     from saccade.bundle.record import record_evaluation
-    from saccade.bundle.runtime import Runtime
+    from saccade.bundle.runtime import Outputs, Runtime
     from saccade.bundle.write import write_bundle
 
 _HOME = {
     "Bundle": "read",
     "Manifest": "manifest",
+    "Outputs": "runtime",
     "Runtime": "runtime",
     "read_bundle": "read",
     "record_evaluation": "record",
     "write_bundle": "write",
 }
 
-__all__ = ["Bundle", "Manifest", "Runtime", "read_bundle", "record_evaluation", "write_bundle"]
+__all__ = [
+    "Bundle",
+    "Manifest",
+    "Outputs",
+    "Runtime",
+    "read_bundle",
+    "record_evaluation",
+    "write_bundle",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

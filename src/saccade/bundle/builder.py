@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,18 +83,24 @@ class GraphBuilder:
         return source if exit_ == entry else str(exit_)
 
     def document(
-        self, *, pixels: tuple[str, tuple[int, int, int]], result: tuple[str, tuple[int, ...]]
+        self,
+        *,
+        pixels: tuple[str, tuple[int, int, int]],
+        results: Sequence[tuple[str, tuple[int | str, ...]]],
     ) -> bytes:
         """Return the graph as an ONNX document.
 
-        `pixels` is the input's name and its (H, W, C); `result` the output's name and its shape
-        for one picture.
+        `pixels` is the input's name and its (H, W, C); `results` holds each output's name and its
+        shape for one picture.
         """
         graph = helper.make_graph(
             self.nodes,
             "saccade",
             [helper.make_tensor_value_info(pixels[0], TensorProto.UINT8, ["N", *pixels[1]])],
-            [helper.make_tensor_value_info(result[0], TensorProto.FLOAT, ["N", *result[1]])],
+            [
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
+                for name, shape in results
+            ],
             self.weights,
         )
         model = helper.make_model(

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import onnx
+
 from saccade.bundle.builder import OPSET, GraphBuilder
 from saccade.bundle.folding import fold
 from saccade.bundle.layers import UnknownLayerError, emit_model
-from saccade.bundle.runtime import INPUT_NAME, OUTPUT_NAME
+from saccade.bundle.runtime import INPUT_NAME, OUTPUT_NAME, UNUSUALNESS_NAME
+from saccade.bundle.unusualness import Known, add_features, add_unusualness
 from saccade.errors import BundleError
 from saccade.models.backend import engine_name
 from saccade.models.outputs import OutputKind, output_kind
@@ -30,13 +33,19 @@ _SMALLEST: Final = 1e-7
 
 
 def to_onnx(
-    model: Any, *, input_shape: tuple[int, int, int], num_classes: int, temperature: float
+    model: Any,
+    *,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    temperature: float,
+    known: Known | None = None,
 ) -> bytes:
     """Return the ONNX document of a Keras model that takes (N, H, W, C) pixels from 0 to 255.
 
     Its input is ``pixels``, uint8 (N, H, W, C); its output ``probabilities``, float32
-    (N, `num_classes`): softmax(logits / `temperature`). Raises BundleError for a model that cannot
-    be converted.
+    (N, `num_classes`): softmax(logits / `temperature`). With `known`, and feature maps or a Dense
+    layer at the model's end, there is a second output ``unusualness``, float32 (N,). Raises
+    BundleError for a model that cannot be converted.
     """
     kind = output_kind(model)
     num_columns = _check_shapes(model, input_shape, num_classes, kind)
@@ -45,7 +54,18 @@ def to_onnx(
     scaled = graph.add("Div", logits, graph.weight(temperature))
     softmax = graph.add("Softmax", scaled, axis=-1)
     graph.rename_output(softmax, OUTPUT_NAME)
-    return graph.document(pixels=(INPUT_NAME, input_shape), result=(OUTPUT_NAME, (num_classes,)))
+    results: list[tuple[str, tuple[int, ...]]] = [(OUTPUT_NAME, (num_classes,))]
+    if known is not None and (features := add_features(graph, outputs, input_shape)):
+        score = add_unusualness(graph, features, known, input_shape)
+        graph.rename_output(score, UNUSUALNESS_NAME)
+        results.append((UNUSUALNESS_NAME, ()))
+    return graph.document(pixels=(INPUT_NAME, input_shape), results=results)
+
+
+def scores_unusualness(document: bytes) -> bool:
+    """Return whether a document from `to_onnx` says how unlike the known pictures one is."""
+    outputs = onnx.load_model_from_string(document).graph.output
+    return any(value.name == UNUSUALNESS_NAME for value in outputs)
 
 
 def features_to_onnx(model: Any, input_shape: tuple[int, int, int]) -> bytes:
@@ -61,7 +81,7 @@ def features_to_onnx(model: Any, input_shape: tuple[int, int, int]) -> bytes:
     graph.rename_output(graph.in_keras_order(tensor), FEATURES_NAME)
     fold(graph)
     shape = tuple(int(side) for side in model.output_shape[1:])
-    return graph.document(pixels=(INPUT_NAME, input_shape), result=(FEATURES_NAME, shape))
+    return graph.document(pixels=(INPUT_NAME, input_shape), results=[(FEATURES_NAME, shape)])
 
 
 def _check_shapes(

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from saccade.data.picture import Preprocessing
 from saccade.errors import BundleError
-from saccade.evaluation import NEVER, Evaluation, OperatingPoint, named_by_weight
+from saccade.evaluation import NEVER, Evaluation, OperatingPoint, names_of
 
 FORMAT: Final = "saccade-bundle"
-FORMAT_VERSION: Final = 2  # the newest that is read; 2 has an operating point
+FORMAT_VERSION: Final = 3  # the newest that is read; 3 has unusualness
 
 MANIFEST: Final = "manifest.json"
 ONNX: Final = "model.onnx"
@@ -44,7 +44,8 @@ class Manifest:
     target_error_rate: float  # what the threshold was chosen for, on validation
     operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
     class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
-    evaluation: Evaluation | None = None  # of the sealed test pictures, or the validation ones
+    unknown_rate: float | None = None  # share of known pictures, at most, that are called unknown
+    evaluation: Evaluation | None = None  # of the sealed test pictures, or of the folds
     provenance: Mapping[str, Any] = field(default_factory=dict)  # JSON: where the model is from
     digests: Mapping[str, str] = field(default_factory=dict)  # member -> SHA-256; by `write_bundle`
 
@@ -62,6 +63,8 @@ class Manifest:
             )
         if self.class_weights is not None:
             _check_weights(self.class_weights, len(self.classes))
+        if self.unknown_rate is not None:
+            _check_number("unknown_rate", self.unknown_rate, low=0, high=1)
         if not isinstance(self.provenance, Mapping):
             raise ValueError(f"provenance is an object, got {self.provenance!r:.80}")
         _check_digests(self.digests)
@@ -71,6 +74,8 @@ class Manifest:
     @property
     def format_version(self) -> int:
         """The oldest format whose readers understand this bundle."""
+        if self.unknown_rate is not None:
+            return 3
         return 1 if self.operating_point is None and self.class_weights is None else 2
 
     def named(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -78,9 +83,12 @@ class Manifest:
 
         The most probable one, unless an operating point or class weights decide.
         """
-        if self.operating_point is not None:
-            return self.operating_point.named(probabilities, self.classes)
-        return named_by_weight(probabilities, self.class_weights or (1.0,) * len(self.classes))
+        return names_of(
+            probabilities,
+            classes=self.classes,
+            point=self.operating_point,
+            weights=self.class_weights,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON document; `read_manifest` reads it back, equal."""
@@ -97,6 +105,7 @@ class Manifest:
             "target_error_rate": self.target_error_rate,
             "operating_point": None if point is None else point.to_json(),
             "class_weights": None if self.class_weights is None else list(self.class_weights),
+            "unknown_rate": self.unknown_rate,
             "evaluation": None if evaluation is None else evaluation.to_json(),
             "provenance": dict(self.provenance),
             "digests": dict(self.digests),
@@ -132,7 +141,7 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         if not isinstance(document[name], wanted):
             raise ValueError(f"{name} is a JSON {wanted.__name__}, got {document[name]!r:.80}")
     evaluation = document["evaluation"]
-    # Bundles of before have neither.
+    # Bundles of before have none of these.
     point, weights = document.get("operating_point"), document.get("class_weights")
     return Manifest(
         name=document["name"],
@@ -144,6 +153,7 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         target_error_rate=document["target_error_rate"],
         operating_point=None if point is None else OperatingPoint.from_json(point),
         class_weights=None if weights is None else tuple(weights),
+        unknown_rate=document.get("unknown_rate"),
         evaluation=None if evaluation is None else Evaluation.from_json(evaluation),
         provenance=document["provenance"],
         digests=document["digests"],

@@ -7,7 +7,7 @@ through before ONNX Runtime sees it (`saccade.bundle.protobuf`), since it may co
 from __future__ import annotations
 
 import os
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from saccade.errors import BundleError
 
 INPUT_NAME: Final = "pixels"
 OUTPUT_NAME: Final = "probabilities"
+UNUSUALNESS_NAME: Final = "unusualness"
 
 # Pixels in one call of ONNX Runtime: keeps the feature maps of a wide network in some 100 MiB.
 _PIXELS_A_CALL: Final = 2**19
@@ -40,9 +41,16 @@ _ERRORS: Final = (
 )
 
 
+class Outputs(NamedTuple):
+    """What a document says of N pictures."""
+
+    probabilities: npt.NDArray[np.float32]  # (N, C), calibrated
+    unusualness: npt.NDArray[np.float32] | None  # (N,), above 1 is unknown; None without a score
+
+
 @final
 class Runtime:
-    """An ONNX document, ready to run; `probabilities` may be called from several threads.
+    """An ONNX document, ready to run; it may be called from several threads.
 
     One call uses all cores, which answers soonest; with `one_core` it uses its caller's alone,
     which is best where as many callers as there are cores decode pictures meanwhile.
@@ -55,6 +63,7 @@ class Runtime:
         *,
         input_shape: tuple[int, int, int],
         num_classes: int,
+        has_unusualness: bool = False,
         one_core: bool = False,
     ) -> None:
         check_document(document)
@@ -65,7 +74,7 @@ class Runtime:
                 providers=["CPUExecutionProvider"],
                 enable_fallback=0,  # which would print, and try the same again
             )
-            _check_signature(self._session, input_shape, num_classes)
+            self._names = _check_signature(self._session, input_shape, num_classes, has_unusualness)
         except _ERRORS as error:
             raise BundleError(f"model.onnx cannot be run: {_one_line(error)}") from error
         self._input_shape = input_shape
@@ -74,21 +83,28 @@ class Runtime:
 
     def probabilities(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return (N, C) calibrated probabilities for (N, H, W, C) uint8 pixels."""
-        result = np.empty((len(pixels), self._num_classes), dtype=np.float32)
+        return self.run(pixels).probabilities
+
+    def run(self, pixels: npt.NDArray[np.uint8]) -> Outputs:
+        """Return all that the document says of (N, H, W, C) uint8 pixels."""
+        shapes = [(self._num_classes,), ()][: len(self._names)]
+        results = [np.empty((len(pixels), *shape), dtype=np.float32) for shape in shapes]
         for start in range(0, len(pixels), self.batch_size):
             batch = np.ascontiguousarray(pixels[start : start + self.batch_size])
-            result[start : start + self.batch_size] = self._run(batch)
-        return result
+            for result, rows in zip(results, self._run(batch), strict=True):
+                if rows.shape != (len(batch), *result.shape[1:]):
+                    raise BundleError(f"model.onnx gave {rows.shape} for {len(batch)} pictures")
+                result[start : start + self.batch_size] = rows
+        return Outputs(results[0], results[1] if len(results) > 1 else None)
 
-    def _run(self, batch: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _run(self, batch: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
         try:
-            (rows,) = self._session.run([OUTPUT_NAME], {INPUT_NAME: batch})
+            rows: list[npt.NDArray[np.float32]] = self._session.run(
+                self._names, {INPUT_NAME: batch}
+            )
         except _ERRORS as error:
             raise BundleError(f"model.onnx cannot be run: {_one_line(error)}") from error
-        if rows.shape != (len(batch), self._num_classes):
-            raise BundleError(f"model.onnx gave {rows.shape} for {len(batch)} pictures")
-        probabilities: npt.NDArray[np.float32] = rows
-        return probabilities
+        return rows
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
@@ -112,12 +128,18 @@ def num_threads() -> int:
 
 
 def _check_signature(
-    session: onnxruntime.InferenceSession, input_shape: tuple[int, int, int], num_classes: int
-) -> None:
+    session: onnxruntime.InferenceSession,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    has_unusualness: bool,
+) -> list[str]:
+    """Return the names of the outputs, once they are what the manifest says."""
     inputs = [(value.name, value.type, *value.shape[1:]) for value in session.get_inputs()]
     outputs = [(value.name, value.type, *value.shape[1:]) for value in session.get_outputs()]
     wanted_inputs = [(INPUT_NAME, "tensor(uint8)", *input_shape)]
-    wanted_outputs = [(OUTPUT_NAME, "tensor(float)", num_classes)]
+    wanted_outputs: list[tuple[str | int, ...]] = [(OUTPUT_NAME, "tensor(float)", num_classes)]
+    if has_unusualness:
+        wanted_outputs.append((UNUSUALNESS_NAME, "tensor(float)"))
     if inputs != wanted_inputs or outputs != wanted_outputs:
         raise BundleError(
             f"model.onnx takes {inputs} and gives {outputs}; "
@@ -125,6 +147,7 @@ def _check_signature(
         )
     if any(isinstance(value.shape[0], int) for value in session.get_inputs()):
         raise BundleError("model.onnx takes a fixed number of pictures, not any number")
+    return [name for name, *_ in outputs]
 
 
 def _one_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from saccade.bundle.read import read_bundle
 from saccade.bundle.runtime import Runtime
 from saccade.errors import BundleError
 from saccade.evaluation.calibration import apply_temperature
+
+if TYPE_CHECKING:
+    from saccade.bundle.unusualness import Known
 
 MAX_DIFFERENCE: Final = 5e-3
 MEAN_DIFFERENCE: Final = 2e-4
@@ -42,28 +45,35 @@ def write_bundle(
     seen: npt.NDArray[np.uint64],
     parity_pixels: Iterable[npt.NDArray[np.uint8]],
     parity_logits: npt.NDArray[np.floating[Any]],
+    known: Known | None = None,
 ) -> Manifest:
     """Write ``model.saccade`` and return its manifest, with the digests filled in.
 
     `model` is a Keras model of (N, H, W, C) pixels; `seen` the digests of its training pictures'
     pixels; `parity_pixels` are batches (n, H, W, C) of pictures, `parity_logits` (N, C) what
-    `model` says of them all. Raises BundleError, and leaves `path` as it was, where the model
-    cannot be converted, or the bundle disagrees with it.
+    `model` says of them all. With `known`, and a network that has features, the bundle also scores
+    how unlike those pictures one is. Raises BundleError, and leaves `path` as it was, where the
+    model cannot be converted, or the bundle disagrees with it.
     """
-    from saccade.bundle.graph import to_onnx  # brings onnx, which no reader of bundles needs
+    # These bring onnx, which no reader of bundles needs.
+    from saccade.bundle.graph import scores_unusualness, to_onnx
+    from saccade.bundle.unusualness import FALSE_ALARMS
 
+    document = to_onnx(
+        model,
+        input_shape=manifest.preprocessing.shape,
+        num_classes=len(manifest.classes),
+        temperature=manifest.temperature,
+        known=known,
+    )
     contents = {
-        ONNX: to_onnx(
-            model,
-            input_shape=manifest.preprocessing.shape,
-            num_classes=len(manifest.classes),
-            temperature=manifest.temperature,
-        ),
+        ONNX: document,
         KERAS: _keras_file(model),
         SEEN: _npy_file(np.sort(np.asarray(seen, dtype="<u8"))),
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    complete = replace(manifest, digests=digests)
+    unknown_rate = FALSE_ALARMS if scores_unusualness(document) else None
+    complete = replace(manifest, digests=digests, unknown_rate=unknown_rate)
     with files.atomic_path(path) as temporary:
         write_members(temporary, {MANIFEST: manifest_file(complete)} | contents)
         _check_parity(temporary, complete, parity_pixels, parity_logits)
@@ -113,6 +123,7 @@ def _check_parity(
         bundle.onnx,
         input_shape=bundle.manifest.preprocessing.shape,
         num_classes=len(bundle.manifest.classes),
+        has_unusualness=bundle.manifest.unknown_rate is not None,
     )
     parts = [runtime.probabilities(pixels) for pixels in batches]
     num_pictures = sum(len(part) for part in parts)

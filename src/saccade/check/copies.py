@@ -10,7 +10,8 @@ pictures into buckets, many times over (locality-sensitive hashing: Charikar, "S
 techniques from rounding algorithms", 2002). A picture is compared with a few of its bucket,
 first by these frequencies, then by aligning one thumbnail with the other (Gauss-Newton on scale and
 shift, as Lucas and Kanade, 1981) and correlating both the pictures and their fine detail, since
-smooth pictures of different things agree in the rest.
+smooth pictures of different things agree in the rest. Of the detail roots are correlated: else the
+horizon behind two different ships, its one bright line, would outweigh all that differs.
 """
 
 from __future__ import annotations
@@ -33,10 +34,9 @@ _WINDOW: Final = 4  # pictures of a bucket that one is compared with: linear, ho
 _MAX_BITS: Final = 22  # of a bucket's number; float32 holds it exactly, and the table is 32 MiB
 # Judged on training pictures (docs/check.md): 0.95 and 0.8 lose 5 % of photographs cropped by up to
 # 8 % a side, these 1 %; 0.96 of aligned thumbnails loses 12 % of tiny pictures resized, 0.92 2 %.
-_SIMILAR: Final = 0.93  # of low frequencies; what is worth comparing
+# Of detail, a fifth of the pairs from 0.80 to 0.84 are false to the eye, of those above under 1 %;
+# of copies of tiny pictures, resized, 98 of 100 reach 0.84.
 _PROMISES: Final = 0.7  # of thumbnails before alignment; what is worth aligning
-_AGREES: Final = 0.92  # of aligned thumbnails
-_DETAIL_AGREES: Final = 0.86  # of their fine detail
 _FLAT: Final = 4.0  # standard deviation, of 255; what is flatter shows nothing to compare
 _BLOCK: Final = 1024
 _STEPS: Final = 5  # of alignment
@@ -45,10 +45,6 @@ _INSET: Final = 0.08  # what a cropped variant leaves out of width and height
 _VARIANTS: Final = (
     *((False, 0.0, 0.0, 0.0), (True, 0.0, 0.0, 0.0)),
     *((False, _INSET, x, y) for x, y in ((0.5, 0.5), (0, 0), (0, 1), (1, 0), (1, 1))),
-)
-# All that the pairs hang on: with other numbers, pairs that were kept are of no use.
-SETTINGS: Final = (
-    *(_NUM_BANDS, _WINDOW, _SIMILAR, _PROMISES, _AGREES, _DETAIL_AGREES, _FLAT, _STEPS, _VARIANTS),
 )
 
 _Floats = npt.NDArray[np.float32]
@@ -63,6 +59,23 @@ class Pairs:
     first: _Rows
     second: _Rows
     score: _Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """How alike two pictures must be to count as copies; all are correlations."""
+
+    similar: float = 0.93  # of low frequencies; what is worth comparing
+    agrees: float = 0.92  # of aligned thumbnails
+    detail_agrees: float = 0.84  # of their fine detail's roots
+
+
+COPIES: Final = Bar()
+# Where pictures of different things look alike. In 60,000 training pictures of clothes 26 pairs are
+# as equal as this, each of one photograph to the eye; a little lower, prints on shirts differ.
+NEARLY_EQUAL: Final = Bar(similar=0.998, agrees=0.9993, detail_agrees=0.994)
+# All that the pairs hang on: with other numbers, pairs that were kept are of no use.
+SETTINGS: Final = (_NUM_BANDS, _WINDOW, _PROMISES, COPIES, _FLAT, _STEPS, _VARIANTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,16 +94,15 @@ class Likely:
         return Likely(first=self.first[some], second=self.second[some], variant=self.variant[some])
 
 
-def near_copies(thumbs: Pixels) -> Pairs:
+def near_copies(thumbs: Pixels, bar: Bar = COPIES) -> Pairs:
     """Return the pairs among (N, 32, 32) thumbnails; time grows as N log N."""
-    likely = likely_pairs(thumbs)
-    return compared(thumbs, likely)
+    return compared(thumbs, likely_pairs(thumbs, bar), bar)
 
 
-def likely_pairs(thumbs: Pixels) -> Likely:
+def likely_pairs(thumbs: Pixels, bar: Bar = COPIES) -> Likely:
     """Return the pairs with like low frequencies, which are worth aligning."""
     rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= _FLAT)
-    first, second, variant = _candidates(_descriptors(thumbs[rows]))
+    first, second, variant = _candidates(_descriptors(thumbs[rows]), bar.similar)
     return Likely(first=rows[first], second=rows[second], variant=variant)
 
 
@@ -98,13 +110,13 @@ def every_likely_pair(thumbs: Pixels) -> Likely:
     """Return all pairs with like low frequencies, none mirrored or cropped; takes N squared."""
     rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= _FLAT)
     vectors = _descriptors(thumbs[rows])[0]
-    first, second = np.nonzero(np.triu(vectors @ vectors.T >= _SIMILAR, k=1))
+    first, second = np.nonzero(np.triu(vectors @ vectors.T >= COPIES.similar, k=1))
     return Likely(first=rows[first], second=rows[second], variant=np.zeros_like(first))
 
 
-def compared(thumbs: Pixels, likely: Likely) -> Pairs:
+def compared(thumbs: Pixels, likely: Likely, bar: Bar = COPIES) -> Pairs:
     """Return those of the likely pairs that agree once aligned, each once."""
-    score = _verified(thumbs, likely.first, likely.second, likely.variant)
+    score = _verified(thumbs, likely, bar)
     kept = score > 0
     ends = np.sort(np.stack([likely.first[kept], likely.second[kept]]), axis=0)
     order = np.lexsort((-score[kept], ends[1], ends[0]))
@@ -127,7 +139,7 @@ def _descriptors(thumbs: Pixels) -> _Floats:
     return vectors
 
 
-def _candidates(vectors: _Floats) -> tuple[_Rows, _Rows, _Rows]:
+def _candidates(vectors: _Floats, similar: float) -> tuple[_Rows, _Rows, _Rows]:
     """Return (first, second, variant of second) that share a bucket and have like frequencies."""
     num_variants, num_rows, size = vectors.shape
     if num_rows < 2:
@@ -137,7 +149,7 @@ def _candidates(vectors: _Floats) -> tuple[_Rows, _Rows, _Rows]:
     planes = np.random.default_rng(0).standard_normal((_NUM_BANDS, size, num_bits)) * scale[:, None]
     flat = vectors.reshape(-1, size)
     found = _side_by_side(
-        lambda band: _neighbours(flat, planes[band].astype(np.float32), num_rows, seed=band),
+        lambda band: _neighbours(flat, planes[band].astype(np.float32), num_rows, similar, band),
         range(_NUM_BANDS),
     )
     pair, best = _best_variant(np.concatenate(found), num_rows, num_variants)
@@ -145,7 +157,7 @@ def _candidates(vectors: _Floats) -> tuple[_Rows, _Rows, _Rows]:
 
 
 def _neighbours(
-    flat: _Floats, planes: _Floats, num_rows: int, *, seed: int
+    flat: _Floats, planes: _Floats, num_rows: int, similar: float, seed: int
 ) -> npt.NDArray[np.int64]:
     """Return codes of like pairs in one band's buckets: a picture, and a picture or its variant."""
     random, num_bits = np.random.default_rng(seed), planes.shape[1]
@@ -165,7 +177,7 @@ def _neighbours(
         low, high = np.minimum(order[place], rows), np.maximum(order[place], rows)
         wanted = low != high % num_rows
         low, high = low[wanted], high[wanted]
-        like = np.einsum("ij,ij->i", flat[low], flat[high]) >= _SIMILAR
+        like = np.einsum("ij,ij->i", flat[low], flat[high]) >= similar
         codes.append(low[like].astype(np.int64) * len(flat) + high[like])
     return np.unique(np.concatenate(codes))
 
@@ -184,8 +196,9 @@ def _best_variant(
     return low * num_rows + high % max(1, num_rows), high // max(1, num_rows)
 
 
-def _verified(thumbs: Pixels, first: _Rows, second: _Rows, variant: _Rows) -> _Floats:
+def _verified(thumbs: Pixels, likely: Likely, bar: Bar) -> _Floats:
     """Return each pair's correlation after alignment; 0 where they are not copies."""
+    first, second, variant = likely.first, likely.second, likely.variant
     score = np.zeros(len(first), np.float32)
     starts = np.array([_start(v) for v in _VARIANTS], np.float32)
 
@@ -199,7 +212,7 @@ def _verified(thumbs: Pixels, first: _Rows, second: _Rows, variant: _Rows) -> _F
         aligned = _aligned(still, moving[worth], place[worth])
         agreed = _agreement(still, aligned)
         detail = _agreement(_detail(still), _detail(aligned))
-        score[block] = np.where((agreed >= _AGREES) & (detail >= _DETAIL_AGREES), agreed, 0)
+        score[block] = np.where((agreed >= bar.agrees) & (detail >= bar.detail_agrees), agreed, 0)
 
     _side_by_side(verify, range(0, len(first), _BLOCK))
     return np.minimum(score, 1)
@@ -237,13 +250,14 @@ def _placed(moving: _Floats, place: _Floats) -> _Floats:
 
 
 def _detail(pictures: _Floats) -> _Floats:
-    """Return what a 3 by 3 average of 16 by 16 px pictures takes away, standardised."""
+    """Return the roots of what a 3 by 3 average takes away at 16 by 16 px, standardised."""
     small = pictures.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4), dtype=np.float32)
     wide = np.pad(small, ((0, 0), (1, 1), (1, 1)), mode="edge")
     rows = wide[:, :-2] + wide[:, 1:-1] + wide[:, 2:]
     smooth = (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9
-    detail: _Floats = (small - smooth).astype(np.float32)
-    return _standard(detail)
+    detail = small - smooth
+    roots: _Floats = (np.sign(detail) * np.sqrt(np.abs(detail))).astype(np.float32)
+    return _standard(roots)
 
 
 def _standard(pictures: _Floats) -> _Floats:

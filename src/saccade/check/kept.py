@@ -4,10 +4,7 @@
     found.pairs         # of the cache's rows, or None
     found.why_not       # a sentence where they were not looked for
 
-In some sets most pictures look alike, such as shirts at 28 px: there the comparison takes hundreds
-of other pictures for copies of each. So a sample is compared first. Copies of one picture hardly
-ever meet in a sample; what does is likeness, and from it follows how many others each picture of
-the whole set would be taken for a copy of. Above `MOST_ALIKE` the pairs would say nothing.
+Where most pictures look alike (`alike`) pairs would say nothing, and none are looked for.
 
 The time that a search takes is reckoned from the number of pictures and of likely pairs, not from a
 clock, so that the same pictures and settings always give the same split. Pairs lie in the folder of
@@ -29,16 +26,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.copies import SETTINGS, Pairs, compared, every_likely_pair, likely_pairs
+from saccade.check.alike import LEAST_PX, MOST_ALIKE, TOO_SMALL, num_alike, sampled, untold
+from saccade.check.copies import SETTINGS, Pairs, compared, likely_pairs
 from saccade.check.thumbnails import LUMA, THUMB_PX
 from saccade.data import Cache, Pixels
 from saccade.files import atomic_path
 
-KEPT_VERSION: Final = 1
-MOST_ALIKE: Final = 5.0  # others that a picture is like, on average; sets with copies have 1 to 4
-LEAST_PX: Final = 16  # a side; the fine detail that tells copies apart is compared at this size
-_SAMPLE: Final = 1000
-_ALIGNED: Final = 500  # likely pairs of the sample; the share that agrees is known to 5 points
+KEPT_VERSION: Final = 2
 # Seconds of two cores, rounded up.
 _PICTURE_S: Final = 5e-5
 _PAIR_S: Final = 2e-4
@@ -65,11 +59,7 @@ def kept_copies(cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: floa
     rows = _different(cache.pixel_digest)
     large = np.array([min(sizes[row]) >= LEAST_PX for row in rows.tolist()], bool)
     if not large.any():
-        return Copies(
-            pairs=None,
-            why_not=f"near copies were not looked for: under {LEAST_PX} px, copies cannot be told "
-            "from other pictures",
-        )
+        return _not_looked_for(TOO_SMALL)
     rows = rows[large]
     path = cache.folder / f"copies-{_digest()}.npz"
     kept = _load(path, len(cache.pixels))
@@ -83,13 +73,13 @@ def kept_copies(cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: floa
     seconds = len(rows) * _PICTURE_S + kept.num_likely * _PAIR_S
     if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
         return reason
-    if kept.num_alike > MOST_ALIKE:
-        return Copies(
-            pairs=None,
-            why_not=f"near copies were not looked for: each picture is like about "
-            f"{kept.num_alike:,.0f} others, so copies cannot be told from other pictures",
-        )
+    if why := untold(kept.num_alike):
+        return _not_looked_for(why)
     return Copies(pairs=kept.pairs)
+
+
+def _not_looked_for(why: str) -> Copies:
+    return Copies(pairs=None, why_not=f"near copies were not looked for: {why}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,10 +94,10 @@ class _Kept:
 def _looked_for(
     pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]], limit_s: float | None
 ) -> _Kept | Copies:
-    sample = np.sort(np.random.default_rng(0).permutation(len(rows))[:_SAMPLE])
-    num_alike = _alike(thumbs_of(pixels, rows[sample], sizes)) * _others(len(rows), len(sample))
-    if num_alike > MOST_ALIKE:
-        return _Kept(pairs=_NO_PAIRS, num_alike=num_alike, num_likely=0)
+    sample = thumbs_of(pixels, rows[sampled(len(rows))], sizes)
+    alike = num_alike(sample, len(rows))
+    if untold(alike):
+        return _Kept(pairs=_NO_PAIRS, num_alike=alike, num_likely=0)
     thumbs = thumbs_of(pixels, rows, sizes)
     likely = likely_pairs(thumbs)
     seconds = len(rows) * _PICTURE_S + len(likely) * _PAIR_S
@@ -115,7 +105,7 @@ def _looked_for(
         return reason
     found = compared(thumbs, likely)
     pairs = Pairs(first=rows[found.first], second=rows[found.second], score=found.score)
-    return _Kept(pairs=pairs, num_alike=num_alike, num_likely=len(likely))
+    return _Kept(pairs=pairs, num_alike=alike, num_likely=len(likely))
 
 
 _NO_PAIRS: Final = Pairs(
@@ -123,28 +113,12 @@ _NO_PAIRS: Final = Pairs(
 )
 
 
-def _alike(thumbs: Pixels) -> float:
-    """Return how many others of these a picture agrees with, on average."""
-    likely = every_likely_pair(thumbs)
-    drawn = np.random.default_rng(0).permutation(len(likely))[:_ALIGNED]
-    if not len(drawn):
-        return 0.0
-    share = len(compared(thumbs, likely.of(drawn)).first) / len(drawn)
-    return 2 * share * len(likely) / len(thumbs)
-
-
-def _others(num_all: int, num_sampled: int) -> float:
-    """Return how many times more others a picture has in the whole than in the sample."""
-    return (num_all - 1) / max(1, num_sampled - 1)
-
-
 def _too_long(seconds: float, num_rows: int, limit_s: float | None) -> Copies | None:
     if limit_s is None or seconds <= limit_s:
         return None
-    return Copies(
-        pairs=None,
-        why_not=f"near copies were not looked for: among {num_rows:,} pictures that takes about "
-        f"{seconds:.0f} s, too large a part of the budget",
+    return _not_looked_for(
+        f"among {num_rows:,} pictures that takes about {seconds:.0f} s, too large a part of the "
+        "budget"
     )
 
 

@@ -35,6 +35,8 @@ _TOLD_APART: Final = 0.6  # of pairs of pictures; 0.5 is a coin
 _NEIGHBOURS: Final = 3  # classes that each class is held against: those it is most taken for
 
 _Floats = npt.NDArray[np.float64]
+_Labels = npt.NDArray[np.intp]
+_Probabilities = npt.NDArray[np.float32]
 
 
 def judged(
@@ -60,15 +62,7 @@ def _not_judged(found: int) -> Finding:
 
 def likely_wrong(index: Index, guesses: Guesses) -> tuple[Finding, ...]:
     """Return one finding on the labels that the classifier contradicts, the surest first."""
-    from cleanlab.filter import find_label_issues
-
-    places = find_label_issues(
-        guesses.label,
-        guesses.probabilities,
-        filter_by="low_self_confidence",
-        return_indices_ranked_by="self_confidence",
-        n_jobs=1,
-    )
+    places = contradicted(guesses.label, guesses.probabilities)
     if not len(places):
         return ()
     score, best = suspicion(guesses), guesses.probabilities.argmax(axis=1)
@@ -93,6 +87,20 @@ def likely_wrong(index: Index, guesses: Guesses) -> tuple[Finding, ...]:
         rows=rows,
     )
     return (finding,)
+
+
+def contradicted(label: _Labels, probabilities: _Probabilities) -> _Labels:
+    """Return the places of labels (n,) that probabilities (n, C) contradict, the surest first."""
+    from cleanlab.filter import find_label_issues
+
+    places: _Labels = find_label_issues(
+        label,
+        probabilities,
+        filter_by="low_self_confidence",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+    )
+    return places
 
 
 def suspicion(guesses: Guesses) -> _Floats:

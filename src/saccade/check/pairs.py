@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.copies import near_copies
+from saccade.check.alike import LEAST_PX, TOO_SMALL, num_alike, sampled, untold
+from saccade.check.copies import COPIES, NEARLY_EQUAL, Bar, near_copies
 from saccade.check.thumbnails import Looks
 from saccade.data import UNASSIGNED, Index
 from saccade.finding import Finding, Row
@@ -19,6 +20,7 @@ from saccade.types import PARTS
 
 _TRAIN: Final = PARTS.index("train")
 _Rows = npt.NDArray[np.intp]
+_Ends = tuple[_Rows, _Rows, npt.NDArray[np.float32]]  # kept, copy, score
 
 
 _LEAVE_OUT: Final = "Leave out the listed pictures (exclude.csv lists them)."
@@ -31,18 +33,28 @@ _HURTS: Final = {
 
 
 def copies(index: Index, looks: Looks) -> tuple[Finding, ...]:
-    """Return up to six findings: (conflicting labels, across parts, within one) x (equal, near)."""
+    """Return up to six findings: (conflicting labels, across parts, within one) x (equal, near).
+
+    Where pictures of different things look alike, only nearly equal ones count as near copies, and
+    where they are tiny none do; a note says so.
+    """
     rank = _rank(index)
     equal = _equal_pairs(looks, rank)
-    near = _near_pairs(looks, rank)
+    rows = _comparable(index, looks, equal[1])
+    why_stricter = untold(num_alike(looks.thumbs[rows[sampled(len(rows))]], len(rows)))
+    near = _near_pairs(looks, rank, rows, NEARLY_EQUAL if why_stricter else COPIES)
     found = []
+    if why_stricter:
+        found.append(_not_told(f"Only nearly equal copies were looked for: {why_stricter}."))
+    elif looks.seen.any() and not len(rows):
+        found.append(_not_told(f"Near copies were not looked for: {TOO_SMALL}."))
     for trouble in _HURTS:
         for closeness, pairs in (("equal", equal), ("near", near)):
             kept, copy, score = pairs
             some = _troubles(index, kept, copy) == trouble
             if some.any():
-                rows = _rows(index, kept[some], copy[some], score[some])
-                found.append(_finding(closeness, trouble, rows))
+                listed = _rows(index, kept[some], copy[some], score[some])
+                found.append(_finding(closeness, trouble, listed))
     return tuple(found)
 
 
@@ -70,7 +82,7 @@ def _rank(index: Index) -> _Rows:
     return rank
 
 
-def _equal_pairs(looks: Looks, rank: _Rows) -> tuple[_Rows, _Rows, npt.NDArray[np.float32]]:
+def _equal_pairs(looks: Looks, rank: _Rows) -> _Ends:
     """Return (kept, copy, score): every equal picture with the one that is kept of them."""
     rows = np.flatnonzero(looks.seen)
     rows = rows[np.argsort(rank[rows])]
@@ -82,13 +94,27 @@ def _equal_pairs(looks: Looks, rank: _Rows) -> tuple[_Rows, _Rows, npt.NDArray[n
     return kept[again], rows[again], np.ones(int(again.sum()), np.float32)
 
 
-def _near_pairs(looks: Looks, rank: _Rows) -> tuple[_Rows, _Rows, npt.NDArray[np.float32]]:
-    """Return (kept, copy, score) among pictures that are not equal to an earlier one."""
-    _, equal, _ = _equal_pairs(looks, rank)
-    single = looks.seen.copy()
-    single[equal] = False
-    rows = np.flatnonzero(single)
-    pairs = near_copies(looks.thumbs[rows])
+def _comparable(index: Index, looks: Looks, equal: _Rows) -> _Rows:
+    """Return the rows of different pictures that are large enough to compare."""
+    mask = looks.seen & (np.minimum(index.width_px, index.height_px) >= LEAST_PX)
+    mask[equal] = False
+    return np.flatnonzero(mask)
+
+
+def _not_told(message: str) -> Finding:
+    return Finding(
+        name="near-copies-not-told",
+        severity="note",
+        where="all parts",
+        message=message,
+        cure="Where you know which pictures belong together, tell `saccade train --group`, so that "
+        "they stay on one side of a split.",
+    )
+
+
+def _near_pairs(looks: Looks, rank: _Rows, rows: _Rows, bar: Bar) -> _Ends:
+    """Return (kept, copy, score) among some rows."""
+    pairs = near_copies(looks.thumbs[rows], bar)
     ends = np.stack([rows[pairs.first], rows[pairs.second]])
     swap = rank[ends[0]] > rank[ends[1]]
     kept, copy = np.where(swap, ends[::-1], ends)

@@ -27,6 +27,7 @@ from saccade.progress import Progress
 THUMB_PX: Final = 32
 _LOOK_PX: Final = 256  # blur and borders still show, and a large JPEG decodes at a reduced scale
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
+_EDGES: Final = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])  # top, bottom, left, right
 _WORTH_WORKERS: Final = 400  # pictures; fewer take less time than workers take to start
 
 _Floats = npt.NDArray[np.float32]
@@ -42,8 +43,8 @@ class Looks:
     sharpness: _Floats  # (N,) variance of the Laplacian
     brightness: _Floats  # (N,) mean luma, 0 to 255
     contrast: _Floats  # (N,) standard deviation of luma
-    colour: _Floats  # (N, 3) mean red, green and blue, 0 to 255
-    border: _Floats  # (N, 2) mean luma of the outermost pixels, and its standard deviation
+    colour: _Floats  # (N, 4) mean red, green and blue, and of the largest less the smallest
+    border: _Floats  # (N, 16) of each edge's pixels: mean red, green, blue; deviation of luma
     reason: npt.NDArray[np.object_]  # (N,) why it could not be decoded; "" where it was
 
     @property
@@ -62,7 +63,6 @@ class Looker(Work):
         reading = Preprocessing(height_px=height, width_px=width, channels=3, fit="stretch")
         pixels = reading.read(payload)
         grey = pixels.astype(np.float32) @ LUMA
-        ring = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
         small = Image.fromarray(grey).resize((THUMB_PX, THUMB_PX), Image.Resampling.BILINEAR)
         thumb = np.asarray(small).round().astype(np.uint8)
         digest = hashlib.blake2b(f"{argument}".encode() + pixels.tobytes(), digest_size=16)
@@ -73,9 +73,14 @@ class Looker(Work):
             float(laplacian(grey).var()),
             float(grey.mean()),
             float(grey.std()),
-            pixels.mean(axis=(0, 1)).tolist(),
-            [float(ring.mean()), float(ring.std())],
+            [*pixels.mean(axis=(0, 1)).tolist(), float(np.ptp(pixels, axis=2).mean())],
+            [figure for edge in _EDGES for figure in _edge(pixels[edge], grey[edge])],
         ]
+
+
+def _edge(pixels: Pixels, grey: _Floats) -> list[float]:
+    """Return the mean red, green and blue of a line of pixels, and the deviation of its luma."""
+    return [*pixels.mean(axis=0).tolist(), float(grey.std())]
 
 
 def laplacian(grey: _Floats) -> _Floats:
@@ -123,8 +128,8 @@ def _nothing_seen(num_rows: int) -> Looks:
         sharpness=zeros(),
         brightness=zeros(),
         contrast=zeros(),
-        colour=zeros(3),
-        border=zeros(2),
+        colour=zeros(4),
+        border=zeros(16),
         reason=np.full(num_rows, "", object),
     )
 

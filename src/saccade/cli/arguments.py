@@ -53,6 +53,21 @@ OPERATING_POINT: Final[Any] = typer.Option(
     help="For two classes: the label follows a wish, recall:CLASS=SHARE or precision:CLASS=SHARE, "
     "such as recall:dogs=0.95.",
 )
+FOLDS: Final[Any] = typer.Option(
+    metavar="K",
+    help="Where pictures are few: each judges once, in one of K folds, and the classifier trains "
+    "on all.",
+)
+REPEATS: Final[Any] = typer.Option(
+    metavar="R",
+    help="Train so many times with other seeds, to tell how much is chance; with --folds, fold "
+    "anew each time.",
+)
+LEARNING_CURVE: Final[Any] = typer.Option(
+    "--learning-curve",
+    help="Also train on fewer pictures and for half as long, out of the budget, to tell what more "
+    "pictures and more time are worth.",
+)
 RESUME: Final[Any] = typer.Option(
     metavar="RUN",
     help="Go on with a run that was stopped; with --epochs, to the very same weights.",

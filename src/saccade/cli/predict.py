@@ -28,7 +28,7 @@ def command(
         typer.Option(help="Write here instead of standard output.", readable=False),
     ] = None,
 ) -> None:
-    """Name the class of each picture; say "unsure" where the model does not know."""
+    """Name the class of each picture; say "unsure" or "unknown" where the model does not know."""
     import sys
 
     from saccade import files

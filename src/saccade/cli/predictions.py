@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
     from saccade.predict import Prediction
+
+_COLUMNS: Final = ("path", "label", "probability", "unsure", "unusualness", "unknown")
 
 
 def write(
@@ -37,15 +39,18 @@ def _write_json(stream: TextIO, predictions: Iterable[Prediction]) -> int:
 def _write_csv(stream: TextIO, predictions: Iterable[Prediction], classes: tuple[str, ...]) -> int:
     failed = 0
     table = csv.writer(stream)
-    table.writerow(["path", "label", "probability", "unsure", "error", *classes])
+    table.writerow([*_COLUMNS, "error", *classes])
     for prediction in predictions:
         failed += prediction.error is not None
         if prediction.error is not None:
-            table.writerow([prediction.path, "", "", "", prediction.error, *("" for _ in classes)])
+            empty = [""] * (len(_COLUMNS) - 1)
+            table.writerow([prediction.path, *empty, prediction.error, *("" for _ in classes)])
             continue
         shares = [f"{prediction.probabilities[name]:.6f}" for name in classes]
         row = [prediction.path, prediction.label, f"{prediction.probability:.6f}"]
-        table.writerow([*row, str(prediction.unsure).lower(), "", *shares])
+        score = prediction.unusualness
+        row += [str(prediction.unsure).lower(), "" if score is None else f"{score:.6f}"]
+        table.writerow([*row, str(prediction.unknown).lower(), "", *shares])
     return failed
 
 
@@ -58,6 +63,7 @@ def _write_table(stream: TextIO, predictions: Iterable[Prediction]) -> int:
             stream.write(f"{path}  cannot be used: {one_line(prediction.error)}\n")
             continue
         doubt = "  unsure" if prediction.unsure else ""
+        doubt += "  unknown" if prediction.unknown else ""
         share = f"{100 * (prediction.probability or 0):5.1f} %"
         stream.write(f"{path}  {share}  {one_line(prediction.label or '')}{doubt}\n")
     return failed

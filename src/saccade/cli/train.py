@@ -14,10 +14,13 @@ from saccade.cli.arguments import (
     CHANGES,
     EXCLUDE,
     FINE_TUNE,
+    FOLDS,
     GROUP,
+    LEARNING_CURVE,
     MODEL_TO_TRAIN,
     OPERATING_POINT,
     OUT,
+    REPEATS,
     RESUME,
     WEIGHTS,
 )
@@ -52,6 +55,9 @@ def command(
     exclude: Annotated[Path | None, EXCLUDE] = None,
     operating_point: Annotated[str | None, OPERATING_POINT] = None,
     balance: Annotated[str, BALANCE] = "auto",
+    folds: Annotated[int | None, FOLDS] = None,
+    repeats: Annotated[int, REPEATS] = 1,
+    learning_curve: Annotated[bool, LEARNING_CURVE] = False,
     resume: Annotated[Path | None, RESUME] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -77,6 +83,9 @@ def command(
             fine_tune=fine_tune,
             operating_point=operating_point,
             balance=balance,
+            folds=folds,
+            repeats=repeats,
+            learning_curve=learning_curve,
             resume=resume,
             progress=shown,
         )

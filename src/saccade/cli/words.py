@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from saccade.cli.text import one_line
 
 if TYPE_CHECKING:
-    from saccade.evaluation import Evaluation, Operation, Sureness
+    from saccade.evaluation import (
+        Evaluation,
+        NextSteps,
+        Operation,
+        Sureness,
+        Trainings,
+        Unknown,
+    )
     from saccade.recipe import Scored
     from saccade.run import Run, RunEntry
     from saccade.types import Interval
@@ -16,19 +23,42 @@ if TYPE_CHECKING:
 def answer(run: Run) -> str:
     """Return what `saccade train` prints when it is done."""
     images, seconds = run.images, run.seconds
+    parts = f"{images.train:,} to train, {images.validation:,} to validate, {images.test:,} to test"
+    if run.trainings is not None and run.trainings.folds is not None:
+        parts = (
+            f"each to test once; the classifier to ship: {images.train:,} to train, "
+            f"{images.validation:,} to validate"
+        )
     return "\n".join(
         [
-            *_figures(run.test),
-            f"Pictures  {images.used:,} used ({images.train:,} to train, {images.validation:,} to "
-            f"validate, {images.test:,} to test), {images.left_out:,} left out",
+            *_figures(run.test, run.trainings),
+            *([] if run.unknown is None else [_unknown(run.unknown)]),
+            f"Pictures  {images.used:,} used ({parts}), {images.left_out:,} left out",
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
             *(f"Note      {one_line(note)}" for note in (*run.data_notes, *run.notes)),
+            *next_lines(run.next_steps),
             f"Model     {one_line(str(run.model))}",
             f"Report    {one_line(str(run.report))}",
             f"Use it    saccade predict {one_line(str(run.model))} PICTURE",
         ]
     )
+
+
+def next_lines(steps: NextSteps | None) -> list[str]:
+    """Return the first thing to do next, and how; nothing for runs of before."""
+    if steps is None:
+        return []
+    first = steps.advice[0]
+    worth = first.worth
+    gain = "" if worth is None or first.action == "stop" else f"{points(worth)}: "
+    lines = [f"Next      {gain}{one_line(first.sentence)}"]
+    return [*lines, *([f"          {one_line(first.command)}"] if first.command else [])]
+
+
+def points(worth: Interval) -> str:
+    """Return such as ``+1.3 points (95 % interval 0.4 to 2.9)``, of a worth in points."""
+    return f"+{worth.value:.1f} points (95 % interval {worth.low:.1f} to {worth.high:.1f})"
 
 
 def scored(result: Scored) -> str:
@@ -52,17 +82,41 @@ def percent(figure: Interval) -> str:
     return f"{value:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
 
 
-def _figures(test: Evaluation) -> list[str]:
-    baseline = test.baseline_accuracy
+def _figures(test: Evaluation, trainings: Trainings | None = None) -> list[str]:
+    baseline, pictures = test.baseline_accuracy, f"{test.num_images:,} test pictures"
+    folded = trainings is not None and trainings.folds is not None
+    if folded:
+        pictures = f"{test.num_images:,} pictures, each judged by a training that never saw it"
     return [
-        f"Right     {percent(test.accuracy)} of {test.num_images:,} test pictures; "
+        f"Right     {percent(test.accuracy)} of {pictures}; "
         f'always "{one_line(test.baseline_class)}" would get {percent(baseline)}',
+        *([] if trainings is None else [_trainings(trainings)]),
         *_classes(test),
         f"Macro F1  {percent(test.macro_f1)}",
         f"Log loss  {test.log_loss.value:.3f} "
         f"(95 % interval {test.log_loss.low:.3f} to {test.log_loss.high:.3f})",
-        *(_sureness(test.sureness) if test.operation is None else _operation(test.operation)),
+        *(
+            _sureness(test.sureness, several=folded)
+            if test.operation is None
+            else _operation(test.operation)
+        ),
     ]
+
+
+def _trainings(trainings: Trainings) -> str:
+    if trainings.folds is not None:
+        return f"Folds     {trainings.sentence()}"
+    return (
+        f"Repeats   {trainings.sentence()}; over trainings and pictures "
+        f"{percent(trainings.accuracy)}"
+    )
+
+
+def _unknown(unknown: Unknown) -> str:
+    return (
+        f"Unknown   {percent(unknown.rate)} of the test pictures are called so, by a limit set on "
+        f"validation for at most {100 * unknown.target_rate:g} %"
+    )
 
 
 def _classes(test: Evaluation) -> list[str]:
@@ -89,10 +143,16 @@ def _operation(operation: Operation) -> list[str]:
     ]
 
 
-def _sureness(sure: Sureness) -> list[str]:
+def _sureness(sure: Sureness, *, several: bool) -> list[str]:
     rate, target = sure.error_rate, f"{100 * sure.target_error_rate:g} %"
     if rate is None:
         answers = 'of nothing: every picture is answered with "unsure"'
+    elif several:
+        answers = (
+            f"of {percent(sure.answered)} of the pictures, each training from a confidence of its "
+            f"own, the shipped one from {100 * min(sure.threshold, 1):.0f} % on; "
+            f"of these {percent(rate)} are wrong"
+        )
     elif sure.threshold == 0:
         answers = f'of every picture, never "unsure"; of these {percent(rate)} are wrong'
     else:

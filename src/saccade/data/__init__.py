@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from saccade.data.raster import Payload, Pixels
     from saccade.data.scan import build_index
     from saccade.data.source import Entry, Source
-    from saccade.data.split import TEST_SHARE, VALIDATION_SHARE, open_rows, split_index
+    from saccade.data.split import (
+        TEST_SHARE,
+        VALIDATION_SHARE,
+        deal_folds,
+        fold_apart,
+        open_rows,
+        split_index,
+    )
 
 # Public name: where it lives, and its name there where that differs.
 _HOME = {
@@ -43,7 +50,9 @@ _HOME = {
     "cache_folder": "cachefolder:user_cache",
     "check_pattern": "grouping",
     "clear_caches": "cachefolder",
+    "deal_folds": "split",
     "excluded": "exclusion",
+    "fold_apart": "split",
     "group_rows": "grouping",
     "inspect": "picture",
     "list_caches": "cachefolder",
@@ -74,7 +83,9 @@ __all__ = [
     "cache_folder",
     "check_pattern",
     "clear_caches",
+    "deal_folds",
     "excluded",
+    "fold_apart",
     "group_rows",
     "inspect",
     "list_caches",

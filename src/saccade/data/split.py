@@ -3,6 +3,9 @@
     index = split_index(index, cache.pixel_digest, seed=0)
     index.rows_of(PARTS.index("test"))
 
+    fold = deal_folds(index, cache.pixel_digest, folds=5, seed=0)     # every picture in one of five
+    split_index(fold_apart(index, fold == 0), cache.pixel_digest, seed=0)
+
 What the user has set apart stays as it is; a test or validation part that the user did not give is
 taken from the training pictures, class by class, so that every part holds every class. Copies
 (equal pixels) move together, so no picture is learned in one part and scored in another; so do near
@@ -69,21 +72,24 @@ def split_index(
     *,
     seed: int,
     validation_share: float = VALIDATION_SHARE,
-    test_share: float = TEST_SHARE,
+    test_share: float | None = TEST_SHARE,
     is_open: _Mask | None = None,
     kin: Kin | None = None,
 ) -> Index:
     """Return the index with the part of every usable row set, and left-out copies given a reason.
 
-    The shares are of each class's pictures, for parts that the user did not give. Rows that are
-    open (see `open_rows`; none unless given) train, unless a class has too few other pictures.
+    The shares are of each class's pictures, for parts that the user did not give; a `test_share` of
+    None makes no test part. Rows that are open (see `open_rows`; none unless given) train, unless a
+    class has too few other pictures.
     Raises DataError where a class has too few different pictures, or none to train on.
     """
-    shares = {_TEST: test_share, _VALIDATION: validation_share}
+    shares = {_VALIDATION: validation_share}
+    if test_share is not None:
+        shares = {_TEST: test_share} | shares
     if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
         raise SettingsError(
-            f"shares are above 0 and together below 1, got {validation_share} for validation "
-            f"and {test_share} for test"
+            "shares are above 0 and together below 1, got "
+            + " and ".join(f"{share} for {PARTS[part]}" for part, share in shares.items())
         )
     index = _without_unlabelled(index)
     group = _groups(index, (pixel_digest, index.sha256))
@@ -98,6 +104,68 @@ def split_index(
         is_open = np.zeros(len(index), dtype=np.bool_)
     units = _units(index, group, kin or Kin(), len(shares) + 1)
     return index.with_columns(part=_carved(index, units, shares, seed, is_open))
+
+
+def deal_folds(
+    index: Index,
+    pixel_digest: npt.NDArray[np.uint64],
+    *,
+    folds: int,
+    seed: int,
+    kin: Kin | None = None,
+) -> _Rows:
+    """Return each row's fold, (N,) from 0 to `folds` - 1; -1 for rows that are not usable.
+
+    Every class is spread as evenly as its groups of copies and kin allow, none of which lies in two
+    folds: groups are dealt in random order, larger ones first, each to the fold that has the least
+    share of the group's classes, and of equals the fewest pictures. Parts are not looked at. Raises
+    DataError unless every class has a group for each fold, and, with any fold away, two more: to
+    train and to validate on.
+    """
+    index = _without_unlabelled(index)
+    index = index.with_columns(part=np.where(index.usable, _TRAIN, UNASSIGNED).astype(np.int8))
+    group = _units(index, _groups(index, (pixel_digest, index.sha256)), kin or Kin(), folds)
+    rows = np.flatnonzero(group >= 0)
+    unit = np.unique(group[rows], return_inverse=True)[1]
+    content = np.zeros((int(unit.max(initial=-1)) + 1, len(index.classes)))  # pictures by class
+    np.add.at(content, (unit, index.label[rows]), 1)
+    _refuse_folds(index, (content > 0).sum(axis=0), folds)
+    share, size = content / content.sum(axis=0), content.sum(axis=1)
+    order = np.random.default_rng(seed).permutation(len(content))
+    order = order[np.lexsort((content.argmax(axis=1)[order], -size[order]))]
+    dealt, filled = np.zeros((folds, len(index.classes))), np.zeros(folds)
+    fold_of_unit = np.empty(len(content), np.intp)
+    for number in order:
+        fullness = dealt[:, content[number] > 0].sum(axis=1).round(9)
+        fold = int(np.lexsort((filled, fullness))[0])
+        fold_of_unit[number] = fold
+        dealt[fold] += share[number]
+        filled[fold] += size[number]
+    fold_of_row = np.full(len(index), -1, np.intp)
+    fold_of_row[rows] = fold_of_unit[unit]
+    return fold_of_row
+
+
+def fold_apart(index: Index, tested: _Mask) -> Index:
+    """Return the index with the `tested` rows (N,) as its test part, the others without a part."""
+    return index.with_columns(part=np.where(tested, _TEST, UNASSIGNED).astype(np.int8))
+
+
+def _refuse_folds(index: Index, num_units: _Rows, folds: int) -> None:
+    """Raise DataError unless every class has enough units for so many folds."""
+    needed = max(folds, 4 if folds == 2 else 3)
+    small = np.flatnonzero(num_units < needed)
+    if not len(small):
+        return
+    details = ", ".join(
+        f"{index.classes[label]!r} has {num_units[label]:,}" for label in small[:_NAMED]
+    )
+    least = int(num_units.min())
+    fewer = f"take --folds {least} or fewer, " if least >= 3 else ""
+    raise DataError(
+        f"{folds} folds need at least {needed} different pictures or groups of every class: "
+        f"{details}{_more(len(small))}; {fewer}add pictures, or leave the class out"
+    )
 
 
 def _without_unlabelled(index: Index) -> Index:

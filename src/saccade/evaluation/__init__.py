@@ -1,5 +1,15 @@
 """Honest figures: from probabilities and labels to numbers with intervals. NumPy only."""
 
+from saccade.evaluation.advice import (
+    Advice,
+    NextSteps,
+    Suspect,
+    budget_advice,
+    class_advice,
+    data_advice,
+    labels_advice,
+    ranked,
+)
 from saccade.evaluation.calibration import (
     NEVER,
     TARGET_ERROR_RATE,
@@ -10,7 +20,15 @@ from saccade.evaluation.calibration import (
     reliability,
 )
 from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
+from saccade.evaluation.intervals import proportion
 from saccade.evaluation.leak import Leak, measure_leak
+from saccade.evaluation.learning_curve import (
+    LEAST_POINTS,
+    Foretold,
+    LearningCurve,
+    LearningPoint,
+    fit_learning_curve,
+)
 from saccade.evaluation.metrics import evaluate
 from saccade.evaluation.mistakes import confident_mistakes, least_sure
 from saccade.evaluation.naming import are_uneven, class_weights, named_by_weight
@@ -19,33 +37,71 @@ from saccade.evaluation.operating import (
     OperatingPoint,
     Operation,
     choose_operating_point,
+    names_of,
     operate,
     precision_recall,
 )
+from saccade.evaluation.trainings import (
+    Answers,
+    Training,
+    Trainings,
+    averaged,
+    crossed,
+    pooled,
+    widened,
+)
+from saccade.evaluation.unknown import Unknown, measure_unknown
 
 __all__ = [
+    "LEAST_POINTS",
     "NEVER",
     "TARGET_ERROR_RATE",
+    "Answers",
+    "Advice",
     "ClassFigures",
     "CurvePoint",
+    "CurvePoint",
     "Evaluation",
+    "Foretold",
     "Leak",
+    "LearningCurve",
+    "LearningPoint",
+    "NextSteps",
     "OperatingPoint",
     "Operation",
     "ReliabilityBin",
     "Sureness",
+    "Training",
+    "Trainings",
+    "Unknown",
     "apply_temperature",
     "are_uneven",
+    "averaged",
+    "Suspect",
+    "apply_temperature",
+    "are_uneven",
+    "budget_advice",
     "choose_operating_point",
     "choose_threshold",
+    "class_advice",
     "class_weights",
     "confident_mistakes",
+    "crossed",
+    "data_advice",
     "evaluate",
+    "fit_learning_curve",
     "fit_temperature",
+    "labels_advice",
     "least_sure",
     "measure_leak",
+    "measure_unknown",
     "named_by_weight",
+    "names_of",
     "operate",
+    "pooled",
     "precision_recall",
+    "proportion",
+    "ranked",
     "reliability",
+    "widened",
 ]

@@ -44,7 +44,7 @@ def beta_quantile(a: npt.ArrayLike, b: npt.ArrayLike, probability: float) -> Flo
     return x
 
 
-def student_quantile_975(degrees: int) -> float:
+def student_quantile_975(degrees: float) -> float:
     """Return the 97.5 % quantile of Student's t; t² / (degrees + t²) is beta distributed."""
     tail = float(beta_quantile([0.5], [degrees / 2], 0.95)[0])
     return math.sqrt(degrees * tail / (1 - tail))

@@ -116,3 +116,9 @@ def within(value: float, low: float, high: float) -> Interval:
     """Return an interval that holds its value, which a corrected bound may narrowly miss."""
     low, high = float(min(low, value)), float(max(high, value))
     return Interval(value=float(value), low=low, high=high)
+
+
+def percent(figure: Interval) -> str:
+    """Return such as ``98.1 % (95 % interval 96.1 to 99.1 %)``."""
+    value, low, high = (100 * share for share in (figure.value, figure.low, figure.high))
+    return f"{value:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"

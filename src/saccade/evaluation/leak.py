@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.evaluation.intervals import proportion
+from saccade.evaluation.intervals import percent, proportion
 from saccade.types import Interval
 
 _LISTED: Final = 200
@@ -35,10 +35,10 @@ class Leak:
         """Return the finding in words."""
         has = "picture has" if self.num_images == 1 else "pictures have"
         without = self.accuracy_without
-        rest = "none is without one" if without is None else f"without them {_percent(without)}"
+        rest = "none is without one" if without is None else f"without them {percent(without)}"
         return (
             f"{self.num_images:,} of {self.num_test:,} test {has} a near copy in training or "
-            f"validation; right on all {_percent(self.accuracy)}, {rest}"
+            f"validation; right on all {percent(self.accuracy)}, {rest}"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -86,8 +86,3 @@ def measure_leak(
             for path, other, score in copies[:_LISTED]
         ),
     )
-
-
-def _percent(figure: Interval) -> str:
-    value, low, high = (100 * share for share in (figure.value, figure.low, figure.high))
-    return f"{value:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"

@@ -32,6 +32,7 @@ import numpy.typing as npt
 from saccade.config import Measure, Wish
 from saccade.evaluation.beta import Floats, beta_quantile
 from saccade.evaluation.intervals import proportion
+from saccade.evaluation.naming import named_by_weight
 from saccade.evaluation.scores import Labels, Probabilities, check_labels
 from saccade.types import Interval
 
@@ -202,6 +203,22 @@ def _below(sure: Floats, last: int) -> float:
     lower = sure[sure < value]
     middle = (value + float(lower[0])) / 2 if len(lower) else value / 2
     return middle if middle < value else value
+
+
+def names_of(
+    probabilities: npt.NDArray[np.float32],
+    *,
+    classes: tuple[str, ...],
+    point: OperatingPoint | None,
+    weights: tuple[float, ...] | None,
+) -> npt.NDArray[np.int64]:
+    """Return which class each row of (N, C) probabilities is named, as its number.
+
+    The most probable one, unless an operating point or class weights decide.
+    """
+    if point is not None:
+        return point.named(probabilities, classes)
+    return named_by_weight(probabilities, weights or (1.0,) * len(classes))
 
 
 def operate(

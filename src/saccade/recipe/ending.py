@@ -16,17 +16,21 @@ from typing import Any, Final
 import numpy as np
 
 from saccade.bundle import Manifest, write_bundle
+from saccade.bundle.unusualness import FEWEST_VALIDATION, Known
 from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate
 from saccade.predict import load
 from saccade.progress import Progress, Silence
 from saccade.recipe.mirrored import with_mirror
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
+from saccade.recipe.unknown import num_known
 from saccade.training import Pictures, logits_of
 
 _SOME: Final = 32  # pictures to rehearse with
 _LONG_S: Final = 3.0  # a bundle that takes this long is large, and rehearsed once only
-# Not rehearsed, since it hangs on no network: writing the report, its pictures and `run.json`, and,
-# around the recipe, starting Python and ending it. Measured on 2 cores.
+# Not rehearsed, since it hangs on no network: what to do next, most of it an import; writing the
+# report, its pictures and `run.json`; and, around the recipe, starting Python and ending it.
+# Measured on 2 cores.
+_ADVICE_S: Final = 0.5
 _REPORT_S: Final = 0.6
 _AROUND_S: Final = 0.6
 
@@ -47,8 +51,10 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
             fixed_s, calibrating_s, running_s = _ship(network, prepared, some, Path(folder))
     num_validation = len(prepared.pictures(VALIDATION).rows)
     num_test = len(prepared.pictures(TEST).rows)
-    judging_s = times * calibrating_s * num_validation + running_s * (num_validation + num_test)
-    return fixed_s + judging_s + _scoring_s(prepared, num_test) + _REPORT_S + _AROUND_S
+    judging_s = times * calibrating_s * num_validation
+    judging_s += running_s * (num_validation + num_test + num_known(prepared))
+    around_s = _ADVICE_S + _REPORT_S + _AROUND_S
+    return fixed_s + judging_s + _scoring_s(prepared, num_test) + around_s
 
 
 def _ship(
@@ -58,6 +64,7 @@ def _ship(
     began = time.monotonic()
     logits = logits_of(network, some, progress=Silence())
     calibrated = time.monotonic()
+    enough = len(some.rows) >= FEWEST_VALIDATION
     manifest = Manifest(
         name="rehearsal",
         created=datetime.now(UTC).isoformat(),
@@ -75,6 +82,7 @@ def _ship(
         seen=np.unique(prepared.cache.pixel_digest),
         parity_pixels=some.batches(),
         parity_logits=logits,
+        known=Known(train=some.batches(), validation=some.batches()) if enough else None,
     )
     classifier = load(folder / "model.saccade")
     written = time.monotonic()

@@ -10,11 +10,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from saccade.bundle import Outputs
 from saccade.config import Wish
 from saccade.evaluation import (
     TARGET_ERROR_RATE,
     Evaluation,
+    Leak,
     OperatingPoint,
+    Trainings,
+    Unknown,
     apply_temperature,
     choose_operating_point,
     choose_threshold,
@@ -45,6 +49,22 @@ class Calibration:
     class_weights: tuple[float, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Verdict:
+    """What is said of the pictures that judge, and every figure of it; (n,) but for the first."""
+
+    probabilities: npt.NDArray[np.float32]  # (n, C)
+    rows: npt.NDArray[np.intp]  # of the index and the cache
+    labels: npt.NDArray[np.integer[Any]]
+    named: npt.NDArray[np.integer[Any]]
+    sure: npt.NDArray[np.bool_]  # False where the answer is "unsure"
+    evaluation: Evaluation
+    leak: Leak | None
+    unknown: Unknown | None = None  # how many of them are called unknown; None also in folds
+    trainings: Trainings | None = None  # where several networks say it
+    fold: npt.NDArray[np.intp] | None = None  # from 1: in which each picture is judged
+
+
 def calibrate(
     logits: npt.NDArray[np.float32],
     labels: npt.NDArray[np.integer[Any]],
@@ -71,16 +91,19 @@ def calibrate(
     return Calibration(temperature=temperature, threshold=threshold, class_weights=weights)
 
 
-def probabilities_of(
+def outputs_of(
     classifier: Classifier, pictures: Pictures, *, progress: Progress, name: str
-) -> npt.NDArray[np.float32]:
-    """Return (N, C) probabilities of cached pictures, from the one inference path."""
-    parts = []
+) -> Outputs:
+    """Return what the classifier says of cached pictures, from the one inference path."""
+    parts, scores = [], []
     with progress.stage(name, total=len(pictures.rows)) as stage:
         for pixels in pictures.batches():
-            parts.append(classifier.predict_batch(pixels))
+            probabilities, unusualness = classifier.run_batch(pixels)
+            parts.append(probabilities)
+            if unusualness is not None:
+                scores.append(unusualness)
             stage.advance(len(pixels))
-    return np.concatenate(parts)
+    return Outputs(np.concatenate(parts), np.concatenate(scores) if scores else None)
 
 
 def score(
@@ -140,23 +163,23 @@ def write_predictions(
     path: Path,
     *,
     index: Any,
-    rows: npt.NDArray[np.intp],
-    probabilities: npt.NDArray[np.float32],
-    named: npt.NDArray[np.integer[Any]],
+    verdict: Verdict,
 ) -> None:
-    """Write one row a scored picture as Parquet: path, label, predicted, probability."""
+    """Write one row a scored picture as Parquet: path, label, predicted, probability, and fold."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    classes = np.array(index.classes, dtype=object)
-    table = pa.table(
-        {
-            "path": pa.array(index.path[rows].tolist(), pa.string()),
-            "label": pa.array(classes[index.label[rows]].tolist(), pa.string()),
-            "predicted": pa.array(classes[named].tolist(), pa.string()),
-            "probability": pa.array(probabilities[np.arange(len(named)), named], pa.float32()),
-        }
-    )
+    classes, named = np.array(index.classes, dtype=object), verdict.named
+    chosen = verdict.probabilities[np.arange(len(named)), named]
+    columns = {
+        "path": pa.array(index.path[verdict.rows].tolist(), pa.string()),
+        "label": pa.array(classes[verdict.labels].tolist(), pa.string()),
+        "predicted": pa.array(classes[named].tolist(), pa.string()),
+        "probability": pa.array(chosen, pa.float32()),
+    }
+    if verdict.fold is not None:
+        columns["fold"] = pa.array(verdict.fold, pa.int32())
+    table = pa.table(columns)
     # A stream, since Arrow opens no path that is not UTF-8.
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         pq.write_table(table, stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,12 +36,16 @@ class Kinship:
         )
 
     def leak(
-        self, index: Index, rows: npt.NDArray[np.intp], right: npt.NDArray[np.bool_]
+        self, splits: Sequence[Index], rows: npt.NDArray[np.intp], right: npt.NDArray[np.bool_]
     ) -> Leak | None:
-        """Return what leaks into the test `rows`, of which `right` are named correctly."""
-        pairs = _across(index, self.kin)
+        """Return what leaks into the test `rows`, of which `right` are named correctly.
+
+        The `splits` are of the same pictures, one for each training that judged some of them.
+        """
+        path = splits[0].path
+        pairs = sorted(pair for index in splits for pair in _across(index, self.kin))
         leaked = np.isin(rows, [tested for tested, _, _ in pairs])
-        named = [(str(index.path[a]), str(index.path[b]), score) for a, b, score in pairs]
+        named = [(str(path[a]), str(path[b]), score) for a, b, score in pairs]
         return measure_leak(right, leaked, copies=named)
 
 
@@ -73,7 +78,7 @@ def _across(index: Index, kin: Kin) -> list[tuple[int, int, float]]:
         ends = (index.part[first] == _TEST, index.part[second] == _TEST)
         if index.usable[first] and index.usable[second] and ends[0] != ends[1]:
             pairs.append((first, second, score) if ends[0] else (second, first, score))
-    return sorted(pairs)
+    return pairs
 
 
 def _groups_split(index: Index, named: npt.NDArray[np.intp] | None) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from saccade.recipe.balancing import with_balance
 from saccade.recipe.choosing import choose_backbone
 from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import Kinship, find_kin
+from saccade.recipe.learning import training_share
 from saccade.recipe.request import Request
 from saccade.training import Facts, Pictures, TrainPlan, derive_plan
 from saccade.transfer import Backbone, backbone
@@ -57,6 +58,7 @@ class Prepared:
     kinship: Kinship
     exclude_digest: str | None = None  # of the paths that the user left out
     body: Backbone | None = None  # the frozen layers below the head, in transfer learning
+    featured: npt.NDArray[np.intp] | None = None  # rows whose features several trainings share
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -81,14 +83,19 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
         _check_operating_point(index, request.settings)
         group = request.settings.group
         named = None if group is None else group_rows(source, index, group)
+        folds = request.settings.folds
+        if folds is not None:
+            _check_parts(index, source.name)
     data_digest = _digest(index, exclude_digest, named)
     if request.data_digest not in (None, data_digest):
         raise DataError(f"{source.name} has changed since {request.folder} began; train anew")
-    is_open = open_rows(index, seed=request.settings.seed, named=named)
+    is_open = index.usable  # in folds every picture trains as well as judges
+    if folds is None:
+        is_open = open_rows(index, seed=request.settings.seed, named=named)
     engine_name()  # imports what trains, so that the plan knows what time is left
     plan = request.plan or _plan(index, is_open, request.settings, clock)
     # Before the pictures are decoded: weights that do not fit shall cost no time.
-    body = None if plan.backbone is None else _body(plan.backbone, plan)
+    body = None if plan.backbone is None else build_body(plan.backbone, plan)
     if plan.backbone is not None and body is not None:
         plan = replace(plan, backbone=replace(plan.backbone, digest=body.digest))
     with clock.stage("cache"):
@@ -100,6 +107,7 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
             index,
             cache.pixel_digest,
             seed=request.settings.seed,
+            test_share=TEST_SHARE if folds is None else None,
             is_open=is_open,
             kin=kinship.kin,
         )
@@ -142,12 +150,14 @@ def _plan(
         index,
         rows,
         num_classes=len(index.classes),
-        num_train=_num_train(index),
+        num_train=_num_train(index, settings.folds),
         budget_s=_planned_time(settings, clock),
         epochs=settings.epochs,
         seed=settings.seed,
     )
     chosen, why = choose_backbone(settings, facts)
+    if facts.budget_s is not None:
+        facts = replace(facts, budget_s=facts.budget_s * training_share(settings, chosen))
     input_shape = None if settings.model == AUTO else wanted_input_shape(settings.model)
     plan = derive_plan(
         facts,
@@ -159,7 +169,7 @@ def _plan(
     return replace(plan, why=why)
 
 
-def _body(design: BackboneDesign, plan: TrainPlan) -> Backbone:
+def build_body(design: BackboneDesign, plan: TrainPlan) -> Backbone:
     """Build the backbone; raise DataError where its weights are not those that a run began with."""
     body = backbone(design.name, plan.height_px, weights=design.weights, cut=design.cut)
     if design.digest not in ("", body.digest):
@@ -167,12 +177,13 @@ def _body(design: BackboneDesign, plan: TrainPlan) -> Backbone:
     return body
 
 
-def _num_train(index: Index) -> int:
+def _num_train(index: Index, folds: int | None) -> int:
     """Return about how many pictures the split will leave to train on."""
     num_given = np.bincount(index.part[index.usable & (index.part >= 0)], minlength=len(PARTS))
     share = 1.0
     share -= 0.0 if num_given[VALIDATION] else VALIDATION_SHARE
-    share -= 0.0 if num_given[TEST] else TEST_SHARE
+    test_share = TEST_SHARE if folds is None else 1 / folds
+    share -= 0.0 if num_given[TEST] else test_share
     trainable = int(index.usable.sum()) - num_given[VALIDATION] - num_given[TEST]
     return max(1, int(trainable * share))
 
@@ -180,7 +191,8 @@ def _num_train(index: Index) -> int:
 def _planned_time(settings: TrainSettings, clock: Clock) -> float | None:
     if settings.budget_s is None:
         return None
-    return time_left(settings.budget_s, clock, min(_ENDING_S, _ENDING_SHARE * settings.budget_s))
+    ending_s = min(_ENDING_S, _ENDING_SHARE * settings.budget_s)
+    return time_left(settings.budget_s, clock, ending_s) / settings.num_trainings
 
 
 def time_left(budget_s: float, clock: Clock, ending_s: float) -> float:
@@ -199,6 +211,21 @@ def _check_classes(index: Index, name: str) -> None:
         f"{name}: telling classes apart takes at least two with usable pictures, found {found}; "
         f"put the pictures of each class in a folder named after it{first}"
     )
+
+
+def _check_parts(index: Index, name: str) -> None:
+    """Raise DataError where the user has set pictures apart, which folds would mix again."""
+    given = [
+        f"{PARTS[part]} ({len(rows):,} pictures)"
+        for part in (VALIDATION, TEST)
+        if len(rows := index.rows_of(part))
+    ]
+    if given:
+        raise DataError(
+            f"{name}: with folds every picture trains and judges by turns, and the data sets apart "
+            f"{' and '.join(given)}; leave out --folds, or train on the folder of training pictures"
+            " alone"
+        )
 
 
 def _check_operating_point(index: Index, settings: TrainSettings) -> None:

@@ -29,6 +29,8 @@ _NOT_GIVEN: Final = {  # and None for the rest
     "augment": "auto",
     "fine_tune": False,
     "balance": "auto",
+    "repeats": 1,
+    "learning_curve": False,
 }
 
 

@@ -1,7 +1,8 @@
 """The whole journey, from pictures to a classifier with an honest report.
 
 `train` reads from top to bottom; each stage is a function of the stages before it. The test
-pictures are looked at in one place, `_judge`, after the last choice is made.
+pictures are looked at in one place, `_judge`, after the last choice is made. With folds every
+picture is a test picture once: `carry_out_several`, and folding.py.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,37 +22,38 @@ import numpy as np
 import saccade
 from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
-from saccade.config import choose_settings, parse_wish
-from saccade.data import write_index
-from saccade.evaluation import TARGET_ERROR_RATE, precision_recall, reliability
+from saccade.config import TrainSettings, choose_settings, parse_wish
+from saccade.data import Index, write_index
+from saccade.evaluation import (
+    TARGET_ERROR_RATE,
+    apply_temperature,
+    precision_recall,
+    reliability,
+)
 from saccade.files import write_json
-from saccade.models import build_model, check_installed, describe_layers, engine_name, set_seed
+from saccade.models import check_installed, describe_layers, engine_name
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
+from saccade.recipe.advising import advise
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
-from saccade.recipe.ending import seconds_of_ending
+from saccade.recipe.folding import Judged, in_folds, judge_each, verdict_of, with_share
 from saccade.recipe.judge import (
+    Verdict,
     calibrate,
     choose_gallery,
     most_frequent_class,
-    probabilities_of,
+    outputs_of,
     score,
     write_gallery,
     write_predictions,
 )
+from saccade.recipe.learning import Learning
 from saccade.recipe.mirrored import Answering, choose_answering
-from saccade.recipe.prepare import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-    Prepared,
-    data_notes,
-    prepare,
-    time_left,
-    with_budget,
-)
+from saccade.recipe.network import build, learn, rehearsed, train_one, with_time_left
+from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
+from saccade.recipe.repeating import in_repeats, with_repeats
 from saccade.recipe.request import (
     Request,
     check_resume_alone,
@@ -60,11 +62,10 @@ from saccade.recipe.request import (
     sweep,
     write_started,
 )
+from saccade.recipe.unknown import known_pictures, rate_of_unknown, why_no_score
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
-from saccade.training import FitResult, Hooks, train_network
-from saccade.transfer import fine_tune as tune
-from saccade.transfer import train_head, with_head
+from saccade.training import FitResult
 
 _VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
 
@@ -89,6 +90,9 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     fine_tune: bool = False,
     operating_point: str | None = None,
     balance: str = "auto",
+    folds: int | None = None,
+    repeats: int = 1,
+    learning_curve: bool = False,
     resume: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Run:
@@ -110,8 +114,12 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     keeps pictures of one patient, product or burst on one side of the split: a table's column, or
     a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
     out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
-    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `resume`
-    is the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
+    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `folds`
+    has every picture judge once, each fold by a training that never saw it, where the data are few
+    (docs/folds.md); `repeats` trains so many times with other seeds. `learning_curve` measures what
+    more pictures and more time are worth, out of the budget; for a head on frozen features that is
+    always done (docs/next.md). `resume` is the folder of a stopped run. Raises DataError and
+    SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()
@@ -128,6 +136,9 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
         "fine_tune": fine_tune,
         "operating_point": operating_point,
         "balance": balance,
+        "folds": folds,
+        "repeats": repeats,
+        "learning_curve": learning_curve,
     }
     if resume is not None:
         check_resume_alone(name=name, **asked)
@@ -136,27 +147,54 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     else:
         settings = choose_settings(**asked)
         request = new_request(data, test=test, settings=settings, name=name, out=Path(out))
-    return carry_out(request, clock=clock, progress=progress)
+    journey = carry_out if request.settings.num_trainings == 1 else carry_out_several
+    return journey(request, clock=clock, progress=progress)
 
 
 def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
     """Do what is asked, from the pictures to the report, each stage under the clock."""
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
-        network = _build(request, prepared)
+        network = build(prepared, request.settings)
         if request.plan is None:
-            prepared = _with_time_left(network, prepared, request, clock=clock, progress=shown)
+            after_s = rehearsed(network, prepared, request.settings, clock=clock, progress=shown)
+            prepared = with_time_left(prepared, request.settings, clock=clock, after_s=after_s)
             write_started(request, prepared.plan, prepared.data_digest)
         shown.note(f"plan: {prepared.plan.summary()}")
         with _resumable(request.folder, shown):
-            with clock.stage("train"):
-                fit = _fit(network, prepared, folder=request.folder, progress=shown)
-            with clock.stage("bundle"):
-                answering = choose_answering(network, prepared, fit, progress=shown)
-                classifier = _bundle(answering, prepared, fit, request=request)
+            shipped = _ship(network, prepared, request, clock=clock, progress=shown)
             with clock.stage("test"):
-                run = _judge(classifier, answering, prepared, fit, request=request, progress=shown)
-            return _finish(run, clock)
+                verdict = _judge(shipped.classifier, prepared, progress=shown)
+                run = _record(verdict, shipped, prepared, request)
+            return _finish(_advised(run, verdict, shipped, prepared, request, clock), clock)
+
+
+def carry_out_several(request: Request, *, clock: Clock, progress: Progress | None) -> Run:
+    """Do the same with trainings beside: one for each fold, or repeats with other seeds."""
+    settings = request.settings
+    with progress or for_terminal() as shown:
+        prepared = prepare(request, clock=clock, progress=shown)
+        split = in_repeats if settings.folds is None else in_folds
+        beside, after_s = split(prepared, settings), None
+        if request.plan is None:
+            network = build(beside[0], settings)
+            after_s = rehearsed(network, beside[0], settings, clock=clock, progress=shown)
+            time: dict[str, Any] = {"after_s": after_s, "trainings": settings.num_trainings}
+            prepared = with_time_left(prepared, settings, clock=clock, **time)
+            write_started(request, prepared.plan, prepared.data_digest)
+        plan, last = prepared.plan, settings.num_trainings
+        shown.note(f"plan: {plan.summary()}; {last} trainings")
+        with _resumable(request.folder, shown):
+            share: dict[str, Any] = {"share_s": plan.budget_s, "clock": clock}
+            judged = judge_each(beside, request, ending_s=after_s, progress=shown, **share)
+            shown.note(f"training {last} of {last}: the classifier to ship")
+            prepared = with_share(prepared, settings, after_s=after_s, trainings=1, **share)
+            network = build(prepared, settings)
+            shipped = _ship(network, prepared, request, clock=clock, progress=shown)
+            with clock.stage("test"):
+                verdict = _judge_all(judged, beside, shipped, prepared, settings, progress=shown)
+                run = _record(verdict, shipped, prepared, request)
+            return _finish(_advised(run, verdict, shipped, prepared, request, clock), clock)
 
 
 @contextmanager
@@ -169,44 +207,28 @@ def _resumable(folder: Path, progress: Progress) -> Iterator[None]:
         raise
 
 
-def _build(request: Request, prepared: Prepared) -> Any:
-    plan = prepared.plan
-    set_seed(plan.seed)  # the first weights are drawn while the network is built
-    if prepared.body is not None:
-        return with_head(prepared.body, len(prepared.index.classes))
-    return build_model(
-        request.settings.model,
-        input_shape=plan.input_shape,
-        num_classes=len(prepared.index.classes),
-        design=plan.design,
-    )
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Shipped:
+    """The network that goes into the bundle, and the bundle, opened as any user would."""
+
+    answering: Answering
+    fit: FitResult
+    learning: Learning
+    classifier: Classifier
 
 
-def _with_time_left(
+def _ship(
     network: Any, prepared: Prepared, request: Request, *, clock: Clock, progress: Progress
-) -> Prepared:
-    """Return the same with what is left of the budget now, less what the ending takes."""
-    budget_s = request.settings.budget_s
-    backbone = prepared.plan.backbone
-    if budget_s is None or (backbone is not None and not backbone.fine_tune):
-        return prepared  # no work that time decides on
-    with clock.stage("rehearse"):
-        ending_s = seconds_of_ending(network, prepared, progress=progress)
-    return with_budget(prepared, time_left(budget_s, clock, ending_s))
-
-
-def _fit(network: Any, prepared: Prepared, *, folder: Path, progress: Progress) -> FitResult:
-    plan, body, checkpoint_dir = prepared.plan, prepared.body, folder / "checkpoint"
-    train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
-    pictures: dict[str, Any] = {"train": train, "validation": validation, "progress": progress}
-    if body is None or plan.backbone is None:
-        return train_network(
-            network, plan=plan, checkpoint_dir=checkpoint_dir, hooks=Hooks(), **pictures
-        )
-    fit = train_head(network, body, prepared.cache, seed=plan.seed, **pictures)
-    if not plan.backbone.fine_tune:
-        return fit
-    return tune(network, fit, plan, checkpoint_dir=checkpoint_dir, **pictures)
+) -> _Shipped:
+    folder = request.folder / "checkpoint"
+    with clock.stage("train"):
+        fit = train_one(network, prepared, checkpoint_dir=folder, progress=progress)
+    with clock.stage("learning curve"):
+        learning = learn(prepared, request.settings, fit, progress=progress)
+    with clock.stage("bundle"):
+        answering = choose_answering(network, prepared, fit, progress=progress)
+        classifier = _bundle(answering, prepared, fit, request=request)
+    return _Shipped(answering=answering, fit=fit, learning=learning, classifier=classifier)
 
 
 def _bundle(
@@ -243,77 +265,120 @@ def _bundle(
         seen=np.unique(prepared.cache.pixel_digest[used]),
         parity_pixels=validation.batches(),
         parity_logits=answering.logits,
+        known=known_pictures(prepared),
     )
     return load(path)
 
 
-def _judge(
-    classifier: Classifier,
-    answering: Answering,
-    prepared: Prepared,
-    fit: FitResult,
-    *,
-    request: Request,
-    progress: Progress,
-) -> Run:
-    """Score the test pictures, once, with the bundle; keep what the report needs."""
-    test, index, folder = prepared.pictures(TEST), prepared.index, request.folder
-    probabilities = probabilities_of(classifier, test, progress=progress, name="test")
-    named = classifier.manifest.named(probabilities)
-    provenance = classifier.manifest.provenance
-    evaluation = score(
-        probabilities,
-        test.labels,
-        classifier=classifier,
-        baseline_class=provenance["baseline_class"],
+def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) -> Verdict:
+    """Score the test pictures, once, with the bundle."""
+    test, manifest = prepared.pictures(TEST), classifier.manifest
+    probabilities, unusualness = outputs_of(classifier, test, progress=progress, name="test")
+    named = manifest.named(probabilities)
+    return Verdict(
+        probabilities=probabilities,
+        rows=test.rows,
+        labels=test.labels,
+        named=named,
+        sure=probabilities[np.arange(len(named)), named] >= manifest.threshold,
+        evaluation=score(
+            probabilities,
+            test.labels,
+            classifier=classifier,
+            baseline_class=manifest.provenance["baseline_class"],
+        ),
+        leak=prepared.kinship.leak([prepared.index], test.rows, named == test.labels),
+        unknown=rate_of_unknown(classifier, unusualness),
     )
-    record_evaluation(folder / "model.saccade", evaluation)
-    gallery = choose_gallery(probabilities, test.labels, named=named, seed=request.settings.seed)
+
+
+def _judge_all(
+    judged: Sequence[Judged],
+    beside: Sequence[Prepared],
+    shipped: _Shipped,
+    prepared: Prepared,
+    settings: TrainSettings,
+    *,
+    progress: Progress,
+) -> Verdict:
+    """Return what the folds say, or what the shipped network and its repeats do."""
+    classifier = shipped.classifier
+    if settings.folds is not None:
+        return verdict_of(judged, beside, prepared, classifier=classifier, settings=settings)
+    own: dict[str, Any] = {"classifier": classifier, "fit": shipped.fit, "seed": settings.seed}
+    return with_repeats(_judge(classifier, prepared, progress=progress), judged, beside, **own)
+
+
+def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Request) -> Run:
+    """Keep the verdict, in the bundle too, and what the report needs."""
+    classifier, fit = shipped.classifier, shipped.fit
+    index, folder, seed = prepared.index, request.folder, request.settings.seed
+    probabilities, labels = verdict.probabilities, verdict.labels
+    record_evaluation(folder / "model.saccade", verdict.evaluation)
+    gallery = choose_gallery(probabilities, labels, named=verdict.named, seed=seed)
     shown = np.unique(np.concatenate(list(gallery.values())))
-    write_gallery(folder / "gallery.npz", test.pixels[test.rows[shown]])
+    write_gallery(folder / "gallery.npz", prepared.cache.pixels[verdict.rows[shown]])
     write_preview(
         folder / "augmented.npz",
         prepared.pictures(TRAIN),
         fit.augmentation,
         num_classes=len(index.classes),
-        seed=request.settings.seed,
+        seed=seed,
     )
     write_index(folder / "index.parquet", index)
-    write_predictions(
-        folder / "predictions.parquet",
-        index=index,
-        rows=test.rows,
-        probabilities=probabilities,
-        named=named,
-    )
+    write_predictions(folder / "predictions.parquet", index=index, verdict=verdict)
     groups = {name: np.searchsorted(shown, places).tolist() for name, places in gallery.items()}
     return Run(
         folder=folder,
         created=request.created,
         classes=index.classes,
-        test=evaluation,
+        test=verdict.evaluation,
         images=Images(
             train=len(index.rows_of(TRAIN)),
             validation=len(index.rows_of(VALIDATION)),
-            test=len(test.rows),
+            test=len(index.rows_of(TEST)),
             left_out=int((~index.usable).sum()),
         ),
         seconds={},
         settings=request.settings.to_json(),
         plan=prepared.plan.to_json(),
         fit=fit.to_json(),
-        provenance=provenance,
-        layers=describe_layers(answering.network),
+        provenance=classifier.manifest.provenance,
+        layers=describe_layers(shipped.answering.network),
         reliability=tuple(
-            asdict(row) for row in reliability(probabilities, test.labels) if row.num_images
+            asdict(row) for row in reliability(probabilities, labels) if row.num_images
         ),
-        precision_recall=_precision_recall(classifier, probabilities, test.labels),
-        gallery=_gallery_entries(classifier, prepared, probabilities, named, shown),
+        precision_recall=_precision_recall(classifier, probabilities, labels),
+        gallery=tuple(_gallery_entry(verdict, index, place) for place in shown),
         gallery_groups=groups,
         data_notes=data_notes(prepared),
-        leak=prepared.kinship.leak(index, test.rows, named == test.labels),
-        notes=_notes(classifier, answering, prepared, fit),
+        leak=verdict.leak,
+        trainings=verdict.trainings,
+        unknown=verdict.unknown,
+        notes=_notes(classifier, shipped.answering, prepared, fit),
     )
+
+
+def _advised(
+    run: Run,
+    verdict: Verdict,
+    shipped: _Shipped,
+    prepared: Prepared,
+    request: Request,
+    clock: Clock,
+) -> Run:
+    """Say what to do next; validation pictures count too, where folds have not judged them all."""
+    rows, told = verdict.rows, verdict.probabilities
+    with clock.stage("advice"):
+        if request.settings.folds is None:
+            temperature = shipped.classifier.manifest.temperature
+            unseen = apply_temperature(shipped.answering.logits, temperature)
+            rows = np.concatenate([prepared.pictures(VALIDATION).rows, rows])
+            told = np.concatenate([unseen, told])
+        steps = advise(
+            request, prepared, shipped.fit, shipped.learning, test=run.test, answers=(rows, told)
+        )
+    return replace(run, next_steps=steps)
 
 
 def _notes(
@@ -323,7 +388,8 @@ def _notes(
     chosen = [] if point is None else [f"operating point: {point.sentence()}"]
     if classifier.manifest.class_weights is not None:
         chosen = [balance_note(prepared)]
-    return tuple(note for note in (why, *fit.notes, answering.note, *chosen) if note)
+    said = (why, *fit.notes, answering.note, *chosen, why_no_score(classifier, prepared))
+    return tuple(note for note in said if note)
 
 
 def _precision_recall(
@@ -338,24 +404,15 @@ def _precision_recall(
     return tuple(place._asdict() for place in curve)
 
 
-def _gallery_entries(
-    classifier: Classifier, prepared: Prepared, probabilities: Any, named: Any, shown: Any
-) -> tuple[Mapping[str, Any], ...]:
-    test, index = prepared.pictures(TEST), prepared.index
-    entries = []
-    for place in shown:
-        row, best = test.rows[place], named[place]
-        probability = float(probabilities[place, best])
-        entries.append(
-            {
-                "path": index.path[row],
-                "label": index.classes[index.label[row]],
-                "predicted": index.classes[best],
-                "probability": probability,
-                "unsure": probability < classifier.manifest.threshold,
-            }
-        )
-    return tuple(entries)
+def _gallery_entry(verdict: Verdict, index: Index, place: int) -> Mapping[str, Any]:
+    named, row = int(verdict.named[place]), verdict.rows[place]
+    return {
+        "path": index.path[row],
+        "label": index.classes[index.label[row]],
+        "predicted": index.classes[named],
+        "probability": float(verdict.probabilities[place, named]),
+        "unsure": not verdict.sure[place],
+    }
 
 
 def _provenance(request: Request, prepared: Prepared, fit: FitResult) -> dict[str, Any]:

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.evaluation.evaluation import Evaluation
+from saccade.evaluation.learning_curve import LearningCurve
 from saccade.evaluation.operating import Operation
 from saccade.report import confusion
 from saccade.report.content import ReliabilityBin, ReportContent
-from saccade.report.words import percent, pictures, visible
+from saccade.report.words import count, percent, percent_range, pictures, visible
 from saccade.types import Interval
 
 Figure = dict[str, Any]
@@ -41,6 +42,8 @@ def build_charts(content: ReportContent) -> dict[str, Figure]:
     operation = content.evaluation.operation
     if content.precision_recall and operation is not None:
         charts["operation"] = precision_recall(content.precision_recall, operation)
+    if content.next_steps is not None and content.next_steps.curve is not None:
+        charts["learning"] = learning(content.next_steps.curve)
     if confusion.form(content.evaluation) == "heat map":
         charts["confusion"] = heat_map(content.evaluation)
     return {name: chart for name, chart in charts.items() if chart is not None}
@@ -139,6 +142,55 @@ def precision_recall(curve: Sequence[tuple[float, float]], operation: Operation)
         "name": "operating point, 95 % intervals",
     }
     return {"data": [line, point], "layout": layout}
+
+
+def learning(curve: LearningCurve) -> Figure:
+    """Return the share wrong by training pictures: measured, fitted, and foretold, with bars."""
+    sizes = [point.num_train for point in curve.points]
+    ahead = [one.num_train for one in curve.foretold]
+    along = np.geomspace(sizes[0], ahead[-1], 40).tolist()
+    line = {
+        "x": along,
+        "y": [curve.error_at(size) for size in along],
+        "mode": "lines",
+        "line": {"color": "--muted", "width": 2, "dash": "dot"},
+        "hoverinfo": "skip",
+        "name": "fitted law",
+    }
+    measured = _with_bars(sizes, [point.error for point in curve.points], symbol="circle")
+    foretold = _with_bars(ahead, [one.error for one in curve.foretold], symbol="circle-open")
+    measured["name"], foretold["name"] = "measured, 95 % interval", "foretold, 95 % interval"
+    layout = _layout(title="Training pictures", vertical="Validation pictures wrong")
+    layout["hovermode"] = "closest"
+    layout["xaxis"] |= {
+        "type": "log",
+        "tickmode": "array",
+        "tickvals": [*sizes, *ahead],
+        "ticktext": [count(size) for size in (*sizes, *ahead)],
+    }
+    layout["yaxis"] |= {"rangemode": "tozero", "tickformat": ".3~p"}
+    return {"data": [line, measured, foretold], "layout": layout}
+
+
+def _with_bars(sizes: Sequence[int], errors: Sequence[Interval], *, symbol: str) -> Figure:
+    return {
+        "x": list(sizes),
+        "y": [error.value for error in errors],
+        "error_y": {
+            "array": [error.high - error.value for error in errors],
+            "arrayminus": [error.value - error.low for error in errors],
+            "color": "--right",
+            "thickness": 1.5,
+            "width": 4,
+        },
+        "mode": "markers",
+        "marker": {"color": "--right", "size": 9, "symbol": symbol, "line": {"width": 2}},
+        "text": [
+            f"{pictures(size)}: {percent(error.value)} wrong, {percent_range(error)}"
+            for size, error in zip(sizes, errors, strict=True)
+        ],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
 
 
 def _bars(interval: Interval) -> Figure:

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from saccade.evaluation.advice import NextSteps
 from saccade.evaluation.evaluation import Evaluation
+from saccade.evaluation.trainings import Trainings
 from saccade.types import Interval
 
 
@@ -99,6 +101,7 @@ class ReportContent:
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """An entry an epoch under any of ``loss, accuracy, val_loss, val_accuracy``."""
     best_epoch: int | None = None  # counted from 1
+    unknown: str = ""  # how many test pictures it calls unknown, in a sentence
     changes: Changes | None = None  # None: not known, and not spoken of
     images: Mapping[str, int] = field(default_factory=dict)  # {"train": 1149, "validation": 288…}
     reliability: tuple[ReliabilityBin, ...] = ()
@@ -112,3 +115,6 @@ class ReportContent:
     notes: tuple[str, ...] = ()  # what happened while training that a reader should know
     made: Mapping[str, str] = field(default_factory=dict)  # {"seed": "0", "precision": "bfloat16"…}
     seconds: Mapping[str, float] = field(default_factory=dict)  # by stage, in order
+    trainings: Trainings | None = None  # where pictures were judged in folds
+    next_steps: NextSteps | None = None
+    suspects: tuple[Picture, ...] = ()  # those of `next_steps` whose pixels are at hand

@@ -43,8 +43,9 @@ def _content(run: Run) -> ReportContent:
         created=_readable(run.created),
         history=run.fit["history"],
         best_epoch=run.fit["best_epoch"],
+        unknown=f"{run.unknown.sentence()}." if run.unknown else "",
         changes=_changes(run),
-        images={"train": counts.train, "validation": counts.validation, "test": counts.test},
+        images={"train": counts.train, "validation": counts.validation, **_tested(run)},
         reliability=tuple(_bin(row) for row in run.reliability),
         precision_recall=tuple((at["recall"], at["precision"]) for at in run.precision_recall),
         grid=chosen.get("grid", ()),
@@ -56,7 +57,17 @@ def _content(run: Run) -> ReportContent:
         notes=run.notes,
         made=_made(run),
         seconds=run.seconds,
+        trainings=run.trainings,
+        next_steps=run.next_steps,
+        suspects=_suspects(run, pictures),
     )
+
+
+def _tested(run: Run) -> dict[str, int]:
+    """Return how many pictures judged, by what they are to the classifier that is shipped."""
+    if run.trainings is None or run.trainings.folds is None:
+        return {"test": run.images.test}
+    return {"judged in folds": run.test.num_images}
 
 
 def _pictures(run: Run) -> list[Picture]:
@@ -72,6 +83,14 @@ def _pictures(run: Run) -> list[Picture]:
         )
         for picture, entry in zip(pixels, run.gallery, strict=True)
     ]
+
+
+def _suspects(run: Run, pictures: list[Picture]) -> tuple[Picture, ...]:
+    """Return the pictures with suspected labels that the gallery holds, which are test pictures."""
+    if run.next_steps is None:
+        return ()
+    held = {picture.path: picture for picture in pictures}
+    return tuple(held[one.path] for one in run.next_steps.suspects if one.path in held)
 
 
 def _stored(path: Path) -> npt.NDArray[np.uint8]:

@@ -59,7 +59,7 @@ def render_report(content: ReportContent) -> str:
     return template.render(
         content=content,
         evaluation=content.evaluation,
-        answer=words.answer(content.evaluation),
+        answer=words.answer(content.evaluation, content.trainings),
         style=style(),
         script=script,
         policy=_policy(script, plotly_digest),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from saccade.evaluation.evaluation import Evaluation, Sureness
 from saccade.evaluation.operating import Operation
+from saccade.evaluation.trainings import Trainings
 from saccade.types import Interval
 
 NARROW = "\u202f"  # a space that does not break: "97.3 %", "12 000"
@@ -92,15 +93,19 @@ class Answer:
     sample: str  # how many pictures that rests on
 
 
-def answer(evaluation: Evaluation) -> Answer:
+def answer(evaluation: Evaluation, trainings: Trainings | None = None) -> Answer:
     """Return the answer in words; no word is stronger than the intervals allow."""
     return Answer(
         verdict=_verdict(evaluation),
-        sureness=_sureness(evaluation.sureness)
+        sureness=_sureness(evaluation.sureness, several=_folded(trainings))
         if evaluation.operation is None
         else _operation(evaluation.operation),
-        sample=_sample(evaluation),
+        sample=_sample(evaluation, trainings),
     )
+
+
+def _folded(trainings: Trainings | None) -> bool:
+    return trainings is not None and trainings.folds is not None
 
 
 def _verdict(evaluation: Evaluation) -> str:
@@ -112,13 +117,20 @@ def _verdict(evaluation: Evaluation) -> str:
     return "Not shown to be better than guessing the most frequent class: the ranges overlap."
 
 
-def _sureness(sureness: Sureness) -> str:
+def _sureness(sureness: Sureness, *, several: bool) -> str:
     rate, target = sureness.error_rate, _target(sureness)
     chosen = f"chosen on validation so that at most {target} of answers are wrong"
     if rate is None:
         return f"It says “unsure” to every test picture: {_why_silent(sureness, chosen)}."
     wrong = f"{percent(rate.value)} of those answers are wrong ({percent_range(rate)})."
-    if sureness.threshold <= 0:
+    if several:
+        answers = (
+            f"It says “unsure” below {percent(min(sureness.threshold, 1.0))} confidence, {chosen}. "
+            "Judged were trainings with thresholds of their own: they answer "
+            f"{percent(sureness.answered.value)} of the pictures "
+            f"({percent_range(sureness.answered)});"
+        )
+    elif sureness.threshold <= 0:
         answers = f"It answers every picture and never says “unsure”, as {chosen};"
     else:
         answers = (
@@ -165,9 +177,15 @@ def _target(sureness: Sureness) -> str:
     return f"{100 * sureness.target_error_rate:g}{NARROW}%"
 
 
-def _sample(evaluation: Evaluation) -> str:
+def _sample(evaluation: Evaluation, trainings: Trainings | None) -> str:
     width = evaluation.accuracy.high - evaluation.accuracy.low
     judged = f"Judged once, on {pictures(evaluation.num_images)} held back from training."
+    if trainings is not None and _folded(trainings):
+        times = "once" if trainings.repeats == 1 else f"{trainings.repeats} times"
+        judged = (
+            f"Each of {pictures(evaluation.num_images)} was judged {times}, by one of "
+            f"{trainings.folds} trainings, which never saw it."
+        )
     if width > 0.1:
         return f"{judged} That is few: the range is {100 * width:.0f} points wide."
     return judged

@@ -9,7 +9,7 @@ from saccade.lazy import lazy_names
 
 if TYPE_CHECKING:
     from saccade.transfer.applications import Backbone, backbone
-    from saccade.transfer.head import fine_tune, train_head, with_head
+    from saccade.transfer.head import fine_tune, head_mistakes, train_head, with_head
     from saccade.transfer.store import features, kept_features
 
 _HOME = {
@@ -17,6 +17,7 @@ _HOME = {
     "backbone": "applications",
     "features": "store",
     "fine_tune": "head",
+    "head_mistakes": "head",
     "kept_features": "store",
     "train_head": "head",
     "with_head": "head",
@@ -27,6 +28,7 @@ __all__ = [
     "backbone",
     "features",
     "fine_tune",
+    "head_mistakes",
     "kept_features",
     "train_head",
     "with_head",

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ import numpy.typing as npt
 from saccade.augmentation import Augmentation
 from saccade.data.cache import Cache
 from saccade.models.backend import load_keras
-from saccade.progress import Progress
+from saccade.progress import Progress, Stage
 from saccade.training import FitResult, Hooks, Pictures, TrainPlan, train_network
 from saccade.training.result import DECIDING, KEYS, epoch_figures, sample_like
 from saccade.transfer.applications import Backbone
@@ -54,7 +54,7 @@ def with_head(body: Backbone, num_classes: int) -> Any:
     return keras.Model(body.model.input, head(body.model.output), name="transfer")
 
 
-def train_head(
+def train_head(  # noqa: PLR0913  (what `train_network` takes, and where features are from)
     network: Any,
     body: Backbone,
     cache: Cache,
@@ -63,37 +63,21 @@ def train_head(
     validation: Pictures,
     seed: int,
     progress: Progress,
+    featured: npt.NDArray[np.intp] | None = None,
 ) -> FitResult:
     """Solve the head of what `with_head` made, in place; the backbone stays as it is, bit for bit.
 
-    Features are computed once and kept, of training and validation pictures only. An "epoch" of the
-    result is one strength of the penalty.
+    Features are computed once and kept, of training and validation pictures only, or of the
+    `featured` rows, which hold these and are in order. An "epoch" of the result is one strength of
+    the penalty.
     """
     began = time.monotonic()
-    rows = np.sort(np.concatenate([train.rows, validation.rows]))
-    values: Any = kept_features(body, cache, rows, progress=progress)
-    seen, unseen = (
-        Pictures(values, np.searchsorted(rows, part.rows), part.labels)
-        for part in (train, validation)
-    )
+    seen, unseen = _features(body, cache, train, validation, featured, progress=progress)
+    num_classes = int(network.output_shape[-1])
     with progress.stage("train", total=len(_STRENGTHS)) as stage:
-        path = _Path(seen, num_classes=int(network.output_shape[-1]))
-        sample = sample_like(seen, unseen, seed=seed)
-        history: dict[str, list[float]] = {key: [] for key in KEYS}
-        best: _Weights | None = None
-        for strength in _STRENGTHS:
-            weights = path.solve(strength)
-            figures = epoch_figures(partial(_logits, weights), "logits", sample, unseen)
-            for key in KEYS:
-                history[key].append(figures[key])
-            number_of_best = 1 + int(np.argmin(history[DECIDING]))
-            if number_of_best == len(history[DECIDING]):
-                best = weights
-            stage.describe(f"penalty {strength:.2g}, validation {figures['val_accuracy']:.1%}")
-            stage.advance(1)
-            if len(history[DECIDING]) - number_of_best >= _PATIENCE:
-                break
-    network.get_layer(LOGITS).set_weights(list(best or path.solve(_STRENGTHS[0])))
+        weights, history = _solved(seen, unseen, num_classes, seed=seed, stage=stage)
+    network.get_layer(LOGITS).set_weights(list(weights))
+    number_of_best = 1 + int(np.argmin(history[DECIDING]))
     seconds = time.monotonic() - began
     chosen = _STRENGTHS[number_of_best - 1]
     return FitResult(
@@ -101,7 +85,7 @@ def train_head(
         best_epoch=number_of_best,
         num_epochs=len(history[DECIDING]),
         seconds=seconds,
-        images_per_second=len(rows) / seconds,
+        images_per_second=(len(train.rows) + len(validation.rows)) / seconds,
         precision=f"{number_format()} (features)",
         compiled=False,
         stopped=False,
@@ -111,6 +95,76 @@ def train_head(
             f"{_STRENGTHS[0]:g} down, and validation chose {chosen:.2g}",
         ),
     )
+
+
+def head_mistakes(
+    body: Backbone,
+    cache: Cache,
+    subsets: Sequence[npt.NDArray[np.intp]],
+    *,
+    train: Pictures,
+    validation: Pictures,
+    featured: npt.NDArray[np.intp] | None = None,
+    progress: Progress,
+) -> tuple[int, ...]:
+    """Return the validation mistakes of heads solved on some of the training pictures only.
+
+    Each of `subsets` is places in `train`; the rest, with the features, is as for `train_head`.
+    """
+    seen, unseen = _features(body, cache, train, validation, featured, progress=progress)
+    num_classes = 1 + int(max(seen.labels.max(), unseen.labels.max()))
+    mistakes = []
+    with progress.stage("learning curve", total=len(subsets)) as stage:
+        for places in subsets:
+            some = Pictures(seen.pixels, seen.rows[places], seen.labels[places])
+            weights, _ = _solved(some, unseen, num_classes, seed=0, stage=None)
+            said = _logits(weights, unseen).argmax(axis=1)
+            mistakes.append(int((said != unseen.labels).sum()))
+            stage.advance(1)
+    return tuple(mistakes)
+
+
+def _features(
+    body: Backbone,
+    cache: Cache,
+    train: Pictures,
+    validation: Pictures,
+    featured: npt.NDArray[np.intp] | None,
+    *,
+    progress: Progress,
+) -> tuple[Pictures, Pictures]:
+    """Return the features of both parts, as the pictures that the head sees."""
+    rows = np.sort(np.concatenate([train.rows, validation.rows])) if featured is None else featured
+    values: Any = kept_features(body, cache, rows, progress=progress)
+    seen, unseen = (
+        Pictures(values, np.searchsorted(rows, part.rows), part.labels)
+        for part in (train, validation)
+    )
+    return seen, unseen
+
+
+def _solved(
+    seen: Pictures, unseen: Pictures, num_classes: int, *, seed: int, stage: Stage | None
+) -> tuple[_Weights, dict[str, list[float]]]:
+    """Return the head of the penalty with the lowest deciding loss, and each penalty's figures."""
+    path = _Path(seen, num_classes=num_classes)
+    sample = sample_like(seen, unseen, seed=seed)
+    history: dict[str, list[float]] = {key: [] for key in KEYS}
+    best = None
+    for strength in _STRENGTHS:
+        weights = path.solve(strength)
+        figures = epoch_figures(partial(_logits, weights), "logits", sample, unseen)
+        for key in KEYS:
+            history[key].append(figures[key])
+        number_of_best = 1 + int(np.argmin(history[DECIDING]))
+        if number_of_best == len(history[DECIDING]):
+            best = weights
+        if stage is not None:
+            stage.describe(f"penalty {strength:.2g}, validation {figures['val_accuracy']:.1%}")
+            stage.advance(1)
+        if len(history[DECIDING]) - number_of_best >= _PATIENCE:
+            break
+    return best or path.solve(_STRENGTHS[0]), history
 
 
 def fine_tune(
