@@ -11,7 +11,7 @@ demo: .venv/train.stamp
 
 test: .venv/test.stamp $(TENSORFLOW)/stamp check
 	SACCADE_TENSORFLOW_PYTHON=$(CURDIR)/$(TENSORFLOW)/bin/python \
-	  $(BIN)/python -m pytest --cov --cov-report=term:skip-covered --durations=15
+	  $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --durations=15
 
 check: .venv/test.stamp
 	$(BIN)/ruff format --check .

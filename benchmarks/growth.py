@@ -36,7 +36,10 @@ from typing import Any
 from benchmarks import growth_pictures, growth_plot
 from benchmarks.timing import Result, Spread, Target, at_most, publish, spread
 
-STAGES = ("scan", "cache", "copies", "train", "bundle", "test", "report", "between")
+STAGES = (
+    *("scan", "cache", "copies", "train", "learning curve"),
+    *("bundle", "test", "advice", "report", "between"),
+)
 TARGET_SLOPE = 1.1
 LEAST_JUDGED_S = 1.0  # a stage that takes less at the largest size is mostly fixed cost
 SIZES = {

@@ -32,7 +32,7 @@ def run_example(name: str, folder: Path, **environment: str) -> subprocess.Compl
     return subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py"), "--quick"],
         cwd=folder,
-        env=os.environ | {"SACCADE_CACHE": str(folder / "cache")} | environment,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=300,
@@ -61,7 +61,6 @@ def test_example_asserts_its_result(name: str, tmp_path: Path) -> None:
     assert result.stdout.strip(), "it prints what came out"
     assert {path.name for path in tmp_path.iterdir()} <= {
         "runs",
-        "cache",
         "horses-or-humans",
         "cats-and-dogs",
         "cats-vs-dogs",

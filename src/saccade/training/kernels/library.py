@@ -16,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
@@ -26,6 +27,7 @@ from saccade.config import switch
 from saccade.data.cachefolder import compiled_folder
 from saccade.errors import SettingsError
 from saccade.files import atomic_path
+from saccade.machine import usable_cores
 
 _SOURCES: Final = ("blocks.cpp", "maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
 _HEADERS: Final = ("tiles.h",)
@@ -37,7 +39,6 @@ _FLAGS: Final = (
     "-fno-math-errno",
     "-fno-trapping-math",  # a comparison of what is not a number need not raise a flag
     "-fPIC",
-    "-shared",
 )
 _COMPILERS: Final = ("g++", "c++", "clang++", "cl")
 _TIMEOUT_S: Final = 120
@@ -106,10 +107,16 @@ def _compile(compiler: str, path: Path) -> None:
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
         for name in _SOURCES + _HEADERS:
             (Path(folder) / name).write_bytes(_read(name))
-        subprocess.run(
-            [compiler, *_FLAGS, *_SOURCES, "-o", str(temporary)],
-            cwd=folder,
-            capture_output=True,
-            timeout=_TIMEOUT_S,
-            check=True,
-        )
+
+        def run(*arguments: str) -> None:
+            subprocess.run(
+                [compiler, *_FLAGS, *arguments],
+                cwd=folder,
+                capture_output=True,
+                timeout=_TIMEOUT_S,
+                check=True,
+            )
+
+        with ThreadPoolExecutor(usable_cores()) as pool:  # a compiler uses one core
+            list(pool.map(lambda name: run("-c", name, "-o", f"{name}.o"), _SOURCES))
+        run("-shared", *(f"{name}.o" for name in _SOURCES), "-o", str(temporary))
