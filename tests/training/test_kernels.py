@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,15 @@ ROUNDING = {torch.float32: 1e-6, torch.bfloat16: 4e-3}  # of one number, relativ
 
 needs_kernels = pytest.mark.skipif(library.load_kernels() is None, reason="no C++ compiler")
 needs_tiles = pytest.mark.skipif(not library.has_tiles(), reason="the processor has no AMX")
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    """Kernels share their work out, whatever the suite runs with."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def leaf(tensor: Any) -> Any:
