@@ -81,8 +81,8 @@ def test_tutorial_network_has_nothing_wrong():
     ("arguments", "said"),
     [
         (["auto"], "'auto' is designed for the data"),
-        (["t5", "--test", "photos"], "--test and --labels go with pictures"),
-        (["t5", "--labels"], "--test and --labels go with pictures"),
+        (["t5", "--test", "photos"], "--test, --labels and --multi-label go with"),
+        (["t5", "--labels"], "--test, --labels and --multi-label go with"),
         (["digits", "--data", "digits"], "--data goes with a model"),
         (["gone.keras"], "no file gone.keras"),
         (["no_such_module:f"], "cannot import 'no_such_module'"),

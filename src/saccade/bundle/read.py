@@ -74,7 +74,7 @@ _ZIP_ERRORS: Final = (
 def _read(archive: zipfile.ZipFile) -> Bundle:
     members = {info.filename: info for info in archive.infolist()}
     if MANIFEST not in members:
-        raise BundleError(f"this is not a bundle: it holds no {MANIFEST}")
+        raise BundleError(f"this is not a bundle, or a damaged one: it holds no {MANIFEST}")
     manifest = read_manifest(_content(archive, members[MANIFEST]))
     # After the version, since a newer format may hold other members.
     names = sorted(info.filename for info in archive.infolist())
