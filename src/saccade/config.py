@@ -12,6 +12,7 @@ from saccade.augmentation import AUTO, parse_augmentation
 from saccade.errors import SettingsError
 
 DEFAULT_BUDGET_S: Final = 300.0
+SEEDS: Final = 2**32  # how many there are, from 0
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
@@ -109,7 +110,7 @@ class TrainSettings:
             raise SettingsError("give a budget or a number of epochs, not both and not neither")
         if self.epochs is not None and self.epochs < 1:
             raise SettingsError(f"epochs is a whole number from 1, got {self.epochs}")
-        if not 0 <= self.seed < 2**32:
+        if not 0 <= self.seed < SEEDS:
             raise SettingsError(f"a seed is a whole number from 0 to 2^32 - 1, got {self.seed}")
         if self.folds is not None and self.folds < 2:
             raise SettingsError(
@@ -150,6 +151,11 @@ class TrainSettings:
         for flag, is_given in given.items():
             if self.multi_label and is_given:
                 raise SettingsError(f"{flag} is for one class a picture; leave it out here")
+
+    @property
+    def wish(self) -> Wish | None:
+        """The operating point that is asked for, as `parse_wish` reads it."""
+        return None if self.operating_point is None else parse_wish(self.operating_point)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as they stand in ``run.json``."""

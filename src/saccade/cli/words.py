@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from saccade.cli.text import one_line
+from saccade.evaluation.intervals import percent
 
 if TYPE_CHECKING:
     from saccade.evaluation import (
@@ -75,12 +76,6 @@ def run_line(entry: RunEntry) -> str:
         return f"{entry.folder}  {entry.error or 'not finished; train --resume goes on'}"
     run = entry.run
     return f"{entry.folder}  {percent(run.test.accuracy)} of {run.test.num_images:,} test pictures"
-
-
-def percent(figure: Interval) -> str:
-    """Return such as ``98.1 % (95 % interval 96.1 to 99.1 %)``."""
-    value, low, high = (100 * share for share in (figure.value, figure.low, figure.high))
-    return f"{value:.1f} % (95 % interval {low:.1f} to {high:.1f} %)"
 
 
 def figures(test: Evaluation | LabelEvaluation, trainings: Trainings | None = None) -> list[str]:

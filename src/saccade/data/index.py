@@ -60,6 +60,10 @@ class Index:
         """Return the usable rows of one part, given as its code in `saccade.types.PARTS`."""
         return np.flatnonzero(self.usable & (self.part == part))
 
+    def counts_of(self, part: int) -> npt.NDArray[np.intp]:
+        """Return how many usable pictures of one part each class has, (C,)."""
+        return np.bincount(self.label[self.rows_of(part)], minlength=len(self.classes))
+
     def flagged(self, word: str) -> npt.NDArray[np.bool_]:
         """Return which rows have this word among their flags, as a boolean mask of shape (N,)."""
         return np.array([word in flags.split(";") for flags in self.flags.tolist()], bool)

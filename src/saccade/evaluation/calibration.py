@@ -180,9 +180,16 @@ def choose_threshold(
     last = int(serving[-1])
     if last == len(top) - 1:
         return 0.0
-    # Half-way to the next picture, so that rounding on another machine changes no answer.
-    middle = float((top[last] + top[last + 1]) / 2)
-    return middle if middle > top[last + 1] else float(top[last])
+    return halfway(top, last)
+
+
+def halfway(falling: Floats, last: int) -> float:
+    """Return a threshold half-way from place `last` of falling probabilities (n,) to the next.
+
+    So rounding on another machine changes no answer. There is a next one, and it is less.
+    """
+    middle = float((falling[last] + falling[last + 1]) / 2)
+    return middle if middle > falling[last + 1] else float(falling[last])
 
 
 def _judged_rate(mistakes: npt.NDArray[Any], answered: npt.NDArray[Any]) -> Floats:

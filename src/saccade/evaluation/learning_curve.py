@@ -16,7 +16,7 @@ The interval is a parametric bootstrap (Efron and Tibshirani, 1993). For each po
 drawn from its Jeffreys posterior, as many pictures as were scored are drawn of that, and the curve
 is fitted again. Drawing twice makes the range somewhat wide, and keeps it honest where mistakes are
 few or the fit has bent to chance. So few points seldom tell whether there is a floor, and a fit
-that guesses one foretells too little: half of the draws are fitted without it. docs/figures.md has
+that guesses one foretells too little: half of the draws are fitted without it. docs/next.md has
 the coverage that was measured.
 """
 

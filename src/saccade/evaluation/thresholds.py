@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.evaluation.beta import Floats
-from saccade.evaluation.calibration import Logits, apply_temperature, fit_temperature
+from saccade.evaluation.calibration import Logits, apply_temperature, fit_temperature, halfway
 
 HALF: Final = 0.5
 LEAST_OF_A_LABEL: Final = 10  # validation pictures that have a label, and that lack it
@@ -80,6 +80,4 @@ def _best_threshold(probability: npt.NDArray[np.floating[Any]], target: Targets)
     last = len(f1) - 1 - int(f1[::-1].argmax())
     if last == len(top) - 1:
         return float(top[last])
-    # Half-way to the next picture, so that rounding on another machine changes no answer.
-    middle = float((top[last] + top[last + 1]) / 2)
-    return middle if middle > top[last + 1] else float(top[last])
+    return halfway(top, last)

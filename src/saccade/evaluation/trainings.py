@@ -15,7 +15,7 @@ Bouckaert and Frank, PAKDD 2004):
 with J trainings, s² the variance of their figures, and held_out the tested pictures for each one
 that a training had. With few trainings it is wide: s² of five is known badly, and t says so. The
 first interval is there for the trainings that agree by chance: five folds without a mistake would
-else leave no doubt. docs/figures.md has the coverage.
+else leave no doubt. docs/folds.md has the coverage.
 """
 
 from __future__ import annotations
@@ -114,6 +114,30 @@ class Training:
     log_loss: Interval
     best_epoch: int
     seconds: float  # of training
+
+    @classmethod
+    def of(
+        cls,
+        figures: Evaluation,
+        *,
+        seed: int,
+        repeat: int,
+        fold: int | None,
+        best_epoch: int,
+        seconds: float,
+    ) -> Training:
+        """Return a training with its figures; `repeat` and `fold` are counted from 0."""
+        return cls(
+            fold=None if fold is None else fold + 1,
+            repeat=repeat + 1,
+            seed=seed,
+            num_images=figures.num_images,
+            accuracy=figures.accuracy,
+            macro_f1=figures.macro_f1,
+            log_loss=figures.log_loss,
+            best_epoch=best_epoch,
+            seconds=seconds,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the training as it stands in ``run.json``; `from_json` reads it, equal."""

@@ -53,7 +53,7 @@ def advise(
     network which gave them was not trained on.
     """
     index = prepared.index
-    counts = np.bincount(prepared.pictures(TRAIN).labels, minlength=len(index.classes))
+    counts = index.counts_of(TRAIN)
     labels, suspects = _labels(index, *answers, command=_command(request, "check", "--labels"))
     found = [
         labels,

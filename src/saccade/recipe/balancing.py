@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from saccade.config import TrainSettings
 from saccade.data import Index
@@ -25,7 +24,7 @@ def with_balance(plan: TrainPlan, index: Index, settings: TrainSettings) -> Trai
     own loss is balanced only where that is asked for, and an operating point decides the labels by
     itself.
     """
-    counts = _training_counts(index)
+    counts = index.counts_of(PARTS.index("train"))
     wanted = settings.balance == "on" or (
         settings.balance == "auto" and plan.recipe == "auto" and are_uneven(counts)
     )
@@ -37,7 +36,7 @@ def with_balance(plan: TrainPlan, index: Index, settings: TrainSettings) -> Trai
 def balance_note(prepared: Prepared) -> str:
     """Return how labels are balanced, and how to have them otherwise."""
     index = prepared.index
-    counts = _training_counts(index)
+    counts = index.counts_of(PARTS.index("train"))
     large, small = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
     return (
         f"class {index.classes[large]!r} has {counts[large] / counts[small]:.0f} times as many "
@@ -45,9 +44,3 @@ def balance_note(prepared: Prepared) -> str:
         "labels are weighted by the root of that, so that small classes are found too; "
         "probabilities are as they were, and --balance off gives the most probable class"
     )
-
-
-def _training_counts(index: Index) -> npt.NDArray[np.intp]:
-    """Return how many training pictures each class has."""
-    labels = index.label[index.rows_of(PARTS.index("train"))]
-    return np.bincount(labels, minlength=len(index.classes))

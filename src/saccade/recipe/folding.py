@@ -18,12 +18,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from saccade.config import TrainSettings, parse_wish
+from saccade.config import SEEDS, TrainSettings
 from saccade.data import deal_folds, fold_apart, split_index
 from saccade.evaluation import (
     Answers,
@@ -48,8 +48,6 @@ from saccade.recipe.request import Request
 from saccade.training import FitResult, logits_of
 from saccade.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 
-SEEDS: Final = 2**32
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Judged:
@@ -62,14 +60,11 @@ class Judged:
 
     def told(self, figures: Evaluation, *, seed: int, repeat: int, fold: int | None) -> Training:
         """Return the training with its figures for the report; `repeat` and `fold` are from 0."""
-        return Training(
-            fold=None if fold is None else fold + 1,
-            repeat=repeat + 1,
+        return Training.of(
+            figures,
             seed=seed,
-            num_images=figures.num_images,
-            accuracy=figures.accuracy,
-            macro_f1=figures.macro_f1,
-            log_loss=figures.log_loss,
+            repeat=repeat,
+            fold=fold,
             best_epoch=self.best_epoch,
             seconds=self.seconds,
         )
@@ -246,14 +241,14 @@ def _asked(
     network: Any, fold: Prepared, fit: FitResult, settings: TrainSettings, *, progress: Progress
 ) -> Judged:
     """Calibrate the network on its validation part, and ask it about its test part."""
-    classes, wish = fold.index.classes, settings.operating_point
+    classes = fold.index.classes
     validation, test = fold.pictures(VALIDATION), fold.pictures(TEST)
     answering = choose_answering(network, fold, fit, progress=progress)
     calibration = calibrate(
         answering.logits,
         validation.labels,
         classes=classes,
-        wish=None if wish is None else parse_wish(wish),
+        wish=settings.wish,
         weights=fold.plan.class_weights,
     )
     logits = logits_of(answering.network, test, progress=progress)

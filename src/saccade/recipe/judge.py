@@ -172,8 +172,7 @@ def most_frequent_class(prepared: Prepared) -> str:
     Where a picture has several labels it is a set of them, as it is written.
     """
     index = prepared.index
-    counts = np.bincount(index.label[index.rows_of(TRAIN)], minlength=len(index.classes))
-    return index.classes[int(counts.argmax())]
+    return index.classes[int(index.counts_of(TRAIN).argmax())]
 
 
 def choose_gallery(

@@ -74,9 +74,8 @@ def head_curve(
     mistakes; `fit` is the head on all of them, and without it that one is solved too. `unit` (N,)
     has one number for pictures that stay together.
     """
-    num_classes = 1 + int(max(train.labels.max(), validation.labels.max()))
     shares = SHARES if fit is not None else (*SHARES, 1.0)
-    parts = subsets(unit, train.labels, shares, least=_LEAST * num_classes)
+    parts = _parts(unit, train, validation, shares)
     wrong = mistakes(parts)
     points = [_point(len(places), w, validation) for places, w in zip(parts, wrong, strict=True)]
     if fit is not None:
@@ -98,8 +97,7 @@ def network_curve(
 
     `build` returns the untrained network, `unit` is as in `head_curve`.
     """
-    num_classes = 1 + int(max(train.labels.max(), validation.labels.max()))
-    parts = subsets(unit, train.labels, SHARES, least=_LEAST * num_classes)
+    parts = _parts(unit, train, validation, SHARES)
     whole = _point_of(fit, len(train.rows), validation)
     epochs = plan.max_epochs if plan.budget_s is None else fit.num_epochs
 
@@ -130,6 +128,14 @@ def network_curve(
         half = learnt(None, share=0.5, num_epochs=math.ceil(epochs / 2))
         stage.advance(1)
     return replace(_curve([*points, whole]), half=half, whole=whole)
+
+
+def _parts(
+    unit: _Rows, train: Pictures, validation: Pictures, shares: Sequence[float]
+) -> list[_Rows]:
+    """Return parts of the training pictures that are large enough for a point each."""
+    num_classes = 1 + int(max(train.labels.max(), validation.labels.max()))
+    return subsets(unit, train.labels, shares, least=_LEAST * num_classes)
 
 
 def subsets(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.augmentation import parse_augmentation
-from saccade.config import TrainSettings, parse_wish
+from saccade.config import TrainSettings
 from saccade.data import (
     TEST_SHARE,
     VALIDATION_SHARE,
@@ -61,9 +61,7 @@ class Prepared:
     exclude_digest: str | None = None  # of the paths that the user left out
     body: Backbone | None = None  # the frozen layers below the head, in transfer learning
     featured: npt.NDArray[np.intp] | None = None  # rows whose features several trainings share
-    sets: LabelSets | None = (
-        None  # where a picture has several labels: the index's classes are sets
-    )
+    sets: LabelSets | None = None  # that the index's classes are, where a picture has several
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -268,9 +266,9 @@ def _check_parts(index: Index, name: str) -> None:
 
 def _check_operating_point(index: Index, settings: TrainSettings) -> None:
     """Raise SettingsError for an operating point unless it is of one of two classes."""
-    if settings.operating_point is None:
+    if settings.wish is None:
         return
-    named, classes = parse_wish(settings.operating_point).class_name, index.classes
+    named, classes = settings.wish.class_name, index.classes
     if len(classes) != 2:
         raise SettingsError(
             f"an operating point is for two classes, and the data has {len(classes)}; leave out "
@@ -300,9 +298,9 @@ def _check_labels(index: Index, sets: LabelSets) -> None:
 
 def _check_validation(index: Index, settings: TrainSettings) -> None:
     """Raise DataError where an operating point cannot be chosen for want of any picture."""
-    if settings.operating_point is None:
+    if settings.wish is None:
         return
-    named = parse_wish(settings.operating_point).class_name
+    named = settings.wish.class_name
     if not np.any(index.label[index.rows_of(VALIDATION)] == index.classes.index(named)):
         raise DataError(
             f"an operating point is chosen on validation pictures, and none is of {named!r}; "

@@ -17,11 +17,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from saccade.config import TrainSettings
+from saccade.config import SEEDS, TrainSettings
 from saccade.errors import SettingsError
 from saccade.evaluation import Evaluation, Training, Trainings, crossed, pooled
 from saccade.predict import Classifier
-from saccade.recipe.folding import SEEDS, Judged, common_of
+from saccade.recipe.folding import Judged, common_of
 from saccade.recipe.judge import Verdict
 from saccade.recipe.prepare import Prepared
 from saccade.training import FitResult
@@ -57,16 +57,8 @@ def with_repeats(
     own = verdict.evaluation
     if not isinstance(own, Evaluation):
         raise ValueError("repeats are of one class a picture")
-    shipped = Training(
-        fold=None,
-        repeat=1,
-        seed=seed,
-        num_images=own.num_images,
-        accuracy=own.accuracy,
-        macro_f1=own.macro_f1,
-        log_loss=own.log_loss,
-        best_epoch=fit.best_epoch,
-        seconds=fit.seconds,
+    shipped = Training.of(
+        own, seed=seed, repeat=0, fold=None, best_epoch=fit.best_epoch, seconds=fit.seconds
     )
     common = common_of(classifier)
     others = tuple(

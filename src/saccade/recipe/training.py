@@ -22,7 +22,7 @@ import numpy as np
 import saccade
 from saccade import machine
 from saccade.bundle import Manifest, record_evaluation, write_bundle
-from saccade.config import TrainSettings, choose_settings, parse_wish
+from saccade.config import TrainSettings, choose_settings
 from saccade.data import write_index
 from saccade.evaluation import (
     TARGET_ERROR_RATE,
@@ -240,12 +240,11 @@ def _bundle(
 ) -> Classifier:
     """Calibrate on validation, write the bundle, and open it as any user would."""
     validation = prepared.pictures(VALIDATION)
-    asked = request.settings.operating_point
     calibration = calibrate(
         answering.logits,
         validation.labels,
         classes=prepared.classes,
-        wish=None if asked is None else parse_wish(asked),
+        wish=request.settings.wish,
         weights=prepared.plan.class_weights,
     )
     path = request.folder / "model.saccade"
