@@ -25,11 +25,10 @@
 
 namespace {
 
-constexpr Index kEntries = 32;  // that one product sums over
+constexpr Index kEntries = 32;      // that one product sums over
 constexpr Index kPair = 2 * kSide;  // maps that are made at a time
 constexpr Index kPixels = 256;      // of which maps stay in the nearest cache, about
-
-constexpr int kNowhere = 255;  // the place of the largest entry where the ReLU zeroed a window
+constexpr int kNowhere = 255;       // the place of the largest entry where the ReLU zeroed a window
 
 Index ceiling(Index n, Index step) { return (n + step - 1) / step; }
 
@@ -50,10 +49,11 @@ struct Product {
 // Weights as tiles, given by (row of the window, entry of the stretch, map): for each pair of maps'
 // tiles, row by row and chunk by chunk. What a stretch or the maps lack is zero.
 template <typename Weight>
-std::unique_ptr<Half[], Free> as_tiles(const Product& p, Weight weight) {
+std::unique_ptr<Half[], Free> as_tiles(const Product& p, Weight weight, int threads) {
   const Index size = p.pairs() * p.tiles_a_pair() * kTile;
   auto tiles = allocate<Half>(size);
   std::memset(tiles.get(), 0, size * sizeof(Half));
+#pragma omp parallel for collapse(2) num_threads(threads)
   for (Index y = 0; y < p.window_height; ++y)
     for (Index e = 0; e < p.stretch; ++e)
       for (Index m = 0; m < p.maps; ++m) {
@@ -142,9 +142,8 @@ struct Padded {
 
 // Pools two rows of maps into one; a bias and a ReLU change nothing about which entry is largest.
 // A column of what is read has `stride` entries, one of what is written `maps`; `some` are pooled.
-void pool_rows(const float* above, const float* below, const float* bias, bool rectify,
-                      Half* y, uint8_t* place, Index columns, Index some, Index stride,
-                      Index maps) {
+void pool_rows(const float* above, const float* below, const float* bias, bool rectify, Half* y,
+               uint8_t* place, Index columns, Index some, Index stride, Index maps) {
   for (Index column = 0; column < columns; ++column)
     for (Index m = 0; m < some; m += kSide) {
       const Index at = 2 * column * stride + m;
@@ -174,7 +173,7 @@ void forward(const Half* x, const float* weights, const float* bias, bool rectif
   const Product p{g.window_height, g.window_width * g.channels, g.channels, g.maps};
   const auto tiles = as_tiles(p, [&](Index row, Index entry, Index map) {
     return weights[(row * p.stretch + entry) * g.maps + map];
-  });
+  }, threads);
   const Index width = g.width + g.window_width - 1;
   const Strip strip(width, 2 * g.columns, 2 * g.rows);
 #pragma omp parallel num_threads(threads)
@@ -247,7 +246,7 @@ void backward(const Half* gradient, const uint8_t* place, const float* weights, 
   const auto tiles = as_tiles(p, [&](Index row, Index entry, Index channel) {
     const Index turned = window - 1 - (row * g.window_width + entry / g.maps);
     return weights[(turned * g.channels + channel) * g.maps + entry % g.maps];
-  });
+  }, threads);
   const Index top = g.window_height - 1 - g.top, left = g.window_width - 1 - g.left;
   const Index width = g.width + g.window_width - 1;
   const Strip strip(width, g.width, g.height);
