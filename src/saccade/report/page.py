@@ -103,9 +103,8 @@ def _rows(content: ReportContent) -> dict[str, Any]:
 
 
 def _confusion(evaluation: Evaluation | LabelEvaluation) -> dict[str, Any]:
-    if isinstance(
-        evaluation, LabelEvaluation
-    ):  # a label is there or not; none is taken for another
+    if isinstance(evaluation, LabelEvaluation):
+        # A label is there or not; none is taken for another.
         return {"form": None, "pairs": []}
     form = confusion.form(evaluation)
     limit = 10 if form == "table" else 25
