@@ -238,6 +238,13 @@ def test_one_label_alone_is_two_classes(tmp_path):
         trained(data, tmp_path)
 
 
+def test_table_of_missing_pictures_says_that_they_are(tmp_path):
+    data = tmp_path / "gone.csv"
+    data.write_text("path,labels\ngone.png,cat;dog\n")
+    with pytest.raises(DataError, match=r"in 0 different sets.*first: gone.png: cannot be read"):
+        trained(data, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

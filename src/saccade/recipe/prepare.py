@@ -232,17 +232,17 @@ def time_left(budget_s: float, clock: Clock, ending_s: float) -> float:
 def _check_classes(index: Index, name: str, sets: LabelSets | None) -> None:
     """Raise DataError unless there are two classes; the split looks at how many pictures each."""
     present = np.unique(index.label[index.usable & (index.label >= 0)])
+    first = next((f" (first: {path}: {why})" for path, why in _left_out(index)), "")
     if sets is not None and (len(sets.names) < 2 or len(present) < 2):
         found = ", ".join(map(repr, sets.names[:5])) or "none"
         raise DataError(
             f"{name}: --multi-label takes at least two labels, and pictures that differ in them; "
             f"found {found} in {len(present):,} different sets; one label alone is two classes: "
-            "train without --multi-label"
+            f"train without --multi-label{first}"
         )
     if len(present) >= 2:
         return
     found = f"one, {index.classes[present[0]]!r}" if len(present) else "none"
-    first = next((f" (first: {path}: {why})" for path, why in _left_out(index)), "")
     raise DataError(
         f"{name}: telling classes apart takes at least two with usable pictures, found {found}; "
         f"put the pictures of each class in a folder named after it{first}"
