@@ -68,7 +68,9 @@ from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult
 
-_VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
+_VERSIONED: Final = (
+    *("keras", "torch", "tensorflow", "numpy", "pillow", "simplejpeg", "onnxruntime"),
+)
 
 _BUDGET_MET: Final = 1.05
 
