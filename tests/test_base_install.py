@@ -17,7 +17,8 @@ from saccade.progress import Silence
 WITHOUT = """
 import sys
 ABSENT = {"keras", "torch", "tensorflow", "onnx", "onnxscript", "pyarrow", "filelock", "sklearn",
-          "scipy", "jinja2", "plotly"}
+          "scipy", "jinja2", "plotly",
+          "simplejpeg"}  # of the base install where it has a wheel
 
 class Absent:
     def find_spec(self, name, path=None, target=None):

@@ -48,8 +48,8 @@ BUNDLE_NAME: Final = "model.saccade"
 # a handful of them is shared out among the cores.
 _FILES_A_TASK: Final = 32
 _BYTES_A_TASK: Final = 2**18
-# Below this, Pillow's Python, which one thread runs at a time, takes as long as its decoder or
-# longer; threads that then fight over the interpreter are slower than threads that take turns.
+# Below this, Python, which one thread runs at a time, takes as long as the decoder or longer;
+# threads that then fight over the interpreter are slower than threads that take turns.
 _SMALL_BYTES: Final = 2**12
 
 

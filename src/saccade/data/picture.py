@@ -171,9 +171,7 @@ class Preprocessing:
             scale = plain_scale(header, (2 * target[0], 2 * target[1]))
             box = (0, 0, width / scale, height / scale) if scale > 1 else None
         pixels = decode_plain(content, header, scale)
-        if size == target and pixels.ndim == (
-            3 if self.channels == 3 else 2
-        ):  # nothing to resize or convert
+        if size == target and (header.mode == "RGB") == (self.channels == 3):  # as it is
             pixels = pixels.reshape(height, width, self.channels)
             return Decoded(pixels=_padded(pixels, self.shape), reduced=False)
         image = _resized(Image.fromarray(pixels), target, box)
