@@ -50,7 +50,7 @@ def test_example_is_short(name: str) -> None:
     assert sum(bool(line.strip()) for line in lines) <= MAX_LINES
 
 
-@pytest.mark.parametrize("name", DATA_OF)
+@pytest.mark.parametrize("name", [name for name in DATA_OF if name != "t1_line"])
 def test_example_asserts_its_result(name: str, tmp_path: Path) -> None:
     data = DATA_OF[name]
     datasets = os.environ.get("SACCADE_DATASETS")
@@ -67,16 +67,18 @@ def test_example_asserts_its_result(name: str, tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["t7_horses_or_humans", "t10_rock_paper_scissors"])
-def test_example_without_data_says_what_to_put_where(name: str, tmp_path: Path) -> None:
+def asks_for_data(name: str, folder: Path) -> list[str]:
+    return [f"{name}.py: put {DATA_OF[name]} into {folder}, which SACCADE_DATASETS names"]
+
+
+def test_example_without_data_says_what_to_put_where(tmp_path: Path) -> None:
+    name = "t7_horses_or_humans"
     result = run_example(name, tmp_path, SACCADE_DATASETS=str(tmp_path))
-    assert result.returncode == 2
-    assert result.stderr.splitlines() == [
-        f"{name}.py: put {DATA_OF[name]} into {tmp_path}, which SACCADE_DATASETS names"
-    ]
+    assert (result.returncode, result.stderr.splitlines()) == (2, asks_for_data(name, tmp_path))
 
 
 def test_all_examples_run_by_one_command(tmp_path: Path) -> None:
+    """T1 asserts its own result, T10 lacks its data."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "src")])
     environment = os.environ | {"SACCADE_DATASETS": str(tmp_path), "PYTHONPATH": path}
     result = subprocess.run(
@@ -87,7 +89,10 @@ def test_all_examples_run_by_one_command(tmp_path: Path) -> None:
         text=True,
         timeout=300,
     )
-    assert result.returncode == 2, result.stderr
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == asks_for_data("t10_rock_paper_scissors", tmp_path)
+    assert "learnt y = " in result.stdout
+    assert list(tmp_path.iterdir()) == []
     assert re.findall(r"^--- (\w+): (\w+)", result.stdout, re.MULTILINE) == [
         ("t1_line", "done"),
         ("t10_rock_paper_scissors", "not"),

@@ -204,6 +204,8 @@ def test_report_has_labels_and_no_confusion(run):
     assert "<h2>Label by label</h2>" in page
     assert 'id="confusion"' not in page
     assert 'id="next"' not in page
+    assert "may still be of another kind" in page
+    assert "none of the classes" not in page
     assert "Exact match" in page
     assert "digit 0, digit" in page  # sets in the gallery, as people write them
 
