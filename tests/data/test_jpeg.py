@@ -70,6 +70,42 @@ def test_pixels_are_those_of_the_general_reader(size, mode, subsampling):
             assert_both_ways_agree(content, wanted)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"keep_rgb": True}, {"restart_marker_blocks": 1}, {"optimize": True}, {"quality": 100}],
+    ids=str,
+)
+def test_a_way_of_writing_changes_nothing(options):
+    content = jpeg(61, 45, **options)
+    assert plain_header(content) == PlainHeader(61, 45, "RGB")
+    assert_both_ways_agree(content, Preprocessing(height_px=20, width_px=20, channels=3))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_size_and_scale_is_as_pillow_decodes_it(mode, monkeypatch):
+    """Small sizes above all, where two scales may give one size."""
+    sizes = [(w, h) for w in range(1, 20) for h in (1, 2, 3, 7, 8, 9, 17)]
+    contents = [jpeg(*size, mode, subsampling=2) for size in sizes]
+    headers = [plain_header(content) for content in contents]
+
+    def decoded():
+        return [
+            decode_plain(content, header, scale)
+            for content, header in zip(contents, headers, strict=True)
+            for scale in (1, 2, 4, 8)
+        ]
+
+    ours = decoded()
+    monkeypatch.setattr("saccade.data.jpeg.simplejpeg", None)  # as where there is no wheel
+    for got, pillows in zip(ours, decoded(), strict=True):
+        assert np.array_equal(got, pillows)
+
+
+def test_a_header_that_the_decoder_reads_otherwise_is_refused():
+    with pytest.raises(ValueError, match="decode"):
+        decode_plain(jpeg(16, 16), PlainHeader(16, 8, "RGB"))
+
+
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
 def test_a_scale_is_that_of_draft(scale):
     content = jpeg(101, 67)
