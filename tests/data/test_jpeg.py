@@ -138,6 +138,22 @@ def test_what_is_not_plain_is_left_to_the_general_reader(content):
     assert_both_ways_agree(content, Preprocessing(height_px=8, width_px=8, channels=3))
 
 
+@pytest.mark.parametrize("options", [{"comment": b"\xff\xda" * 9}, {"icc_profile": bytes(9000)}])
+def test_a_header_is_read_to_its_end(options):
+    """Where a comment holds the bytes that begin the coefficients, and where a header is long."""
+    content = jpeg(20, 10, **options)
+    assert plain_header(content) == PlainHeader(20, 10, "RGB")
+    assert_both_ways_agree(content, Preprocessing(height_px=8, width_px=8, channels=3))
+
+
+def test_one_header_before_two_pictures():
+    """The second is known by the first; each is looked at for what follows."""
+    content = jpeg(20, 10)
+    header_bytes = content.index(b"\xff\xda") + 14  # length, three components, spectral selection
+    assert plain_header(content) == plain_header(content[: header_bytes + 1])
+    assert plain_header(content[:header_bytes]) is None
+
+
 def test_a_second_picture_behind_it_is_not_plain():
     buffer = io.BytesIO()
     other = Image.new("RGB", (16, 16), "red")

@@ -14,6 +14,7 @@ the reasons. Source: ITU-T T.81, annex B.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,6 +30,8 @@ DECODER: Final = f"simplejpeg {simplejpeg.__version__}" if simplejpeg else "Pill
 
 _SOI: Final = b"\xff\xd8\xff"
 _FRAME, _SCAN, _TABLES = 0xC0, 0xDA, 0xDB
+_START_OF_SCAN: Final = bytes((0xFF, _SCAN))
+_SHORT_BYTES: Final = 4096  # of a header that is worth remembering
 _MODE_OF_COMPONENTS: Final = {1: "L", 3: "RGB"}
 _SPACE: Final = {"L": "GRAY", "RGB": "RGB"}  # simplejpeg's word for a mode
 # Huffman tables, restart interval, comment, and application segments but APP1: EXIF and XMP.
@@ -46,6 +49,15 @@ class PlainHeader(NamedTuple):
 
 def plain_header(content: bytes) -> PlainHeader | None:
     """Return the header of a plain JPEG, or None for all else, damaged ones among it."""
+    start = content.find(_START_OF_SCAN, 0, _SHORT_BYTES)
+    # The header, where no segment happens to hold the same two bytes.
+    found = _parsed_before(content[: start + 4]) if start > 0 else None
+    header, end = found or _parsed(content) or (None, 0)
+    return header if end < len(content) else None
+
+
+def _parsed(content: bytes) -> tuple[PlainHeader, int] | None:
+    """Return a plain JPEG's header, and where its coefficients begin."""
     if not content.startswith(_SOI):
         return None
     position, header = 2, None
@@ -58,7 +70,7 @@ def plain_header(content: bytes) -> PlainHeader | None:
                 if header is None:
                     return None
             elif marker == _SCAN:
-                return header if end < len(content) else None
+                return (header, end) if header else None
             elif marker == _TABLES:
                 if not _eight_bit_tables(content, position + 4, end):
                     return None
@@ -68,6 +80,10 @@ def plain_header(content: bytes) -> PlainHeader | None:
     except IndexError:  # it ends in the middle of a header
         return None
     return None
+
+
+# Files of one origin often have one header, tables and all.
+_parsed_before = lru_cache(maxsize=64)(_parsed)
 
 
 def decode_plain(content: bytes, header: PlainHeader, scale: int = 1) -> npt.NDArray[np.uint8]:

@@ -33,7 +33,7 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from os.path import splitext
+from os.path import basename, splitext
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -136,12 +136,11 @@ class Preprocessing:
 
         An open Pillow image is read at full scale, so that it stays as its owner has it.
         """
-        content = small_content(payload) if isinstance(payload, Path) else payload
+        content = small_content(payload) if isinstance(payload, str | Path) else payload
         if isinstance(content, bytes):
             return self._decode_content(content, full_scale)
-        if isinstance(payload, Path):
-            return with_image(payload, lambda image: self._decode(image, full_scale))
-        return with_image(payload, lambda image: self._decode(image, full_scale=True))
+        full_scale = full_scale or content is not None  # None: a large file
+        return with_image(payload, lambda image: self._decode(image, full_scale))
 
     def to_json(self) -> dict[str, int | str]:
         """Return the settings as a JSON document; `from_json` reads it back, equal."""
@@ -260,12 +259,12 @@ def inspect(payload: Payload, *, name: str = "") -> Facts:
     (more than one frame or page), alpha, palette, grey, 16-bit, deep (32-bit integers or
     floats), cmyk, wrong-extension.
     """
-    content = small_content(payload) if isinstance(payload, Path) else payload
-    if isinstance(payload, Path):
-        name = name or payload.name
+    if isinstance(payload, str | Path):
+        name = name or basename(payload)
+    content = small_content(payload) if isinstance(payload, str | Path) else payload
     if isinstance(content, bytes):
         return _facts_of_content(content, name)
-    if isinstance(payload, Path):
+    if isinstance(payload, str | Path):
         with opened_file(payload) as file:
             digest = read_safely(lambda: hashlib.file_digest(file, "sha256").hexdigest())
             return with_file(file, lambda image: _facts(image, digest, name))

@@ -39,7 +39,7 @@ except ImportError:
 else:
     _AVIF = (AvifImagePlugin.AvifImageFile.format,)
 
-Payload = Path | bytes | npt.NDArray[Any]
+Payload = str | Path | bytes | npt.NDArray[Any]  # a path, a file's bytes, or pixels
 Pixels = npt.NDArray[np.uint8]
 
 MAX_PIXELS: Final = 2**27  # 134 megapixels: the largest phone cameras' usual 108 fit
@@ -94,7 +94,7 @@ _Result = TypeVar("_Result")
 
 def with_image(payload: Payload | Image.Image, use: Callable[[Image.Image], _Result]) -> _Result:
     """Open the payload, check its size, and use it; every failure becomes PictureError."""
-    if isinstance(payload, Path):
+    if isinstance(payload, str | Path):
         with opened_file(payload) as file:
             return with_file(file, use)
     if isinstance(payload, bytes):
@@ -116,7 +116,7 @@ def with_file(file: BufferedReader | io.BytesIO, use: Callable[[Image.Image], _R
 
 
 @contextmanager
-def opened_file(path: Path) -> Iterator[BufferedReader]:
+def opened_file(path: str | Path) -> Iterator[BufferedReader]:
     """Open a regular file; a pipe or a device could block for ever."""
     try:
         _num_bytes(path)
@@ -127,7 +127,7 @@ def opened_file(path: Path) -> Iterator[BufferedReader]:
         yield file
 
 
-def small_content(path: Path) -> bytes | None:
+def small_content(path: str | Path) -> bytes | None:
     """Return what a regular file holds; None for a large one, which is not read at once."""
     try:
         num_bytes = _num_bytes(path)
@@ -136,7 +136,7 @@ def small_content(path: Path) -> bytes | None:
         raise _unreadable(error) from error
 
 
-def _num_bytes(path: Path) -> int:
+def _num_bytes(path: str | Path) -> int:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise PictureError("not a file")
@@ -145,7 +145,7 @@ def _num_bytes(path: Path) -> int:
     return status.st_size
 
 
-def _read_whole(path: Path, num_bytes: int) -> bytes:
+def _read_whole(path: str | Path, num_bytes: int) -> bytes:
     """Read a file of this size, in one call unless it has changed; `open` makes five."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
