@@ -150,7 +150,7 @@ class Classifier:
             return _prediction(self.manifest, None, row)
         path = os.fspath(picture)
         try:
-            pixels = self.preprocessing.read(Path(path))
+            pixels = self.preprocessing.read(path)
         except PictureError as error:
             raise PictureError(f"{path}: {error}") from error
         (row,) = _rows(self._runtime.run(pixels[None]))
@@ -283,7 +283,7 @@ def _num_bytes(name: str) -> int:
 
 def _read(preprocessing: Preprocessing, name: str) -> npt.NDArray[np.uint8] | str:
     try:
-        return preprocessing.read(Path(name))
+        return preprocessing.read(name)
     except PictureError as error:
         return _why_not_listed(name) or str(error)
 
@@ -353,7 +353,7 @@ def _in_folder(folder: Path) -> Iterator[Path]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 inner.append(entry.path)
-            elif Path(entry.name).suffix.lower() in PICTURE_SUFFIXES and entry.is_file():
+            elif os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES and entry.is_file():
                 yield Path(entry.path)
         waiting.extend(reversed(inner))
 

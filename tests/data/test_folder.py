@@ -23,7 +23,7 @@ def fill(root: Path, *names: str) -> Path:
 
 def read(source: FolderSource) -> dict[str, bytes]:
     pairs = source.payloads(range(len(source.entries)))
-    return {source.entries[row].path: path.read_bytes() for row, path in pairs}
+    return {source.entries[row].path: Path(path).read_bytes() for row, path in pairs}
 
 
 def test_payloads_are_the_files_themselves(tmp_path):

@@ -70,6 +70,42 @@ def test_pixels_are_those_of_the_general_reader(size, mode, subsampling):
             assert_both_ways_agree(content, wanted)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"keep_rgb": True}, {"restart_marker_blocks": 1}, {"optimize": True}, {"quality": 100}],
+    ids=str,
+)
+def test_a_way_of_writing_changes_nothing(options):
+    content = jpeg(61, 45, **options)
+    assert plain_header(content) == PlainHeader(61, 45, "RGB")
+    assert_both_ways_agree(content, Preprocessing(height_px=20, width_px=20, channels=3))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_size_and_scale_is_as_pillow_decodes_it(mode, monkeypatch):
+    """Small sizes above all, where two scales may give one size."""
+    sizes = [(w, h) for w in range(1, 20) for h in (1, 2, 3, 7, 8, 9, 17)]
+    contents = [jpeg(*size, mode, subsampling=2) for size in sizes]
+    headers = [plain_header(content) for content in contents]
+
+    def decoded():
+        return [
+            decode_plain(content, header, scale)
+            for content, header in zip(contents, headers, strict=True)
+            for scale in (1, 2, 4, 8)
+        ]
+
+    ours = decoded()
+    monkeypatch.setattr("saccade.data.jpeg.simplejpeg", None)  # as where there is no wheel
+    for got, pillows in zip(ours, decoded(), strict=True):
+        assert np.array_equal(got, pillows)
+
+
+def test_a_header_that_the_decoder_reads_otherwise_is_refused():
+    with pytest.raises(ValueError, match="decode"):
+        decode_plain(jpeg(16, 16), PlainHeader(16, 8, "RGB"))
+
+
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
 def test_a_scale_is_that_of_draft(scale):
     content = jpeg(101, 67)
@@ -100,6 +136,22 @@ def test_a_scale_is_that_of_draft(scale):
 def test_what_is_not_plain_is_left_to_the_general_reader(content):
     assert plain_header(content) is None
     assert_both_ways_agree(content, Preprocessing(height_px=8, width_px=8, channels=3))
+
+
+@pytest.mark.parametrize("options", [{"comment": b"\xff\xda" * 9}, {"icc_profile": bytes(9000)}])
+def test_a_header_is_read_to_its_end(options):
+    """Where a comment holds the bytes that begin the coefficients, and where a header is long."""
+    content = jpeg(20, 10, **options)
+    assert plain_header(content) == PlainHeader(20, 10, "RGB")
+    assert_both_ways_agree(content, Preprocessing(height_px=8, width_px=8, channels=3))
+
+
+def test_one_header_before_two_pictures():
+    """The second is known by the first; each is looked at for what follows."""
+    content = jpeg(20, 10)
+    header_bytes = content.index(b"\xff\xda") + 14  # length, three components, spectral selection
+    assert plain_header(content) == plain_header(content[: header_bytes + 1])
+    assert plain_header(content[:header_bytes]) is None
 
 
 def test_a_second_picture_behind_it_is_not_plain():

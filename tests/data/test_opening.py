@@ -82,7 +82,7 @@ def test_test_data_becomes_the_test_part(tmp_path):
         ("test:val/dog/2.jpg", "dog", "test"),
     ]
     assert [path for path, _ in source.left_out] == ["notes.txt", "test:x.txt"]
-    contents = {row: path.read_bytes() for row, path in source.payloads([3, 0, 2])}
+    contents = {row: Path(path).read_bytes() for row, path in source.payloads([3, 0, 2])}
     assert contents == {0: b"train/cat/1.jpg", 2: b"val/dog/1.jpg", 3: b"val/dog/2.jpg"}
 
 

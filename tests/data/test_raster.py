@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from saccade.data.raster import (
     PICTURE_SUFFIXES,
+    _read_whole,
     eight_bit,
     opaque,
     orientation_of,
+    small_content,
     to_uint8,
     turned,
 )
@@ -60,6 +63,14 @@ def test_eight_bit_modes_are_those_that_can_be_averaged():
         for wanted in ("L", "RGB"):
             assert opaque(image, wanted).mode == wanted
             assert opaque(image, wanted).size == (3, 2)
+
+
+@pytest.mark.parametrize("believed", [0, 3, 10, 11, 50])
+def test_a_file_that_has_changed_its_size_is_read_to_its_end(believed, tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"0123456789")
+    assert _read_whole(path, believed) == b"0123456789"
+    assert small_content(str(path)) == small_content(path)
 
 
 def test_picture_suffixes_are_lower_case_with_a_dot():

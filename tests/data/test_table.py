@@ -41,7 +41,7 @@ def test_paths_are_relative_to_the_table(tmp_path):
     (tmp_path / "2.jpg").write_bytes(b"two")
     table = csv(tmp_path / "sub", f"path,label\nü.jpg,a\n../2.jpg,b\n{tmp_path}/2.jpg,b\n")
     source = TableSource(table)
-    contents = {row: path.read_bytes() for row, path in source.payloads(range(3))}
+    contents = {row: Path(path).read_bytes() for row, path in source.payloads(range(3))}
     assert {source.entries[row].path: content for row, content in contents.items()} == {
         "ü.jpg": b"one",
         "../2.jpg": b"two",

@@ -156,3 +156,24 @@ def test_what_is_asked_is_done_and_doubted():
     decided, note = decide_mirroring(plan, of(*digits()))
     assert decided == plan
     assert note.count("as asked, but may not look it") == 2
+
+
+def test_pictures_of_one_group_are_no_neighbours_of_each_other():
+    """Frames of a film are nearest to each other, as they are; films as such know no left."""
+    random = np.random.default_rng(0)
+    scenes = random.integers(0, 200, (80, 16, 16, 1))
+    film = np.repeat(np.arange(80), 6)
+    pixels = (scenes[film] + random.integers(0, 20, (480, 16, 16, 1))).astype(np.uint8)
+    labels = film % 2
+    assert found(pixels, labels).share > 0.99
+    apart = Pictures(pixels, np.arange(480), labels, film)
+    assert abs(likeness(apart, "flip", seed=0).share - 0.5) < 0.15
+    alone = Pictures(pixels, np.arange(480), labels, np.full(480, -1))
+    assert likeness(alone, "flip", seed=0).share > 0.99
+
+
+def test_one_group_a_class_says_nothing():
+    pixels, labels = arrows(40)
+    said = likeness(Pictures(pixels, np.arange(40), labels, labels), "flip", seed=0)
+    assert said.num_images == 0
+    assert not said.allows

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -146,6 +147,6 @@ def _note(looks: Looks, done: Done) -> None:
 
 
 def _num_bytes(payload: Payload) -> int:
-    if isinstance(payload, Path):
-        return payload.stat().st_size
+    if isinstance(payload, str | Path):
+        return os.stat(payload).st_size
     return len(payload) if isinstance(payload, bytes) else 0

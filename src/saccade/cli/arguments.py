@@ -35,9 +35,9 @@ FINE_TUNE: Final[Any] = typer.Option(
     "validation says it is better.",
 )
 GROUP: Final[Any] = typer.Option(
-    metavar="COLUMN|PATTERN",
+    metavar="COLUMN|PATTERN|none",
     help="Keep one patient, product or burst on one side: a table's column, or a pattern on the "
-    "path, such as 'patient(\\d+)'.",
+    "path, such as 'patient(\\d+)'. Series that names and looks show are kept unasked; none: not.",
 )
 EXCLUDE: Final[Any] = typer.Option(
     metavar="FILE",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-PACKAGES = ("numpy", "pillow", "onnxruntime", "keras", "torch", "tensorflow")
+PACKAGES = ("numpy", "pillow", "simplejpeg", "onnxruntime", "keras", "torch", "tensorflow")
 
 
 def command(

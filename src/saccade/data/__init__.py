@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from saccade.data.cachefolder import CacheEntry, clear_caches, list_caches
     from saccade.data.cachefolder import user_cache as cache_folder
     from saccade.data.exclusion import excluded
-    from saccade.data.grouping import check_pattern, group_rows
+    from saccade.data.grouping import ALONE, check_pattern, group_rows
     from saccade.data.index import UNASSIGNED, Index, read_index, write_index
     from saccade.data.kin import Kin
     from saccade.data.labelsets import LabelSets, readable_set, written
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from saccade.data.picture import Facts, Preprocessing, inspect
     from saccade.data.raster import Payload, Pixels
     from saccade.data.scan import build_index
+    from saccade.data.series import numbered_series, resemblance, sampled_series
     from saccade.data.source import Entry, Source
     from saccade.data.split import (
         TEST_SHARE,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 # Public name: where it lives, and its name there where that differs.
 _HOME = {
+    "ALONE": "grouping",
     "Cache": "cache",
     "CacheEntry": "cachefolder",
     "Entry": "source",
@@ -61,16 +63,20 @@ _HOME = {
     "inspect": "picture",
     "list_caches": "cachefolder",
     "named_sets": "named",
+    "numbered_series": "series",
     "open_rows": "split",
     "open_source": "opening",
     "read_index": "index",
     "readable_set": "labelsets",
+    "resemblance": "series",
+    "sampled_series": "series",
     "split_index": "split",
     "write_index": "index",
     "written": "labelsets",
 }
 
 __all__ = [
+    "ALONE",
     "TEST_SHARE",
     "UNASSIGNED",
     "VALIDATION_SHARE",
@@ -98,10 +104,13 @@ __all__ = [
     "inspect",
     "list_caches",
     "named_sets",
+    "numbered_series",
     "open_rows",
     "open_source",
     "read_index",
     "readable_set",
+    "resemblance",
+    "sampled_series",
     "split_index",
     "write_index",
     "written",

@@ -5,10 +5,10 @@
     cache.pixel_digest[7]  # equal for pictures with equal pixels
 
 A cache is found again by its key, a digest of the pictures' SHA-256 in order, the preprocessing,
-and the versions of this format and of Pillow; where the files lie and what the labels are does not
-matter. Processes decode side by side and write straight into a temporary folder, which one rename
-makes visible. Only a part of a picture is ever in memory, so a set may exceed it. A second process
-that wants the same cache waits for the first and then uses its work.
+and the versions of this format and of the decoders; where the files lie and what the labels are
+does not matter. Processes decode side by side and write straight into a temporary folder, which one
+rename makes visible. Only a part of a picture is ever in memory, so a set may exceed it. A second
+process that wants the same cache waits for the first and then uses its work.
 
 `pixel_digest` covers the training pixels, so pictures that the network cannot tell apart are
 copies, whatever their files hold. A large JPEG decoded at a reduced scale differs a little from the
@@ -47,6 +47,7 @@ from saccade.data.cachefolder import (
     read_description,
 )
 from saccade.data.index import Index
+from saccade.data.jpeg import DECODER
 from saccade.data.picture import Preprocessing, digest_of
 from saccade.data.rowwriter import RowWriter, Target
 from saccade.data.source import Source
@@ -107,6 +108,7 @@ def cache_key(index: Index, preprocessing: Preprocessing) -> str:
     settings = {
         "version": CACHE_VERSION,
         "pillow": PIL.__version__,
+        "plain_jpegs": DECODER,
         "preprocessing": preprocessing.to_json(),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
@@ -261,6 +263,7 @@ class _Build:
             "shape": list(self._shape),
             "preprocessing": self._preprocessing.to_json(),
             "pillow": PIL.__version__,
+            "plain_jpegs": DECODER,
             "digests_sha256": sha256_of(self._folder / "digests.npy"),
             "failures": sorted(self._reasons.items()),
         }

@@ -32,13 +32,13 @@ class FolderSource(Source):
         paths, left_out = _walk(str(root))
         found = arrange(str(folder), paths, left_out)
         super().__init__(folder.name or root.name, found.entries, found.left_out)
-        self._root = root
+        self._root = os.path.join(root, "")
         self._paths = [paths[position] for position in found.origin]
 
     def payloads(self, rows: Iterable[int]) -> Iterator[tuple[int, Payload]]:
         """Yield each picture's path."""
         for row in rows:
-            yield row, self._root / self._paths[row]
+            yield row, self._root + self._paths[row]
 
 
 def _walk(root: str) -> tuple[list[str], list[tuple[str, str]]]:

@@ -27,6 +27,7 @@ from saccade.data.index import Index
 from saccade.data.source import Source
 from saccade.errors import SettingsError
 
+ALONE: Final = "none"  # in place of a group: every picture by itself, series too
 _PATIENCE_S: Final = 20.0
 _LONGEST: Final = 500
 _SEARCH: Final = """

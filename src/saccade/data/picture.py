@@ -30,12 +30,10 @@ picture is no picture. Sources: EXIF 2.32; ITU-R BT.601; Pillow's documentation.
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from io import BufferedReader
-from os.path import splitext
+from os.path import basename, splitext
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -55,6 +53,7 @@ from saccade.data.raster import (
     opened_file,
     orientation_of,
     read_safely,
+    small_content,
     turned,
     with_file,
     with_image,
@@ -137,12 +136,11 @@ class Preprocessing:
 
         An open Pillow image is read at full scale, so that it stays as its owner has it.
         """
-        if isinstance(payload, Path):
-            with opened_file(payload) as file:
-                return self._decode_file(file, full_scale)
-        if isinstance(payload, bytes):
-            return self._decode_file(io.BytesIO(payload), full_scale)
-        return with_image(payload, lambda image: self._decode(image, full_scale=True))
+        content = small_content(payload) if isinstance(payload, str | Path) else payload
+        if isinstance(content, bytes):
+            return self._decode_content(content, full_scale)
+        full_scale = full_scale or content is not None  # None: a large file
+        return with_image(payload, lambda image: self._decode(image, full_scale))
 
     def to_json(self) -> dict[str, int | str]:
         """Return the settings as a JSON document; `from_json` reads it back, equal."""
@@ -156,13 +154,13 @@ class Preprocessing:
             raise ValueError(f"preprocessing holds {sorted(wanted)}, got {document!r:.200}")
         return cls(**document)
 
-    def _decode_file(self, file: BufferedReader | io.BytesIO, full_scale: bool) -> Decoded:
-        content = file.getvalue() if isinstance(file, io.BytesIO) else b""
+    def _decode_content(self, content: bytes, full_scale: bool) -> Decoded:
         header = plain_header(content)
         if header is not None and header.width_px * header.height_px <= MAX_PIXELS:
-            with suppress(OSError, ValueError, MemoryError):  # below, where it gets its reason
+            # What fails goes on below, where it gets its reason.
+            with suppress(OSError, ValueError, RuntimeError, MemoryError):
                 return self._decode_plain(content, header, full_scale)
-        return with_file(file, lambda image: self._decode(image, full_scale))
+        return with_image(content, lambda image: self._decode(image, full_scale))
 
     def _decode_plain(self, content: bytes, header: PlainHeader, full_scale: bool) -> Decoded:
         """Do what `_decode` does with the same file."""
@@ -172,7 +170,13 @@ class Preprocessing:
         if not full_scale and size != (self.width_px, self.height_px):
             scale = plain_scale(header, (2 * target[0], 2 * target[1]))
             box = (0, 0, width / scale, height / scale) if scale > 1 else None
-        image = _resized(decode_plain(content, header, scale), target, box)
+        pixels = decode_plain(content, header, scale)
+        if size == target and pixels.ndim == (
+            3 if self.channels == 3 else 2
+        ):  # nothing to resize or convert
+            pixels = pixels.reshape(height, width, self.channels)
+            return Decoded(pixels=_padded(pixels, self.shape), reduced=False)
+        image = _resized(Image.fromarray(pixels), target, box)
         return self._decoded(image, reduced=scale > 1)
 
     def _decode(self, image: Image.Image, full_scale: bool) -> Decoded:
@@ -255,15 +259,15 @@ def inspect(payload: Payload, *, name: str = "") -> Facts:
     (more than one frame or page), alpha, palette, grey, 16-bit, deep (32-bit integers or
     floats), cmyk, wrong-extension.
     """
-    if isinstance(payload, Path):
-        name = name or payload.name
+    if isinstance(payload, str | Path):
+        name = name or basename(payload)
+    content = small_content(payload) if isinstance(payload, str | Path) else payload
+    if isinstance(content, bytes):
+        return _facts_of_content(content, name)
+    if isinstance(payload, str | Path):
         with opened_file(payload) as file:
-            if isinstance(file, io.BytesIO):
-                return _facts_of_content(file, name)
             digest = read_safely(lambda: hashlib.file_digest(file, "sha256").hexdigest())
             return with_file(file, lambda image: _facts(image, digest, name))
-    if isinstance(payload, bytes):
-        return _facts_of_content(io.BytesIO(payload), name)
     values = np.ascontiguousarray(payload)
     sha256 = hashlib.sha256(f"{values.dtype.str}{values.shape}".encode())
     sha256.update(values.tobytes())
@@ -271,12 +275,11 @@ def inspect(payload: Payload, *, name: str = "") -> Facts:
     return with_image(payload, lambda image: _facts(image, digest, name))
 
 
-def _facts_of_content(file: io.BytesIO, name: str) -> Facts:
-    content = file.getvalue()  # no copy
+def _facts_of_content(content: bytes, name: str) -> Facts:
     digest = hashlib.sha256(content).hexdigest()
     header = plain_header(content)
     if header is None:
-        return with_file(file, lambda image: _facts(image, digest, name))
+        return with_image(content, lambda image: _facts(image, digest, name))
     check_size(header.width_px, header.height_px)
     flags = ("grey",) if header.mode == "L" else ()
     return Facts(

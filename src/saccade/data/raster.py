@@ -39,7 +39,7 @@ except ImportError:
 else:
     _AVIF = (AvifImagePlugin.AvifImageFile.format,)
 
-Payload = Path | bytes | npt.NDArray[Any]
+Payload = str | Path | bytes | npt.NDArray[Any]  # a path, a file's bytes, or pixels
 Pixels = npt.NDArray[np.uint8]
 
 MAX_PIXELS: Final = 2**27  # 134 megapixels: the largest phone cameras' usual 108 fit
@@ -94,7 +94,7 @@ _Result = TypeVar("_Result")
 
 def with_image(payload: Payload | Image.Image, use: Callable[[Image.Image], _Result]) -> _Result:
     """Open the payload, check its size, and use it; every failure becomes PictureError."""
-    if isinstance(payload, Path):
+    if isinstance(payload, str | Path):
         with opened_file(payload) as file:
             return with_file(file, use)
     if isinstance(payload, bytes):
@@ -116,24 +116,50 @@ def with_file(file: BufferedReader | io.BytesIO, use: Callable[[Image.Image], _R
 
 
 @contextmanager
-def opened_file(path: Path) -> Iterator[BufferedReader | io.BytesIO]:
-    """Open a regular file, a small one read whole; a pipe or a device could block for ever."""
+def opened_file(path: str | Path) -> Iterator[BufferedReader]:
+    """Open a regular file; a pipe or a device could block for ever."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise PictureError("not a file")
-        if status.st_size > MAX_BYTES:
-            raise PictureError(f"a file of {status.st_size:,} bytes, more than {MAX_BYTES:,}")
-        file = open(path, "rb") if status.st_size > _SMALL_BYTES else _read_whole(path)
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        raise PictureError(f"cannot be read: {_short(error)}") from error
+        _num_bytes(path)
+        file = open(path, "rb")
+    except (OSError, ValueError) as error:
+        raise _unreadable(error) from error
     with file:
         yield file
 
 
-def _read_whole(path: Path) -> io.BytesIO:
-    with open(path, "rb", buffering=0) as file:
-        return io.BytesIO(file.read())
+def small_content(path: str | Path) -> bytes | None:
+    """Return what a regular file holds; None for a large one, which is not read at once."""
+    try:
+        num_bytes = _num_bytes(path)
+        return None if num_bytes > _SMALL_BYTES else _read_whole(path, num_bytes)
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        raise _unreadable(error) from error
+
+
+def _num_bytes(path: str | Path) -> int:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise PictureError("not a file")
+    if status.st_size > MAX_BYTES:
+        raise PictureError(f"a file of {status.st_size:,} bytes, more than {MAX_BYTES:,}")
+    return status.st_size
+
+
+def _read_whole(path: str | Path, num_bytes: int) -> bytes:
+    """Read a file of this size, in one call unless it has changed; `open` makes five."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        content = more = os.read(descriptor, num_bytes + 1)
+        while more and len(content) != num_bytes:
+            more = os.read(descriptor, _SMALL_BYTES)
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def _unreadable(error: OSError | ValueError) -> PictureError:
+    return PictureError(f"cannot be read: {_short(error)}")
 
 
 def check_size(width: int, height: int) -> None:

@@ -79,7 +79,7 @@ class TableSource(Source):
     def payloads(self, rows: Iterable[int]) -> Iterator[tuple[int, Payload]]:
         """Yield each picture's path."""
         for row in rows:
-            yield row, self._folder / self._paths[row]
+            yield row, os.path.join(self._folder, self._paths[row])
 
 
 def _refusal(path: str, label: str, multi_label: bool) -> str:

@@ -339,7 +339,7 @@ def encoded(payload: Payload) -> tuple[str, bytes]:
     """Return a payload as its kind and bytes, for a pipe."""
     if isinstance(payload, bytes):
         return "bytes", payload
-    if isinstance(payload, Path):
+    if isinstance(payload, str | Path):
         return "path", os.fsencode(payload)
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, payload, allow_pickle=False)
@@ -351,7 +351,7 @@ def decoded(kind: str, content: bytes) -> Payload:
     if kind == "bytes":
         return content
     if kind == "path":
-        return Path(os.fsdecode(content))
+        return os.fsdecode(content)
     array: Payload = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     return array
 
@@ -359,4 +359,4 @@ def decoded(kind: str, content: bytes) -> Payload:
 def _num_bytes(payload: Payload) -> int:
     if isinstance(payload, bytes):
         return len(payload)
-    return 0 if isinstance(payload, Path) else payload.nbytes  # the worker reads a path
+    return 0 if isinstance(payload, str | Path) else payload.nbytes  # the worker reads a path

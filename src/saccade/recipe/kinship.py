@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.kept import kept_copies
-from saccade.data import Cache, Index, Kin, Preprocessing
+from saccade.check.kept import kept_copies, thumbs_of
+from saccade.data import Cache, Index, Kin, Preprocessing, resemblance, sampled_series
 from saccade.evaluation import Leak, measure_leak
 from saccade.types import PARTS
 
@@ -21,16 +21,17 @@ _COPY_OF_TEST: Final = "copy of test picture"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Kinship:
-    """The user's groups and the near copies, and why these were not looked for if so."""
+    """The user's groups or series, the near copies, and why these were not looked for if so."""
 
     kin: Kin
     why_not: str = ""
+    series_note: str = ""  # where names and looks show series, and the user named no groups
 
     def notes(self, index: Index) -> tuple[str, ...]:
         """Return sentences on what a reader should know, once the index is split."""
         return (
-            *((self.why_not,) if self.why_not else ()),
-            *_groups_split(index, self.kin.named),
+            *(note for note in (self.series_note, self.why_not) if note),
+            *_groups_split(index, self.kin.named, by_names=bool(self.series_note)),
             *_near_split(index, self.kin),
             *_equal_left_out(index),
         )
@@ -55,9 +56,13 @@ def find_kin(
     preprocessing: Preprocessing,
     *,
     named: npt.NDArray[np.intp] | None,
+    series: npt.NDArray[np.intp] | None,
     budget_s: float | None,
 ) -> Kinship:
-    """Return which pictures of a cache belong together, `named` by the user or by their looks."""
+    """Return which pictures of a cache belong together: `named` by the user, or by their looks.
+
+    `series`, from the files' names, count as groups where the pictures look like series, too.
+    """
     sizes = [
         preprocessing.content_size(max(1, width), max(1, height))
         for width, height in zip(index.width_px.tolist(), index.height_px.tolist(), strict=True)
@@ -66,7 +71,30 @@ def find_kin(
     found = kept_copies(cache, sizes, limit_s=limit_s)
     pairs = found.pairs
     near = None if pairs is None else (pairs.first, pairs.second, pairs.score)
-    return Kinship(kin=Kin(named=named, near=near), why_not=found.why_not)
+    note = "" if series is None else _series_note(index, cache, sizes, series)
+    return Kinship(
+        kin=Kin(named=series if note else named, near=near),
+        why_not=found.why_not,
+        series_note=note,
+    )
+
+
+def _series_note(
+    index: Index, cache: Cache, sizes: Sequence[tuple[int, int]], series: npt.NDArray[np.intp]
+) -> str:
+    """Return what to say of series that look like series; "" where they do not."""
+    open_to_all = index.usable & (index.part != _TEST)
+    rows = sampled_series(np.where(open_to_all, series, -1), seed=0)
+    found = resemblance(thumbs_of(cache.pixels, rows, sizes), series[rows], index.label[rows])
+    if not found.is_clear:
+        return ""
+    number = len(np.unique(series[open_to_all & (series >= 0)]))
+    return (
+        f"file names show {number:,} series, such as that of {index.path[rows[0]]}, and "
+        f"{found.share:.0%} of pictures look most like one of their own ({found.by_chance:.0%} by "
+        "chance): each series stays on one side of the split; --group none deals its pictures out "
+        "one by one"
+    )
 
 
 def _across(index: Index, kin: Kin) -> list[tuple[int, int, float]]:
@@ -81,13 +109,15 @@ def _across(index: Index, kin: Kin) -> list[tuple[int, int, float]]:
     return pairs
 
 
-def _groups_split(index: Index, named: npt.NDArray[np.intp] | None) -> tuple[str, ...]:
+def _groups_split(
+    index: Index, named: npt.NDArray[np.intp] | None, *, by_names: bool
+) -> tuple[str, ...]:
     if named is None:
         return ()
     notes = []
     rows = np.flatnonzero(index.usable)
     alone = rows[named[rows] < 0]
-    if len(alone):
+    if len(alone) and not by_names:
         notes.append(
             f"{len(alone):,} pictures are in no group, such as {index.path[alone[0]]}; each stands "
             "alone"

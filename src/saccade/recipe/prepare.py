@@ -13,6 +13,7 @@ import numpy.typing as npt
 from saccade.augmentation import parse_augmentation
 from saccade.config import TrainSettings
 from saccade.data import (
+    ALONE,
     TEST_SHARE,
     VALIDATION_SHARE,
     Cache,
@@ -24,6 +25,7 @@ from saccade.data import (
     by_strata,
     excluded,
     group_rows,
+    numbered_series,
     open_rows,
     open_source,
     split_index,
@@ -77,9 +79,11 @@ class Prepared:
         """Return one part's rows with their labels."""
         rows = self.index.rows_of(part)
         labels = self.index.label[rows].astype(np.intp)
+        named = self.kinship.kin.named
+        group = None if named is None else named[rows]
         if self.sets is not None:
-            return Pictures(self.cache.pixels, rows, self.sets.targets(labels))
-        return Pictures(self.cache.pixels, rows, labels)
+            return Pictures(self.cache.pixels, rows, self.sets.targets(labels), group)
+        return Pictures(self.cache.pixels, rows, labels, group)
 
 
 def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
@@ -97,7 +101,8 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
         _check_classes(index, source.name, sets)
         _check_operating_point(index, request.settings)
         group = request.settings.group
-        named = None if group is None else group_rows(source, index, group)
+        named = None if group in (None, ALONE) else group_rows(source, index, group)
+        series = numbered_series(index) if group is None else None
         folds = request.settings.folds
         if folds is not None:
             _check_parts(index, source.name)
@@ -108,7 +113,8 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     is_open = index.usable  # in folds every picture trains as well as judges
     if folds is None:
         dealt = index if strata is None else strata
-        is_open = open_rows(dealt, seed=request.settings.seed, named=named)
+        groups = series if named is None else named
+        is_open = open_rows(dealt, seed=request.settings.seed, named=groups)
     engine_name()  # imports what trains, so that the plan knows what time is left
     num_classes = len(index.classes if sets is None else sets.names)
     plan = request.plan or _plan(
@@ -122,7 +128,8 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
         cache, index = build_cache(source, index, plan.preprocessing, progress=progress)
     with clock.stage("copies"):
         budget_s = request.settings.budget_s
-        kinship = find_kin(index, cache, plan.preprocessing, named=named, budget_s=budget_s)
+        known: dict[str, Any] = {"named": named, "series": series}
+        kinship = find_kin(index, cache, plan.preprocessing, **known, budget_s=budget_s)
         index = split_index(
             index,
             cache.pixel_digest,

@@ -68,7 +68,9 @@ from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult
 
-_VERSIONED: Final = ("keras", "torch", "tensorflow", "numpy", "pillow", "onnxruntime")
+_VERSIONED: Final = (
+    *("keras", "torch", "tensorflow", "numpy", "pillow", "simplejpeg", "onnxruntime"),
+)
 
 _BUDGET_MET: Final = 1.05
 
@@ -113,16 +115,16 @@ def train(  # noqa: PLR0913  (the public call: one keyword a setting)
     trains the layers below too. `operating_point`, for two classes, is a wish that decides the
     label, such as ``"recall:dogs=0.95"``; `balance` is whether labels are to find small classes
     too: ``"on"``, ``"off"`` or, where classes are uneven, ``"auto"`` (docs/figures.md). `group`
-    keeps pictures of one patient, product or burst on one side of the split: a table's column, or
-    a pattern on the path such as ``r"patient(\\d+)"``. `exclude` is a CSV file of paths to leave
-    out, as `saccade check --out` writes it. `augment` names the changes to training pictures, as
-    ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which fits them (docs/augmentation.md). `folds`
-    has every picture judge once, each fold by a training that never saw it, where the data are few
-    (docs/folds.md); `repeats` trains so many times with other seeds. `learning_curve` measures what
-    more pictures and more time are worth, out of the budget; a head on frozen layers always does
-    (docs/next.md). `multi_label` is for any number of labels a picture, of a table or of arrays
-    with `y` of 0 and 1, (N, labels), and its figures are others (docs/labels.md). `resume` is the
-    folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
+    keeps pictures of one patient, product or burst on one side of the split: a table's column, or a
+    path's pattern such as ``r"patient(\\d+)"``; series that look alike are kept so unless it is
+    ``"none"``. `exclude` is a CSV file of paths to leave out, from `saccade check --out`. `augment`
+    names the changes to training pictures, as ``"rotate=40,shift=0.2,flip"``, or ``"auto"``, which
+    fits them (docs/augmentation.md). `folds` has every picture judge once, each fold by a training
+    that never saw it, where the data are few (docs/folds.md); `repeats` trains so many times with
+    other seeds. `learning_curve` measures what more pictures and more time are worth, out of the
+    budget (docs/next.md). `multi_label` is for any number of labels a picture, of a table or of
+    arrays with `y` of 0 and 1, (N, labels), and its figures are others (docs/labels.md). `resume`
+    is the folder of a stopped run. Raises DataError and SettingsError for what the user can mend.
     """
     clock = Clock()
     check_installed()

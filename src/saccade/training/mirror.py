@@ -10,6 +10,9 @@ which is which. Two questions are put, each to thumbnails by their nearest neigh
 2. Among all classes, no two may be nearest to each other more often in a mirror than as they are:
    left hands become right hands, and right hands left ones. Two such classes among twenty others
    hardly move the share of the first question.
+
+Pictures of one group are no neighbours: the nearest would be the next frame of the same film, as it
+is, and say nothing of mirrors.
 """
 
 from __future__ import annotations
@@ -82,8 +85,8 @@ def likeness(pictures: Pictures, change: str, *, seed: int) -> Likeness:
     )
     flat = thumbnails.reshape(len(chosen), -1)
     as_is, changed = flat @ flat.T, flat @ CHANGES[change](thumbnails).reshape(len(chosen), -1).T
-    for alike in (as_is, changed):  # a picture is no neighbour of its own
-        np.fill_diagonal(alike, -np.inf)
+    for alike in (as_is, changed):
+        alike[_one_group(pictures, chosen)] = -np.inf
     names, labels = np.unique(pictures.kinds[chosen], return_inverse=True)
     exchanged = _exchanged(labels[as_is.argmax(axis=1)], labels[changed.argmax(axis=1)], labels)
     share, num_images = _unchanged_share(as_is, changed, labels)
@@ -96,6 +99,16 @@ def likeness(pictures: Pictures, change: str, *, seed: int) -> Likeness:
     )
 
 
+def _one_group(pictures: Pictures, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Return which of the chosen pictures, (n, n), are no neighbours: of one group, or the same."""
+    same = np.eye(len(chosen), dtype=bool)
+    if pictures.group is None:
+        return same
+    group = pictures.group[chosen]
+    joined: npt.NDArray[np.bool_] = same | ((group[:, None] == group) & (group >= 0))
+    return joined
+
+
 def _unchanged_share(as_is: Array, changed: Array, labels: npt.NDArray[Any]) -> tuple[float, int]:
     """Return how often the nearest of the same class is unchanged, and of how many pictures."""
     wins, count = 0.0, 0
@@ -103,10 +116,12 @@ def _unchanged_share(as_is: Array, changed: Array, labels: npt.NDArray[Any]) -> 
         same = np.flatnonzero(labels == label)
         if len(same) < 2:
             continue
-        among = np.ix_(same, same)
-        difference = as_is[among].max(axis=1) - changed[among].max(axis=1)
+        nearest = as_is[np.ix_(same, same)].max(axis=1)
+        has_neighbour = np.isfinite(nearest)
+        nearest_changed = changed[np.ix_(same, same)].max(axis=1)
+        difference = nearest[has_neighbour] - nearest_changed[has_neighbour]
         wins += float(np.sum(difference > 1e-6) + 0.5 * np.sum(np.abs(difference) <= 1e-6))
-        count += len(same)
+        count += len(difference)
     return (wins / count if count else 1.0), count
 
 

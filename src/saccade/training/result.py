@@ -29,12 +29,14 @@ _ROWS_AT_ONCE: Final = 4096  # of logits
 class Pictures(NamedTuple):
     """Some rows of the cache with their labels; ``labels[i]`` belongs to ``pixels[rows[i]]``.
 
-    Labels are classes (n,), or, where a picture has several, true and false (n, L).
+    Labels are classes (n,), or, where a picture has several, true and false (n, L). Pictures of one
+    `group`, such as frames of one film, say the same thing; -1 is none.
     """
 
     pixels: npt.NDArray[np.uint8]  # (N, H, W, C), may be a memory map larger than memory
     rows: npt.NDArray[np.intp]
     labels: npt.NDArray[Any]
+    group: npt.NDArray[np.intp] | None = None  # (n,)
 
     def taken(self, places: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         """Return copies of some of the pictures, and their labels."""

@@ -1,0 +1,106 @@
+"""Series: pictures that a camera, a film or a program made one after another, told by their names.
+
+    number = numbered_series(index)             # (N,): horse03-1.png … horse03-9.png are one
+    found = resemblance(thumbs, number, label)  # do pictures look most like their own series?
+
+Frames of one film look alike. Dealt out one by one, nearly every test picture has a neighbour that
+the network has learnt, and the score says how well it knows these films, not how well it will know
+the next. Names alone prove little: two holidays of IMG_0001 to IMG_0999 may show anything. So the
+pictures are asked too, and only series that look like series are kept together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from string import digits
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from saccade.data.index import UNASSIGNED, Index
+from saccade.types import PARTS
+
+_TEST: Final = PARTS.index("test")
+_SHORTEST: Final = 3  # pictures; fewer prove nothing
+_FEWEST: Final = 5  # series of a class: some to train on, where validation and test take one each
+_LEAST_SHARE: Final = 0.5  # of a class's pictures lie in its series
+_LOOKED_AT: Final = 1_000  # pictures, in whole series
+_CLEARLY: Final = 0.5  # of the way from chance to always
+
+_Rows = npt.NDArray[np.intp]
+
+
+def numbered_series(index: Index) -> _Rows | None:
+    """Return each row's series, (N,), -1 for a row in none; None where the names show none.
+
+    A series is of one folder, and its names differ in their last number alone. Each class, as far
+    as its pictures are not test pictures, has at least five, with half of its pictures in them.
+    """
+    open_to_all = index.usable & (index.label != UNASSIGNED) & (index.part != _TEST)
+    number_of: dict[str, int] = {}
+    counted = (number_of.setdefault(_before_number(path), len(number_of)) for path in index.path)
+    number = np.fromiter(counted, np.intp, count=len(index))
+    length = np.bincount(number[open_to_all], minlength=len(number_of))
+    number[(length[number] < _SHORTEST) | (number == number_of.get("", -1))] = -1
+    label = index.label[open_to_all]
+    lies_in_one = number[open_to_all] >= 0
+    pairs = np.stack([label, number[open_to_all]], axis=1)[lies_in_one]
+    size, num_in_series, num_series = (
+        np.bincount(labels, minlength=len(index.classes))
+        for labels in (label, pairs[:, 0], np.unique(pairs, axis=0)[:, 0])
+    )
+    enough = (num_series >= _FEWEST) & (num_in_series >= _LEAST_SHARE * size)
+    return number if len(label) and enough[size > 0].all() else None
+
+
+def _before_number(path: str) -> str:
+    """Return a path up to its name's last number; "" where the name does not end in one."""
+    folder, _, name = path.rpartition("/")
+    stem = name.rpartition(".")[0] or name
+    before = stem.rstrip(digits)
+    return "" if before == stem else f"{folder}/{before}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resemblance:
+    """How often a picture looks most like one of its own series."""
+
+    share: float  # of pictures whose nearest of the same class is of their series
+    by_chance: float  # the share if series meant nothing
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether series look alike: the share is nearer to always than to chance."""
+        return self.share - self.by_chance > _CLEARLY * (1 - self.by_chance)
+
+
+def sampled_series(number: _Rows, *, seed: int) -> _Rows:
+    """Return the rows of some whole series, drawn at random: a thousand pictures, in order."""
+    names, length = np.unique(number[number >= 0], return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    few = order[: max(1, int(np.searchsorted(np.cumsum(length[order]), _LOOKED_AT)))]
+    rows: _Rows = np.flatnonzero(np.isin(number, names[few]))
+    return rows
+
+
+def resemblance(
+    thumbs: npt.NDArray[np.uint8], number: _Rows, label: npt.NDArray[np.integer[Any]]
+) -> Resemblance:
+    """Return how much like their series pictures look, by grey thumbnails (n, side, side).
+
+    `number` and `label`, (n,), are their series and classes. Likeness is correlation.
+    """
+    flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    alike = flat @ flat.T
+    other = (label[:, None] == label) & ~np.eye(len(label), dtype=bool)
+    own = other & (number[:, None] == number)
+    asked = other.any(axis=1)
+    nearest = np.where(other, alike, -np.inf).argmax(axis=1)
+    share = (number[nearest] == number)[asked]
+    chance = (own.sum(axis=1) / np.maximum(other.sum(axis=1), 1))[asked]
+    if not len(share):
+        return Resemblance(share=0.0, by_chance=1.0)
+    return Resemblance(share=float(share.mean()), by_chance=float(chance.mean()))
