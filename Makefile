@@ -9,10 +9,9 @@ TENSORFLOW := .venv-tensorflow
 demo: .venv/train.stamp
 	$(BIN)/saccade train digits --budget 20s --out runs
 
-# One thread a test process: of two that each wait for two threads, all wait for one another.
 test: .venv/test.stamp $(TENSORFLOW)/stamp check
-	OMP_NUM_THREADS=1 SACCADE_TENSORFLOW_PYTHON=$(CURDIR)/$(TENSORFLOW)/bin/python \
-	  $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --durations=15
+	SACCADE_TENSORFLOW_PYTHON=$(CURDIR)/$(TENSORFLOW)/bin/python \
+	  $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --durations=15
 
 check: .venv/test.stamp
 	$(BIN)/ruff format --check .

@@ -2,7 +2,8 @@
 
 Each prints what it measures, then one line of JSON; the last line of all holds the targets of all.
 A target that is missed is a finding, not a failure: it is shown as such, and the exit code is 0.
-Every other word is handed to the programs: ``python -m benchmarks loading --archive PATH``.
+Every other word is handed to the programs: ``python -m benchmarks loading --archive PATH``, and
+``python -m benchmarks loading --help`` says what it takes.
 """
 
 from __future__ import annotations
@@ -36,15 +37,20 @@ def main(arguments: list[str]) -> int:
     if options and not options[0].startswith("-"):
         print(f"no benchmark is called {options[0]}; choose from {', '.join(NAMES)}")
         return 2
+    asks = not {"-h", "--help"}.isdisjoint(options)
+    if asks and not names:
+        print(f"{__doc__}\nThe benchmarks are {', '.join(NAMES)}.")
+        return 0
     targets, failed = [], []
     for name in names or NAMES:
         print(f"\n=== {name} ===", flush=True)
         last, code = _run([sys.executable, "-m", f"benchmarks.{name}", *options])
         if code:
             failed.append(name)
-        else:
+        elif not asks:
             targets += [{"benchmark": name} | target for target in json.loads(last)["targets"]]
-    print(json.dumps({"version": 1, "targets": targets, "failed": failed}))
+    if not asks:
+        print(json.dumps({"version": 1, "targets": targets, "failed": failed}))
     return 1 if failed else 0
 
 

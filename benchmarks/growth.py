@@ -37,7 +37,7 @@ from benchmarks import growth_pictures, growth_plot
 from benchmarks.timing import Result, Spread, Target, at_most, publish, spread
 
 STAGES = (
-    *("scan", "cache", "copies", "train", "learning curve"),
+    *("scan", "cache", "copies", "train"),
     *("bundle", "test", "advice", "report", "between"),
 )
 TARGET_SLOPE = 1.1

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# One thread a test process: of two that each wait for two threads, all wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,23 @@ def test_base_install_predicts(folder):
     done = base("predict", folder / "run" / "model.saccade", folder / "new" / "dark")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("dark\n") + done.stdout.count("dark  unsure\n") == 8
+
+
+def test_base_install_predicts_and_evaluates_several_labels(folder):
+    table = folder / "labels.csv"
+    paths = [path.relative_to(folder) for path in sorted(folder.glob("seen/*/*.png"))]
+    names = {path: f"{path.parent.name};{'odd' if int(path.stem) % 2 else ''}" for path in paths}
+    table.write_text("path,labels\n" + "".join(f"{path},{names[path]}\n" for path in paths))
+    options = {"model": "t3", "epochs": 1, "name": "several", "progress": Silence()}
+    run = saccade.train(table, multi_label=True, out=folder, **options)
+    done = base("predict", run.model, folder / "new" / "dark", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert len(answers) == 8
+    assert set(answers[0]["probabilities"]) == {"dark", "light", "odd"}
+    done = base("evaluate", run.model, table, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["test"] == run.test.to_json()
 
 
 def test_base_install_evaluates(folder):

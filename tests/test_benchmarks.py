@@ -283,3 +283,12 @@ def test_unknown_benchmark_is_named() -> None:
     )
     assert result.returncode == 2
     assert "no benchmark is called speed" in result.stdout
+
+
+@pytest.mark.parametrize("words", [[], ["loading"]])
+def test_help_measures_nothing(words: list[str]) -> None:
+    command = [sys.executable, "-m", "benchmarks", *words, "--help"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert ("usage: loading.py" if words else "The benchmarks are start, ") in result.stdout
+    assert "targets" not in result.stdout.splitlines()[-1]

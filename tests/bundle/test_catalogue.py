@@ -30,7 +30,7 @@ def test_model_is_walked_layer_by_layer(name: str) -> None:
     model = build_model(name, input_shape=SHAPE, num_classes=num_classes, design=design)
     graph = GraphBuilder()
     emit_model(graph, model, graph.from_keras_order("pixels", 4))
-    content = to_onnx(model, input_shape=SHAPE, num_classes=num_classes, temperature=1.0)
+    content = to_onnx(model, input_shape=SHAPE, num_classes=num_classes, temperature=1.0).document
     pixels = np.random.default_rng(0).integers(0, 256, (2, *SHAPE), dtype=np.uint8)
     given = Runtime(content, input_shape=SHAPE, num_classes=num_classes).probabilities(pixels)
     outputs = model(pixels.astype(np.float32), training=False)

@@ -24,7 +24,8 @@ def model_of(*layers: keras.layers.Layer) -> keras.Model:
 
 
 def run(model: keras.Model, pixels: np.ndarray, *, num_classes: int, temperature: float):
-    content = to_onnx(model, input_shape=SHAPE, num_classes=num_classes, temperature=temperature)
+    options = {"input_shape": SHAPE, "num_classes": num_classes, "temperature": temperature}
+    content = to_onnx(model, **options).document
     return Runtime(content, input_shape=SHAPE, num_classes=num_classes).probabilities(pixels)
 
 
@@ -67,7 +68,7 @@ def test_known_layers_give_no_transpositions_between_convolutions() -> None:
     model = model_of(
         kl.Conv2D(2, 3, padding="same"), kl.Conv2D(2, 3), kl.GlobalAveragePooling2D(), kl.Dense(2)
     )
-    content = to_onnx(model, input_shape=SHAPE, num_classes=2, temperature=1.0)
+    content = to_onnx(model, input_shape=SHAPE, num_classes=2, temperature=1.0).document
     operators = [node.op_type for node in onnx.load_from_string(content).graph.node]
     assert operators.count("Transpose") == 1
 

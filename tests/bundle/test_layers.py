@@ -68,7 +68,8 @@ def worst_difference(model: keras.Model, shape: tuple[int, int, int] = SHAPE) ->
     wanted = keras.ops.softmax(model(pixels.astype(np.float32), training=False))
     wanted = keras.ops.convert_to_numpy(wanted)
     assert np.ptp(wanted, axis=0).max() > 1e-5, "all pictures look the same to this model"
-    content = to_onnx(model, input_shape=shape, num_classes=wanted.shape[1], temperature=1.0)
+    options = {"input_shape": shape, "num_classes": wanted.shape[1], "temperature": 1.0}
+    content = to_onnx(model, **options).document
     runtime = Runtime(content, input_shape=shape, num_classes=wanted.shape[1])
     return float(np.abs(runtime.probabilities(pixels) - wanted).max())
 

@@ -17,7 +17,7 @@ from sklearn.covariance import LedoitWolf
 
 import saccade
 from saccade.bundle import Manifest, Runtime, read_bundle, write_bundle
-from saccade.bundle.graph import scores_unusualness, to_onnx
+from saccade.bundle.graph import to_onnx
 from saccade.bundle.unusualness import FEWEST_VALIDATION, Known, whitening
 from saccade.bundle.write import write_members
 from saccade.models.compact import CompactDesign, build_compact
@@ -35,8 +35,7 @@ def random_pictures(number: int, seed: int) -> np.ndarray:
 
 
 def scored(model: keras.Model, known: Known, pixels: np.ndarray) -> np.ndarray | None:
-    content = to_onnx(model, input_shape=SHAPE, num_classes=3, temperature=2.0, known=known)
-    has = scores_unusualness(content)
+    content, has = to_onnx(model, input_shape=SHAPE, num_classes=3, temperature=2.0, known=known)
     runtime = Runtime(content, input_shape=SHAPE, num_classes=3, has_unusualness=has)
     return runtime.run(pixels).unusualness
 

@@ -8,20 +8,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saccade.cli import main
+
 
 @pytest.fixture(scope="session")
 def run_saccade():
     """Run the command as a person would: its own process, its own output."""
 
-    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "saccade.cli", *map(str, arguments)],
             capture_output=True,
             text=True,
-            cwd=cwd,
             timeout=300,
             stdin=subprocess.DEVNULL,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """Run the command in this process: another one imports Keras and PyTorch anew, for seconds."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        words = ["saccade", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return subprocess.CompletedProcess(words, ended.value.code or 0, *capsys.readouterr())
 
     return run
 

@@ -56,9 +56,9 @@ def test_check_finds_what_was_planted(run_saccade, troubled, tmp_path):
     assert digests(troubled) == before
 
 
-def test_issues_are_a_table(run_saccade, troubled, tmp_path):
+def test_issues_are_a_table(run_here, troubled, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
-    done = run_saccade("check", troubled, "--out", tmp_path / "out")
+    done = run_here("check", troubled, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "equal-copies-conflicting-labels" in done.stdout
     assert "Labels were not looked at" in done.stdout
@@ -68,10 +68,10 @@ def test_issues_are_a_table(run_saccade, troubled, tmp_path):
     assert table.num_rows == 5
 
 
-def test_copies_across_parts_are_serious_and_train_goes(run_saccade, troubled, tmp_path):
+def test_copies_across_parts_are_serious_and_train_goes(run_here, troubled, tmp_path):
     (tmp_path / "test" / "dog").mkdir(parents=True)
     shutil.copy(troubled / "dog" / "05.png", tmp_path / "test" / "dog" / "x.png")
-    done = run_saccade("check", troubled, "--test", tmp_path / "test", "--json")
+    done = run_here("check", troubled, "--test", tmp_path / "test", "--json")
     findings = {f["name"]: f for f in json.loads(done.stdout)["findings"]}
     found = findings["equal-copies-across-splits"]
     assert found["severity"] == "serious"
@@ -79,10 +79,10 @@ def test_copies_across_parts_are_serious_and_train_goes(run_saccade, troubled, t
     assert (path, other) == ("dog/05.png", "test:dog/x.png")
 
 
-def test_labels_of_too_few_pictures_leave_the_rest_of_the_findings(run_saccade, troubled):
+def test_labels_of_too_few_pictures_leave_the_rest_of_the_findings(run_here, troubled):
     for number in range(10, 24):
         (troubled / "dog" / f"{number}.png").unlink()
-    done = run_saccade("check", troubled, "--labels", "--json")
+    done = run_here("check", troubled, "--labels", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     names = {finding["name"] for finding in document["findings"]}
@@ -99,9 +99,9 @@ def test_labels_of_too_few_pictures_leave_the_rest_of_the_findings(run_saccade, 
         (("--labels", "--weights", "x.h5"), "under its own name"),
     ],
 )
-def test_a_mistake_is_one_line(run_saccade, troubled, words, said):
+def test_a_mistake_is_one_line(run_here, troubled, words, said):
     data = () if words == ("none",) else (troubled,)
-    done = run_saccade("check", *data, *words)
+    done = run_here("check", *data, *words)
     assert done.returncode == 2
     assert said in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr

@@ -24,8 +24,8 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(run_saccade, command):
-    done = run_saccade(*command, "--help")
+def test_every_command_explains_itself(run_here, command):
+    done = run_here(*command, "--help")
     assert done.returncode == 0
     assert "Usage:" in done.stdout
     assert len(done.stdout.splitlines()) > 5
@@ -48,33 +48,27 @@ def test_unknown_option_is_refused(run_saccade):
     assert "Traceback" not in done.stderr
 
 
-def test_info_names_engine_and_precision(run_saccade):
-    facts = json.loads(run_saccade("info", "--json").stdout)
+def test_info_names_engine_and_precision(run_here):
+    facts = json.loads(run_here("info", "--json").stdout)
     assert facts["engine"] == "torch"
     assert "cores" in facts["machine"]
     assert facts["precision"].split()[0] in ("float32", "bf16")
 
 
-def test_evaluate_scores_only_what_was_not_trained_on(run_saccade, trained, pictures):
+def test_evaluate_scores_only_what_was_not_trained_on(run_saccade, run_here, trained, pictures):
     done = run_saccade("evaluate", trained["model"], pictures, "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["test"] == trained["test"]
     assert document["images"]["seen"] + document["images"]["used"] == 24
-    words = run_saccade("evaluate", trained["run"], pictures).stdout
+    assert document["unknown"] == trained["unknown"]
+    words = run_here("evaluate", trained["run"], pictures).stdout
     assert "95 % interval" in words
     assert "trained on" in words
 
 
-def test_cache_is_listed_and_cleared(run_saccade, trained):
-    listed = run_saccade("cache", "list").stdout
-    assert "pictures" in listed
-    assert "freed" in run_saccade("cache", "clear").stdout
-    assert "0 kept" in run_saccade("cache", "list").stdout
-
-
 def test_clear_deletes_what_can_be_made_again_and_keeps_data_sets(
-    run_saccade, pictures, tmp_path, monkeypatch
+    run_here, pictures, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "cache"))
     kept = tmp_path / "cache" / "datasets" / "mnist" / "train.gz"
@@ -83,11 +77,13 @@ def test_clear_deletes_what_can_be_made_again_and_keeps_data_sets(
         file.parent.mkdir(parents=True)
         file.write_bytes(bytes(3_000_000))
     train = ("train", pictures, "--model", "t3", "--epochs", 1, "--out", tmp_path / "runs")
-    assert run_saccade(*train).returncode == 0
-    assert "1 kept, 0.0 MB; compiled steps, 3.0 MB" in run_saccade("cache", "list").stdout
-    assert run_saccade("cache", "clear").stdout == "freed 3.0 MB\n"
-    assert "0 kept, 0.0 MB; compiled steps, 0.0 MB" in run_saccade("cache", "list").stdout
+    assert run_here(*train).returncode == 0
+    listed = run_here("cache", "list").stdout
+    assert " pictures  " in listed
+    assert "1 kept, 0.0 MB; compiled steps, 3.0 MB" in listed
+    assert run_here("cache", "clear").stdout == "freed 3.0 MB\n"
+    assert "0 kept, 0.0 MB; compiled steps, 0.0 MB" in run_here("cache", "list").stdout
     assert not compiled.parent.parent.exists()
     assert kept.stat().st_size == 3_000_000
-    explained = " ".join(run_saccade("cache", "clear", "--help").stdout.split())
+    explained = " ".join(run_here("cache", "clear", "--help").stdout.split())
     assert "Downloaded data sets stay" in explained

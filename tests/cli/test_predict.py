@@ -31,10 +31,10 @@ def test_json_holds_one_object_a_picture(run_saccade, trained, pictures):
         assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
-def test_csv_opens_as_a_table(run_saccade, trained, pictures, tmp_path):
+def test_csv_opens_as_a_table(run_here, trained, pictures, tmp_path):
     output = tmp_path / "answers.csv"
     pattern = f"{pictures}/light/*.png"
-    done = run_saccade("predict", trained["run"], pattern, "--format", "csv", "--output", output)
+    done = run_here("predict", trained["run"], pattern, "--format", "csv", "--output", output)
     assert (done.returncode, done.stdout) == (0, "")
     rows = list(csv.DictReader(io.StringIO(output.read_text())))
     assert len(rows) == 12
@@ -42,8 +42,8 @@ def test_csv_opens_as_a_table(run_saccade, trained, pictures, tmp_path):
     assert float(rows[0]["light"]) == pytest.approx(float(rows[0]["probability"]))
 
 
-def test_table_is_read_by_people(run_saccade, trained, pictures):
-    done = run_saccade("predict", trained["model"], pictures / "dark" / "0.png")
+def test_table_is_read_by_people(run_here, trained, pictures):
+    done = run_here("predict", trained["model"], pictures / "dark" / "0.png")
     assert done.returncode == 0
     assert done.stdout.count("\n") == 1
     assert "dark" in done.stdout
@@ -62,26 +62,24 @@ def test_a_reader_that_has_seen_enough_is_no_error(trained, pictures):
 
 
 @pytest.mark.parametrize("place", ["absent.saccade", "broken.saccade"])
-def test_model_that_cannot_be_read_is_one_line(run_saccade, tmp_path, pictures, place):
+def test_model_that_cannot_be_read_is_one_line(run_here, tmp_path, pictures, place):
     (tmp_path / "broken.saccade").write_bytes(b"PK\x03\x04 not a bundle")
-    done = run_saccade("predict", tmp_path / place, pictures / "dark")
+    done = run_here("predict", tmp_path / place, pictures / "dark")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert place in done.stderr
 
 
-def test_folder_without_pictures_is_one_line(run_saccade, trained, tmp_path):
-    done = run_saccade("predict", trained["model"], tmp_path)
+def test_folder_without_pictures_is_one_line(run_here, trained, tmp_path):
+    done = run_here("predict", trained["model"], tmp_path)
     assert done.returncode == 2
     assert "no picture" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_output_is_whole_or_absent(run_saccade, trained, tmp_path):
+def test_output_is_whole_or_absent(run_here, trained, tmp_path):
     output = tmp_path / "answers.json"
-    done = run_saccade(
-        "predict", trained["model"], tmp_path, "--format", "json", "--output", output
-    )
+    done = run_here("predict", trained["model"], tmp_path, "--format", "json", "--output", output)
     assert done.returncode == 2
     assert list(tmp_path.iterdir()) == []
 

@@ -17,8 +17,8 @@ def test_json_is_one_document_on_standard_output(trained, pictures):
     assert trained["classes"] == ["dark", "light"]
 
 
-def test_answer_in_words_tells_figures_paths_and_what_to_do_next(run_saccade, tmp_path):
-    done = run_saccade("train", "digits", "--model", "t3", "--epochs", 1, "--out", tmp_path)
+def test_answer_in_words_tells_figures_paths_and_what_to_do_next(run_here, tmp_path):
+    done = run_here("train", "digits", "--model", "t3", "--epochs", 1, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "95 % interval" in done.stdout
     assert "always" in done.stdout
@@ -46,8 +46,8 @@ def test_answer_in_words_tells_figures_paths_and_what_to_do_next(run_saccade, tm
         (["--resume", "absent"], "absent is not a run's folder"),
     ],
 )
-def test_users_mistake_is_one_line_and_exit_code_2(run_saccade, tmp_path, arguments, message):
-    done = run_saccade("train", *arguments, "--out", tmp_path / "runs")
+def test_users_mistake_is_one_line_and_exit_code_2(run_here, tmp_path, arguments, message):
+    done = run_here("train", *arguments, "--out", tmp_path / "runs")
     assert done.returncode == 2
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -57,9 +57,9 @@ def test_users_mistake_is_one_line_and_exit_code_2(run_saccade, tmp_path, argume
     assert not (tmp_path / "runs").exists()
 
 
-def test_operating_point_that_the_data_has_not_is_one_line(run_saccade, tmp_path):
+def test_operating_point_that_the_data_has_not_is_one_line(run_here, tmp_path):
     options = ("--operating-point", "recall:1=0.9", "--out", tmp_path / "runs")
-    done = run_saccade("train", "digits", *options)
+    done = run_here("train", "digits", *options)
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "is for two classes, and the data has 10" in done.stderr.splitlines()[-1]
     assert not (tmp_path / "runs").exists()
@@ -72,28 +72,28 @@ def test_empty_folder_and_one_class_are_one_line(run_saccade, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_place_that_cannot_be_written_is_one_line(run_saccade, pictures, tmp_path):
+def test_place_that_cannot_be_written_is_one_line(run_here, pictures, tmp_path):
     (tmp_path / "file").write_text("")
-    done = run_saccade(
+    done = run_here(
         "train", pictures, "--model", "t3", "--epochs", 1, "--out", tmp_path / "file" / "runs"
     )
     assert done.returncode == 2
     assert "cannot write" in done.stderr.splitlines()[-1]
 
 
-def test_runs_lists_what_was_trained(run_saccade, trained):
+def test_runs_lists_what_was_trained(run_here, trained):
     out = Path(trained["run"]).parent
-    line = run_saccade("runs", "--out", out).stdout
+    line = run_here("runs", "--out", out).stdout
     assert "mine" in line
     assert "95 % interval" in line
-    document = json.loads(run_saccade("runs", "--out", out, "--json").stdout)
+    document = json.loads(run_here("runs", "--out", out, "--json").stdout)
     assert document["runs"][0]["accuracy"] == trained["test"]["accuracy"]
     assert document["runs"][0]["finished"] is True
 
 
-def test_report_is_written_again(run_saccade, trained):
+def test_report_is_written_again(run_here, trained):
     Path(trained["report"]).unlink()
-    done = run_saccade("report", trained["run"])
+    done = run_here("report", trained["run"])
     assert done.stdout.strip() == trained["report"]
     assert Path(trained["report"]).stat().st_size > 10_000
-    assert run_saccade("report", "absent").returncode == 2
+    assert run_here("report", "absent").returncode == 2

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from saccade.cli import words
-from saccade.evaluation import Advice, NextSteps, OperatingPoint, Operation, evaluate
+from saccade.evaluation import (
+    Advice,
+    NextSteps,
+    OperatingPoint,
+    Operation,
+    evaluate,
+    measure_unknown,
+)
 from saccade.recipe import Scored
 from saccade.types import Interval
 
@@ -31,6 +38,7 @@ def told(mistakes: int, *, threshold: float) -> list[str]:
         images_used=100,
         images_left_out=0,
         images_seen=0,
+        unknown=measure_unknown(np.arange(100) < 3, target=0.05),
         seconds={},
         notes=(),
     )
@@ -41,6 +49,8 @@ def told(mistakes: int, *, threshold: float) -> list[str]:
 def test_target_and_error_rate_are_stated(threshold):
     lines = told(4, threshold=threshold)
     assert CHOSEN in lines
+    rate = "3.0 % (95 % interval 0.6 to 8.5 %)"  # 3 of 100, Clopper and Pearson
+    assert f"Unknown   {rate} of the test pictures are called so" in "\n".join(lines)
     (sure,) = (line for line in lines if line.startswith("Sure"))
     assert sure.endswith("of these 4.0 % (95 % interval 1.1 to 9.9 %) are wrong")
     assert ("of every picture" in sure) is (threshold == 0)

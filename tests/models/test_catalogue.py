@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 
 import pytest
 
@@ -112,9 +113,14 @@ def test_file_of_the_old_format():
 
 
 def test_file_that_is_no_model(tmp_path):
-    (tmp_path / "broken.keras").write_bytes(b"not a zip")
+    path = tmp_path / "broken.keras"
+    path.write_bytes(b"not a zip")
+    with pytest.raises(SettingsError, match=r"broken\.keras is no \.keras file, which is a zip"):
+        build_model(str(path), input_shape=SHAPE, num_classes=3)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("other.txt", "no model")
     with pytest.raises(SettingsError, match=r"cannot load the model .*broken\.keras") as caught:
-        build_model(str(tmp_path / "broken.keras"), input_shape=SHAPE, num_classes=3)
+        build_model(str(path), input_shape=SHAPE, num_classes=3)
     assert "\n" not in str(caught.value)
 
 

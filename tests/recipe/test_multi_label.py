@@ -22,7 +22,7 @@ from saccade.cli import main, words
 from saccade.data import LabelSets, open_source
 from saccade.errors import DataError, SettingsError
 from saccade.evaluation import LabelEvaluation
-from saccade.progress import Silence
+from saccade.progress import Silence, Stage
 from saccade.report import write_run_report
 from saccade.run import open_run
 
@@ -155,6 +155,40 @@ def test_evaluating_on_the_table_gives_the_sealed_figures_again(run, table):
     assert again.images_seen == NUM_PICTURES - run.test.num_images
 
 
+class Stopping(Silence):
+    """Presses Ctrl-C while it trains, once there is a checkpoint in a run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = folder / "checkpoint" / "state.json"
+
+    def start(self, name: str, total: float | None) -> Stage:
+        stage = super().start(name, total)
+        if name == "train":
+            stage.advance = self.advance
+        return stage
+
+    def advance(self, amount: float = 1) -> None:
+        if self.state.exists():
+            raise KeyboardInterrupt
+
+
+def test_stopped_run_goes_on_and_ends_as_if_never_stopped(run, table, tmp_path):
+    folder = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        saccade.train(
+            table,
+            multi_label=True,
+            epochs=4,
+            name="stopped",
+            out=tmp_path,
+            progress=Stopping(folder),
+        )
+    assert not (folder / "run.json").exists()
+    resumed = saccade.train(resume=folder, progress=Silence())
+    assert resumed.fit["history"] == run.fit["history"]
+    assert resumed.test == run.test
+
+
 def test_labels_that_the_model_does_not_know_are_refused(run, table):
     other = table.parent / "other.csv"
     other.write_text("path,label\n1.png,digit 1;cat\n")
@@ -204,6 +238,8 @@ def test_report_has_labels_and_no_confusion(run):
     assert "<h2>Label by label</h2>" in page
     assert 'id="confusion"' not in page
     assert 'id="next"' not in page
+    assert "may still be of another kind" in page
+    assert "none of the classes" not in page
     assert "Exact match" in page
     assert "digit 0, digit" in page  # sets in the gallery, as people write them
 

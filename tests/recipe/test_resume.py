@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,8 +26,10 @@ saccade.train(
 """
 
 
-def stop_while_training(out: Path, sign: int) -> Path:
-    """Start a run in a process of its own, and stop it once it has a checkpoint."""
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run in a process of its own, interrupted once it had a checkpoint."""
+    out = tmp_path_factory.mktemp("runs")
     child = subprocess.Popen([sys.executable, "-c", TRAIN, out], stderr=subprocess.DEVNULL)
     run = out / "stopped"
     deadline = time.monotonic() + 120
@@ -34,7 +37,7 @@ def stop_while_training(out: Path, sign: int) -> Path:
         assert time.monotonic() < deadline
         assert child.poll() is None
         time.sleep(0.02)
-    os.kill(child.pid, sign)
+    os.kill(child.pid, signal.SIGINT)
     child.wait(timeout=60)
     return run
 
@@ -55,8 +58,8 @@ def test_killed_runs_end_as_if_never_stopped_bit_for_bit():
     assert target["reached"], result.stdout
 
 
-def test_interrupted_run_goes_on_and_ends_as_if_never_stopped(tmp_path):
-    run = stop_while_training(tmp_path, signal.SIGINT)
+def test_interrupted_run_goes_on_and_ends_as_if_never_stopped(stopped, tmp_path):
+    run = shutil.copytree(stopped, tmp_path / "stopped")
     assert not (run / "run.json").exists()
     assert not (run / "model.saccade").exists()
     with pytest.raises(SettingsError, match="not finished; go on with .*--resume"):
@@ -101,8 +104,8 @@ def test_defaults_are_as_good_as_nothing(tmp_path):
         saccade.train(resume=tmp_path, model="auto", seed=0, progress=Silence())
 
 
-def test_changed_data_does_not_resume(tmp_path):
-    run = stop_while_training(tmp_path, signal.SIGKILL)
+def test_changed_data_does_not_resume(stopped, tmp_path):
+    run = shutil.copytree(stopped, tmp_path / "stopped")
     started = run / "started.json"
     text = started.read_text()
     started.write_text(text.replace('"data_digest": "', '"data_digest": "0'))

@@ -89,6 +89,7 @@ def test_document_holds_the_promised_fields(digits_run):
     assert Path(document["report"]).is_file()
     assert document["classes"] == [str(digit) for digit in range(10)]
     assert document["seconds"]["total"] >= document["seconds"]["train"] > 0
+    assert "learning curve" not in document["seconds"]  # none was asked for
     assert document["images"]["used"] == 1797
     assert document["images"]["left_out"] == 0
 
@@ -97,6 +98,7 @@ def test_bundle_scores_the_test_rows_as_the_run_recorded(digits_run):
     scored = saccade.evaluate(digits_run.model, "digits", progress=Silence())
     assert scored.images_seen == digits_run.images.train + digits_run.images.validation
     assert scored.test == digits_run.test
+    assert scored.unknown == digits_run.unknown
     assert saccade.load(digits_run.model).manifest.evaluation == digits_run.test
 
 

@@ -123,6 +123,18 @@ def test_page_does_not_scroll_sideways(browser, request, name: str, size) -> Non
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_confusion_of_ten_classes_is_whole(browser, tmp_path, digits, evaluate, size) -> None:
+    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    counts = np.full((10, 10), 23) + 777 * np.eye(10, dtype=np.int64)
+    content = replace(digits, evaluation=evaluate(names, counts), history={}, reliability=())
+    write_report(tmp_path / "report.html", content)
+    with shown(browser, tmp_path / "report.html", size=size) as page:
+        table = page.locator(".scroll:has(> .confusion), .confusion thead bdi")
+        cut = "one => one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight"
+        assert table.evaluate_all(f"all => all.map({cut})") == [False] * 11
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_answer_is_in_the_first_screen(browser, digits_page, size) -> None:
     with shown(browser, digits_page, size=size) as page:
         for part in (".lead", ".scale svg", ".said"):

@@ -257,6 +257,118 @@ def test_convolution_fits_only_where_it_pays() -> None:
             assert not functions.convolution_fits(x, kernel), "nothing is trained"
 
 
+@needs_tiles
+@pytest.mark.parametrize("rectify", [False, True])
+@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize(
+    ("n", "inputs", "units"),
+    [
+        (128, 96, 64),
+        (1, 70, 3),  # parts of tiles on every side
+        (33, 1_061, 81),  # more steps than stay in the nearest cache, and threads
+        (3, 32, 1),
+        (5, 2_080, 512),  # a gradient that is written past the caches
+    ],
+)
+def test_dense_against_double_precision(
+    n: int, inputs: int, units: int, with_bias: bool, rectify: bool
+) -> None:
+    torch.manual_seed(4)
+    x = leaf(torch.randn(n, inputs).bfloat16())
+    kernel = leaf((torch.randn(inputs, units) * inputs**-0.5).bfloat16().float())
+    bias = leaf(torch.randn(units)) if with_bias else None
+    got = functions.dense(x, kernel, bias, rectify=rectify)
+
+    pixels, weights = leaf(x.double()), leaf(kernel.double())
+    offset = leaf(bias.double()) if bias is not None else None
+    wanted = F.linear(pixels, weights.t(), offset)
+    wanted = wanted.relu() if rectify else wanted
+    gradient = torch.randn(wanted.shape).bfloat16()
+    got.backward(gradient)
+    wanted.backward(gradient.double())
+    assert got.shape == wanted.shape
+    assert relative(got, wanted) < 4e-3
+    assert relative(x.grad, pixels.grad) < 4e-3
+    assert relative(kernel.grad, weights.grad) < 1e-6, "products are exact, sums float32"
+    if bias is not None and offset is not None:
+        assert relative(bias.grad, offset.grad) < 1e-6
+
+
+@needs_tiles
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_dense_is_keras_s_layer(activation: str) -> None:
+    """With weights and inputs that bfloat16 holds exactly; what comes out it rounds."""
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([keras.Input((3, 40)), L.Dense(24, activation=activation)])
+    for variable in model.trainable_variables:
+        variable.assign(torch.randn(variable.shape).bfloat16().float())
+    x, graph = torch.randn(4, 3, 40).bfloat16().float(), Graph(graph_of(model))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = graph(x)
+    assert got.dtype == torch.bfloat16, "our kernel made it"
+    gradient = torch.randn(got.shape).bfloat16()
+    weights = [variable.value for variable in model.trainable_variables]
+    ours = torch.autograd.grad(got, weights, gradient)
+    wanted = model(x)
+    theirs = torch.autograd.grad(wanted, weights, gradient.float())
+    assert relative(got, wanted) < 4e-3
+    for mine, keras_s in zip(ours, theirs, strict=True):
+        assert relative(mine, keras_s) < 1e-2  # through a derivative that is rounded too
+
+
+@needs_tiles
+def test_dense_passes_on_what_is_not_a_number() -> None:
+    x = torch.zeros(3, 70)
+    x[1, 69] = float("nan")
+    kernel = leaf(torch.ones(70, 20))
+    y = functions.dense(x, kernel, None, rectify=True)
+    assert y[1].isnan().all()
+    assert not y[[0, 2]].isnan().any()
+    y.backward(torch.ones_like(y))
+    assert kernel.grad[69].isnan().all()
+    assert not kernel.grad[:69].isnan().any()
+
+
+@needs_tiles
+def test_dense_makes_no_gradient_that_nobody_asks_for() -> None:
+    x, kernel, bias = leaf(torch.ones(4, 32)), torch.ones(32, 16), leaf(torch.zeros(16))
+    functions.dense(x, kernel, bias).sum().backward()
+    assert x.grad.eq(16).all()
+    assert bias.grad.eq(4).all()
+    assert kernel.grad is None
+
+
+@needs_tiles
+def test_dense_fits_only_where_it_is_right() -> None:
+    x, kernel = torch.zeros(8, 32), torch.zeros(32, 16)
+    assert not functions.dense_fits(x, kernel), "products are float32 here"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert functions.dense_fits(x, kernel)
+        assert functions.dense_fits(x.reshape(2, 4, 32), kernel)
+        assert not functions.dense_fits(x[:0], kernel), "there is no picture"
+        assert not functions.dense_fits(x, kernel.double())
+        assert not functions.dense_fits(torch.zeros(1 << 16, 32), kernel), "too many sums"
+
+
+@needs_kernels
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_rmsprop_of_many_weights_against_double_precision(momentum: float) -> None:
+    """More than one thread takes, and parts that no vector fills."""
+    torch.manual_seed(6)
+    weight, gradient, square, mean = (torch.randn(70_001) for _ in range(4))
+    square = square.square()
+    exact = gradient.double()
+    wanted_square = 0.9 * square.double() + 0.1 * exact**2
+    moved = 0.01 * exact / (wanted_square + 1e-7).sqrt() + momentum * mean.double()
+    wanted = weight.double() - moved
+    rule = functions.RMSprop(0.9, momentum, 1e-7)
+    rule.move(weight, gradient, square, mean if momentum else None, 0.01)
+    assert relative(square, wanted_square) < 1e-6
+    assert relative(weight, wanted) < 1e-6
+    if momentum:
+        assert relative(mean, moved) < 1e-6
+
+
 def chain(*layers: Any) -> Graph:
     model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
     model.build()
@@ -285,10 +397,10 @@ PRINTS = (
 )
 
 
-def loads(tmp_path: Path, **environment: str) -> str:
+def loads(tmp_path: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", PRINTS],
-        env={**os.environ, "SACCADE_CACHE": str(tmp_path / "cache"), **environment},
+        env={**os.environ, "SACCADE_CACHE": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
         check=True,
@@ -306,10 +418,30 @@ def test_kernels_are_compiled_once_and_kept_and_anew_where_damaged(tmp_path: Pat
     kept.write_bytes(b"not a library")
     assert loads(tmp_path) == "True True"
     assert kept.stat().st_size > 1_000
-    assert loads(tmp_path, SACCADE_KERNELS="off") == "False False"
 
 
-def test_without_a_compiler_torch_does_the_work(tmp_path: Path) -> None:
-    assert loads(tmp_path, CXX="no-such-compiler") == "False False"
-    assert loads(tmp_path, CXX="/bin/false") == "False False"
-    assert list((tmp_path / "cache").rglob("*.so")) == []
+@pytest.fixture
+def anew() -> Iterator[None]:
+    """Kernels are looked for again, by this test and by those after it."""
+    looked_for = (library.load_kernels, library.has_tiles)
+    for found in looked_for:
+        found.cache_clear()
+    yield
+    for found in looked_for:
+        found.cache_clear()
+
+
+@pytest.mark.usefixtures("anew")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SACCADE_KERNELS", "off"), ("CXX", "no-such-compiler"), ("CXX", "/bin/false")],
+)
+def test_without_kernels_torch_does_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv(name, value)
+    assert library.load_kernels() is None
+    assert not library.has_tiles()
+    assert not functions.maps_fit(torch.zeros(1, 2, 2, 1))
+    assert list(tmp_path.rglob("*.so")) == []

@@ -20,8 +20,9 @@ from saccade.training.warmup import plan_horizon
 @pytest.mark.parametrize(("asked", "compiles"), [("on", True), ("off", False)])
 def test_compiling_is_a_stage_of_its_own(asked, compiles, capsys, monkeypatch):
     monkeypatch.setenv("SACCADE_COMPILE", asked)
-    plan = replace(derive_plan(replace(FACTS, epochs=None, budget_s=3600.0)), max_epochs=100_000)
-    model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
+    facts = replace(FACTS, epochs=None, budget_s=3600.0)
+    plan = replace(derive_plan(facts, model="t3"), max_epochs=100_000)
+    model = build_model("t3", input_shape=(8, 8, 1), num_classes=10)  # is compiled soonest
     learner = Learner(model, plan)
     train, _ = digits()
     plan_horizon(

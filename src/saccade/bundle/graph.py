@@ -13,9 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
-
-import onnx
+from typing import Any, Final, NamedTuple
 
 from saccade.bundle.builder import OPSET, GraphBuilder
 from saccade.bundle.folding import fold
@@ -32,6 +30,13 @@ _FLOAT32: Final = 1  # onnx.TensorProto.FLOAT
 _SMALLEST: Final = 1e-7
 
 
+class Converted(NamedTuple):
+    """A Keras model as ONNX."""
+
+    document: bytes
+    scores_unusualness: bool  # whether it has a second output, how unlike the known pictures one is
+
+
 def to_onnx(
     model: Any,
     *,
@@ -40,7 +45,7 @@ def to_onnx(
     temperature: float,
     several_labels: bool = False,
     known: Known | None = None,
-) -> bytes:
+) -> Converted:
     """Return the ONNX document of a Keras model that takes (N, H, W, C) pixels from 0 to 255.
 
     Its input is ``pixels``, uint8 (N, H, W, C); its output ``probabilities``, float32
@@ -65,13 +70,8 @@ def to_onnx(
         score = add_unusualness(graph, features, known, input_shape)
         graph.rename_output(score, UNUSUALNESS_NAME)
         results.append((UNUSUALNESS_NAME, ()))
-    return graph.document(pixels=(INPUT_NAME, input_shape), results=results)
-
-
-def scores_unusualness(document: bytes) -> bool:
-    """Return whether a document from `to_onnx` says how unlike the known pictures one is."""
-    outputs = onnx.load_model_from_string(document).graph.output
-    return any(value.name == UNUSUALNESS_NAME for value in outputs)
+    document = graph.document(pixels=(INPUT_NAME, input_shape), results=results)
+    return Converted(document=document, scores_unusualness=len(results) > 1)
 
 
 def features_to_onnx(model: Any, input_shape: tuple[int, int, int]) -> bytes:

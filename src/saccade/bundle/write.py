@@ -57,10 +57,10 @@ def write_bundle(
     model cannot be converted, or the bundle disagrees with it.
     """
     # These bring onnx, which no reader of bundles needs.
-    from saccade.bundle.graph import scores_unusualness, to_onnx
+    from saccade.bundle.graph import to_onnx
     from saccade.bundle.unusualness import FALSE_ALARMS
 
-    document = to_onnx(
+    document, scores_unusualness = to_onnx(
         model,
         input_shape=manifest.preprocessing.shape,
         num_classes=len(manifest.classes),
@@ -74,7 +74,7 @@ def write_bundle(
         SEEN: _npy_file(np.sort(np.asarray(seen, dtype="<u8"))),
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    unknown_rate = FALSE_ALARMS if scores_unusualness(document) else None
+    unknown_rate = FALSE_ALARMS if scores_unusualness else None
     complete = replace(manifest, digests=digests, unknown_rate=unknown_rate)
     with files.atomic_path(path) as temporary:
         write_members(temporary, {MANIFEST: manifest_file(complete)} | contents)

@@ -75,7 +75,7 @@ COPIES: Final = Bar()
 # as equal as this, each of one photograph to the eye; a little lower, prints on shirts differ.
 NEARLY_EQUAL: Final = Bar(similar=0.998, agrees=0.9993, detail_agrees=0.994)
 # All that the pairs hang on: with other numbers, pairs that were kept are of no use.
-SETTINGS: Final = (_NUM_BANDS, _WINDOW, _PROMISES, COPIES, _FLAT, _STEPS, _VARIANTS)
+SETTINGS: Final = (_NUM_BANDS, _WINDOW, _PROMISES, COPIES, NEARLY_EQUAL, _FLAT, _STEPS, _VARIANTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -2,9 +2,9 @@
 
     found = kept_copies(cache, sizes, limit_s=6.0)
     found.pairs         # of the cache's rows, or None
-    found.why_not       # a sentence where they were not looked for
+    found.why_not       # a sentence where they were not looked for, or only nearly equal ones were
 
-Where most pictures look alike (`alike`) pairs would say nothing, and none are looked for.
+Where most pictures look alike (`alike`), only nearly equal ones count, as for `saccade check`.
 
 The time that a search takes is reckoned from the number of pictures and of likely pairs, not from a
 clock, so that the same pictures and settings always give the same split. Pairs lie in the folder of
@@ -27,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.alike import LEAST_PX, MOST_ALIKE, TOO_SMALL, num_alike, sampled, untold
-from saccade.check.copies import SETTINGS, Pairs, compared, likely_pairs
+from saccade.check.copies import COPIES, NEARLY_EQUAL, SETTINGS, Pairs, compared, likely_pairs
 from saccade.check.thumbnails import LUMA, THUMB_PX
 from saccade.data import Cache, Pixels
 from saccade.files import atomic_path
 
-KEPT_VERSION: Final = 2
+KEPT_VERSION: Final = 3
 # Seconds of two cores, rounded up.
 _PICTURE_S: Final = 5e-5
 _PAIR_S: Final = 2e-4
@@ -43,7 +43,10 @@ _Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Copies:
-    """Pairs of near copies, as rows; None where they were not looked for, and why."""
+    """Pairs of near copies, as rows; None where they were not looked for.
+
+    `why_not` says why, or why only nearly equal pictures count.
+    """
 
     pairs: Pairs | None
     why_not: str = ""
@@ -73,9 +76,11 @@ def kept_copies(cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: floa
     seconds = len(rows) * _PICTURE_S + kept.num_likely * _PAIR_S
     if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
         return reason
-    if why := untold(kept.num_alike):
-        return _not_looked_for(why)
-    return Copies(pairs=kept.pairs)
+    why_stricter = untold(kept.num_alike)
+    return Copies(
+        pairs=kept.pairs,
+        why_not=why_stricter and f"only nearly equal copies were looked for: {why_stricter}",
+    )
 
 
 def _not_looked_for(why: str) -> Copies:
@@ -84,7 +89,7 @@ def _not_looked_for(why: str) -> Copies:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Kept:
-    """What is kept: all pairs, or none where the sample shows that pictures are too much alike."""
+    """What is kept: the pairs, and by what `untold` says whether only nearly equal ones count."""
 
     pairs: Pairs
     num_alike: float
@@ -96,21 +101,15 @@ def _looked_for(
 ) -> _Kept | Copies:
     sample = thumbs_of(pixels, rows[sampled(len(rows))], sizes)
     alike = num_alike(sample, len(rows))
-    if untold(alike):
-        return _Kept(pairs=_NO_PAIRS, num_alike=alike, num_likely=0)
+    bar = NEARLY_EQUAL if untold(alike) else COPIES
     thumbs = thumbs_of(pixels, rows, sizes)
-    likely = likely_pairs(thumbs)
+    likely = likely_pairs(thumbs, bar)
     seconds = len(rows) * _PICTURE_S + len(likely) * _PAIR_S
     if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
         return reason
-    found = compared(thumbs, likely)
+    found = compared(thumbs, likely, bar)
     pairs = Pairs(first=rows[found.first], second=rows[found.second], score=found.score)
     return _Kept(pairs=pairs, num_alike=alike, num_likely=len(likely))
-
-
-_NO_PAIRS: Final = Pairs(
-    first=np.empty(0, np.intp), second=np.empty(0, np.intp), score=np.empty(0, np.float32)
-)
 
 
 def _too_long(seconds: float, num_rows: int, limit_s: float | None) -> Copies | None:

@@ -34,7 +34,7 @@ def answer(run: Run) -> str:
     return "\n".join(
         [
             *figures(run.test, run.trainings),
-            *([] if run.unknown is None else [_unknown(run.unknown)]),
+            *_unknown(run.unknown),
             f"Pictures  {images.used:,} used ({parts}), {images.left_out:,} left out",
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
@@ -65,7 +65,7 @@ def points(worth: Interval) -> str:
 
 def scored(result: Scored) -> str:
     """Return what `saccade evaluate` prints."""
-    lines = [*figures(result.test)]
+    lines = [*figures(result.test), *_unknown(result.unknown)]
     lines += [f"Pictures  {result.images_used:,} scored, {result.images_left_out:,} left out"]
     return "\n".join([*lines, *(f"Note      {note}" for note in result.notes)])
 
@@ -144,11 +144,13 @@ def _trainings(trainings: Trainings) -> str:
     )
 
 
-def _unknown(unknown: Unknown) -> str:
-    return (
+def _unknown(unknown: Unknown | None) -> list[str]:
+    if unknown is None:
+        return []
+    return [
         f"Unknown   {percent(unknown.rate)} of the test pictures are called so, by a limit set on "
         f"validation for at most {100 * unknown.target_rate:g} %"
-    )
+    ]
 
 
 def _classes(test: Evaluation) -> list[str]:

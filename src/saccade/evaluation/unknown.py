@@ -30,8 +30,7 @@ class Unknown:
         return (
             f"It calls {value:.1f} % of the test pictures unknown (95 % interval {low:.1f} to "
             f"{high:.1f} %), by a limit set on validation for at most "
-            f"{100 * self.target_rate:g} %. One that is not called so may still be of none of the "
-            "classes"
+            f"{100 * self.target_rate:g} %. One that is not called so may still be of another kind"
         )
 
     def to_json(self) -> dict[str, Any]:

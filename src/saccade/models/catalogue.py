@@ -11,6 +11,7 @@ import re
 import sys
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -124,6 +125,10 @@ def _check_file(path: Path) -> None:
         raise SettingsError(f"{path} is an old format; save the model as a .keras file")
     if not path.is_file():
         raise SettingsError(f"no file {path}; give the path of a .keras file")
+    if not zipfile.is_zipfile(path):
+        raise SettingsError(
+            f"{path} is no .keras file, which is a zip archive; write one with model.save(...)"
+        )
 
 
 def _load_file(path: Path) -> Any:

@@ -16,12 +16,13 @@ import numpy.typing as npt
 from saccade.data import Index, LabelSets, Source, build_index, open_source
 from saccade.data.picture import digest_of
 from saccade.errors import DataError, PictureError
-from saccade.evaluation import Evaluation, LabelEvaluation
+from saccade.evaluation import Evaluation, LabelEvaluation, Unknown
 from saccade.machine import usable_cores
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, Stage, for_terminal
 from saccade.recipe.clock import Clock
 from saccade.recipe.judge import score
+from saccade.recipe.unknown import rate_of_unknown
 from saccade.run import FINISHED, VERSION
 from saccade.types import PARTS
 
@@ -40,6 +41,7 @@ class Scored:
     images_used: int
     images_left_out: int  # everything not scored, those seen in training among them
     images_seen: int
+    unknown: Unknown | None  # how many of the scored it calls unknown, if it can
     seconds: Mapping[str, float | None]
     notes: tuple[str, ...]
 
@@ -57,6 +59,7 @@ class Scored:
                 "left_out": self.images_left_out,
                 "seen": self.images_seen,
             },
+            "unknown": None if self.unknown is None else self.unknown.to_json(),
             "seconds": dict(self.seconds),
             "notes": list(self.notes),
         }
@@ -67,6 +70,7 @@ class _Read:
     """The pictures that were scored: (N, C) probabilities, labels, and how many were not."""
 
     probabilities: npt.NDArray[np.float32]
+    unusualness: npt.NDArray[np.float32] | None  # (N,)
     labels: npt.NDArray[np.intp]
     num_seen: int
     num_failed: int
@@ -113,6 +117,7 @@ def evaluate(
         images_used=len(read.labels),
         images_left_out=read.num_seen + read.num_failed + int((~index.usable).sum()),
         images_seen=read.num_seen,
+        unknown=rate_of_unknown(classifier, read.unusualness),
         seconds={"total": clock.elapsed_s, "train": provenance.get("train_seconds")},
         notes=notes,
     )
@@ -154,7 +159,7 @@ def _targets(
 
 
 def _read(classifier: Classifier, source: Source, labels: Mapping[int, int], stage: Stage) -> _Read:
-    seen, probabilities, kept = classifier.seen, [], []
+    seen, probabilities, scores, kept = classifier.seen, [], [], []
     num_seen = num_failed = 0
     for batch in _pixels(classifier, source, list(labels)):
         stage.advance(len(batch))
@@ -168,9 +173,13 @@ def _read(classifier: Classifier, source: Source, labels: Mapping[int, int], sta
                 fresh.append(pixels)
                 kept.append(labels[row])
         if fresh:
-            probabilities.append(classifier.predict_batch(np.stack(fresh)))
+            said, unusualness = classifier.run_batch(np.stack(fresh))
+            probabilities.append(said)
+            if unusualness is not None:
+                scores.append(unusualness)
     return _Read(
         probabilities=np.concatenate(probabilities or [np.empty((0, 1), np.float32)]),
+        unusualness=np.concatenate(scores) if scores else None,
         labels=np.array(kept, dtype=np.intp),
         num_seen=num_seen,
         num_failed=num_failed,

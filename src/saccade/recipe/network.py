@@ -82,15 +82,27 @@ def train_one(
 
 
 def learn(
-    prepared: Prepared, settings: TrainSettings, fit: FitResult, *, progress: Progress
+    prepared: Prepared,
+    settings: TrainSettings,
+    fit: FitResult,
+    *,
+    clock: Clock,
+    progress: Progress,
 ) -> Learning:
     """Measure what more pictures and more time are worth, where that is cheap or asked for.
 
     Of several labels a picture nothing is: the curve counts pictures that are named wrong.
     """
-    body, backbone = prepared.body, prepared.plan.backbone
-    if settings.multi_label or (body is None and not settings.learning_curve):
+    if settings.multi_label or (prepared.body is None and not settings.learning_curve):
         return Learning()
+    with clock.stage("learning curve"):
+        return _measured(prepared, settings, fit, progress=progress)
+
+
+def _measured(
+    prepared: Prepared, settings: TrainSettings, fit: FitResult, *, progress: Progress
+) -> Learning:
+    body, backbone = prepared.body, prepared.plan.backbone
     train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
     digest, label = prepared.cache.pixel_digest, prepared.index.label
     unit = units(prepared.kinship.kin, train.rows, digest, label)

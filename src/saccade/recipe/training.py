@@ -229,8 +229,7 @@ def _ship(
     folder = request.folder / "checkpoint"
     with clock.stage("train"):
         fit = train_one(network, prepared, checkpoint_dir=folder, progress=progress)
-    with clock.stage("learning curve"):
-        learning = learn(prepared, request.settings, fit, progress=progress)
+    learning = learn(prepared, request.settings, fit, clock=clock, progress=progress)
     with clock.stage("bundle"):
         answering = choose_answering(network, prepared, fit, progress=progress)
         classifier = _bundle(answering, prepared, fit, request=request)

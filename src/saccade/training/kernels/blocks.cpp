@@ -30,8 +30,6 @@ constexpr Index kPair = 2 * kSide;  // maps that are made at a time
 constexpr Index kPixels = 256;      // of which maps stay in the nearest cache, about
 constexpr int kNowhere = 255;       // the place of the largest entry where the ReLU zeroed a window
 
-Index ceiling(Index n, Index step) { return (n + step - 1) / step; }
-
 Half narrow(float value) {
   const __m128 one = _mm_set_ss(value);
   return Half(_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(one), 0));

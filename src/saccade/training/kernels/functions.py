@@ -20,6 +20,7 @@ _NAMES: Final = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
 _TILE: Final = 16  # maps that one tile of the matrix unit holds
 _TAPS: Final = 32  # entries under the window that one product of it sums over
 _LEAST_MAPS: Final = 32  # read and written, from which the gradient of weights was measured to pay
+_MOST_SUMS: Final = 1 << 19  # of a dense layer that stay in a core's nearer cache
 
 
 def maps_fit(x: Tensor) -> bool:
@@ -126,6 +127,30 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor | None, *, padding: tuple[i
     Products are of bfloat16, and so is the result; sums and the weights' gradients are float32.
     """
     return _Convolve.apply(x.to(torch.bfloat16).contiguous(), kernel, bias, padding)
+
+
+def dense_fits(x: Tensor, kernel: Tensor) -> bool:
+    """Whether `dense` takes `x` (…, inputs) and a kernel (inputs, units), under bfloat16."""
+    rows = x.numel() // kernel.shape[0]
+    return (
+        0 < rows * kernel.shape[1] <= _MOST_SUMS
+        and kernel.dtype == torch.float32
+        and torch.is_autocast_enabled("cpu")
+        and maps_fit(x)
+        and has_tiles()
+    )
+
+
+def dense(x: Tensor, kernel: Tensor, bias: Tensor | None, *, rectify: bool = False) -> Tensor:
+    """Map (…, inputs) to x·kernel + bias, (…, units); `rectify` adds a ReLU.
+
+    Products are of bfloat16, sums float32; the result is bfloat16, as is the gradient of `x`; those
+    of the weights are float32.
+    """
+    inputs, units = kernel.shape
+    bias = torch.zeros(units) if bias is None else bias
+    rows = x.to(torch.bfloat16).reshape(-1, inputs)
+    return _Dense.apply(rows, kernel, bias, rectify).reshape(*x.shape[:-1], units)
 
 
 def steps_fit(tensors: Iterable[Tensor]) -> bool:
@@ -262,6 +287,28 @@ class _Convolve(torch.autograd.Function):  # type: ignore[misc]
         return dx, dkernel, dbias, None
 
 
+class _Dense(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, rectify: bool) -> Tensor:
+        kernel, x = kernel.contiguous(), x.contiguous()
+        y = torch.empty((len(x), kernel.shape[1]), dtype=torch.bfloat16)
+        ctx.sizes = _long((len(x), *kernel.shape))
+        _call("dense_forward", x, kernel, bias, int(rectify), y, *ctx.sizes)
+        ctx.save_for_backward(x, kernel, y if rectify else None)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, kernel, y = ctx.saved_tensors
+        for_x, for_kernel, *_ = ctx.needs_input_grad
+        dx = torch.empty_like(x) if for_x else None
+        dkernel = torch.empty_like(kernel) if for_kernel else None
+        dbias = torch.empty(kernel.shape[1])
+        outputs = (dx, dkernel, dbias)
+        _call("dense_backward", gradient.contiguous(), y, x, kernel, *outputs, *ctx.sizes)
+        return dx, dkernel, dbias, None
+
+
 def _geometry(x: Tensor, kernel: Tensor, padding: Iterable[int], size: Iterable[int]) -> Any:
     """Return the struct of the same name in tiles.h: maps read, window, and maps written."""
     tall, wide, _, maps = kernel.shape
@@ -274,7 +321,7 @@ def _long(numbers: Any) -> list[ctypes.c_int64]:
 
 
 def _call(name: str, *arguments: Any) -> None:
-    """Call a kernel on tensors and numbers, with PyTorch's number of threads as the last."""
+    """Call a kernel on tensors, None for none, and numbers; PyTorch's threads come last."""
     pointers = [
         ctypes.c_void_p(a.data_ptr()) if isinstance(a, torch.Tensor) else a for a in arguments
     ]

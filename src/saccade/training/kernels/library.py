@@ -29,7 +29,7 @@ from saccade.errors import SettingsError
 from saccade.files import atomic_path
 from saccade.machine import usable_cores
 
-_SOURCES: Final = ("blocks.cpp", "maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
+_SOURCES: Final = ("blocks.cpp", "dense.cpp", "maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
 _HEADERS: Final = ("tiles.h",)
 _FLAGS: Final = (
     "-std=c++17",

@@ -51,3 +51,43 @@ std::unique_ptr<Entry[], Free> allocate(Index size) {
   const size_t bytes = (size * sizeof(Entry) + 63) / 64 * 64;
   return std::unique_ptr<Entry[], Free>(static_cast<Entry*>(std::aligned_alloc(64, bytes)));
 }
+
+inline Index ceiling(Index n, Index step) { return (n + step - 1) / step; }
+
+// Rows and columns of a 16 × 16 matrix of 32 bits change places.
+inline void transpose(__m512i (&r)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
+      r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
+    }
+  for (int i = 0; i < 16; i += 8)
+    for (int j = 0; j < 4; ++j) {
+      t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0x88);
+      t[i + 4 + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0xdd);
+    }
+  for (int j = 0; j < 8; ++j) {
+    r[j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0x88);
+    r[8 + j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0xdd);
+  }
+}
+
+// 16 pairs of rows, `step` entries apart, of 16 columns: each row's entry beside the next row's. Of
+// rows there are `rows`, of columns those in the mask; what is missing is zero.
+inline void load_pairs(const Half* from, Index step, Index rows, __mmask16 columns,
+                       __m512i (&pairs)[16]) {
+  for (Index j = 0; j < 16; ++j, from += 2 * step) {
+    __m512i pair = _mm512_setzero_si512();
+    if (2 * j < rows) pair = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, from));
+    if (2 * j + 1 < rows) {
+      const auto second = _mm256_maskz_loadu_epi16(columns, from + step);
+      pair = _mm512_or_si512(pair, _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
+    }
+    pairs[j] = pair;
+  }
+}

@@ -34,31 +34,6 @@ struct Band {
   Index block, from, to, first, last;
 };
 
-Index blocks_of(Index n) { return (n + kPictures - 1) / kPictures; }
-
-// Rows and columns of a 16 × 16 matrix of 32 bits change places.
-void transpose(__m512i (&r)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4)
-    for (int j = 0; j < 2; ++j) {
-      r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
-      r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
-    }
-  for (int i = 0; i < 16; i += 8)
-    for (int j = 0; j < 4; ++j) {
-      t[i + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0x88);
-      t[i + 4 + j] = _mm512_shuffle_i32x4(r[i + j], r[i + 4 + j], 0xdd);
-    }
-  for (int j = 0; j < 8; ++j) {
-    r[j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0x88);
-    r[8 + j] = _mm512_shuffle_i32x4(t[j], t[8 + j], 0xdd);
-  }
-}
-
 // Lays rows `first` to `last` of a block of pictures (height, width, channels) out as tiles:
 // (channels / 16, pixels) of them.
 template <bool kTransposed>
@@ -68,17 +43,9 @@ void as_tiles(const Half* from, Half* to, Index n, Index height, Index width, In
   for (Index p = 0; p < pixels; ++p)
     for (Index c = 0; c < channels; c += kSide) {
       __m512i row[16];
-      for (Index j = 0; j < 16; ++j) {
-        const Index picture = block * kPictures + 2 * j;
-        const Half* at = from + picture * step + (first * width + p) * channels + c;
-        __m512i pair = _mm512_setzero_si512();
-        if (picture < n) pair = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)at));
-        if (picture + 1 < n) {
-          const auto second = _mm256_loadu_si256((const __m256i*)(at + step));
-          pair = _mm512_or_si512(pair, _mm512_slli_epi32(_mm512_cvtepu16_epi32(second), 16));
-        }
-        row[j] = pair;
-      }
+      const Index picture = block * kPictures;
+      load_pairs(from + picture * step + (first * width + p) * channels + c, step, n - picture,
+                 0xffff, row);
       if (kTransposed) transpose(row);
       Half* tile = to + (c / kSide * pixels + p) * kTile;
       for (Index j = 0; j < 16; ++j) _mm512_store_si512(tile + j * 32, row[j]);
@@ -209,7 +176,7 @@ Index rows_of(const Geometry& g, Index blocks, int threads) {
 // `lay` lays a band of the gradient of the maps out as tiles, into the memory that it is given.
 template <typename Lay>
 void gradient_of_weights(const Half* x, Lay lay, float* dweights, const Geometry& g, int threads) {
-  const Index blocks = blocks_of(g.n), rows = rows_of(g, blocks, threads);
+  const Index blocks = ceiling(g.n, kPictures), rows = rows_of(g, blocks, threads);
   const Index bands = (g.rows + rows - 1) / rows;
   const Index under = std::min(g.height, rows + g.window_height - 1);
   const Pairs pairs(g);

@@ -113,7 +113,11 @@ class Dense(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (…, in) to (…, units)."""
-        return self.activation(F.linear(x, self.kernel.t(), self.bias))
+        if not kernels.dense_fits(x, self.kernel):
+            return self.activation(F.linear(x, self.kernel.t(), self.bias))
+        rectify = self.activation is torch.relu
+        y = kernels.dense(x, self.kernel, self.bias, rectify=rectify)
+        return y if rectify else self.activation(y)
 
 
 class PooledConvolution(torch.nn.Module):  # type: ignore[misc]
