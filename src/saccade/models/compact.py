@@ -64,19 +64,22 @@ def multiply_adds(design: CompactDesign, input_shape: Shape) -> int:
     return total
 
 
-def num_entries(design: CompactDesign, input_shape: Shape) -> int:
-    """Return how many entries of feature maps the convolutions write for one picture."""
+def num_entries(design: CompactDesign, input_shape: Shape) -> tuple[int, int]:
+    """Return how many entries of feature maps the convolutions write for one picture.
+
+    First those of stages' own convolutions, which are pooled at once, then all others.
+    """
     height, width = input_shape[:2]
-    total = 0
+    pooled = others = 0
     if design.stem_stride > 1:
         height, width = -(-height // design.stem_stride), -(-width // design.stem_stride)
-        total += height * width * _stem_width(design)
+        others += height * width * _stem_width(design)
     for stage, maps in enumerate(design.widths):
-        total += height * width * maps
+        pooled += height * width * maps
         if min(height, width) > 1:
             height, width = height // 2, width // 2
-        total += 2 * _pairs(design, stage) * height * width * maps
-    return total
+        others += 2 * _pairs(design, stage) * height * width * maps
+    return pooled, others
 
 
 def num_weights(design: CompactDesign, channels: int) -> int:

@@ -360,7 +360,7 @@ def _augmentation(facts: Facts, design: CompactDesign, size: tuple[int, int]) ->
     if min(size) < 16:
         return Augmentation(shift=0.07)
     if max(facts.height_px, facts.width_px) <= _KEPT_SIDE_PX:
-        return Augmentation(shift=0.08, flip=True)
+        return Augmentation(shift=0.08, flip=True, light=0.2)
     return Augmentation(shift=0.05, zoom=0.3, flip=True, light=0.2)
 
 

@@ -2,8 +2,10 @@
 
 A training step multiplies, which a large matrix product measures, and it moves feature maps through
 memory between the products. In float32 the products dominate, and training sustains about half of
-the measured rate. A matrix unit for bf16 multiplies so much faster that the maps count as well.
-The constants were fitted to steps of the family (`python -m benchmarks steps` prints them anew).
+the measured rate. A matrix unit for bf16 multiplies so much faster that the maps count as well:
+little where a convolution is pooled in the same pass, several times as much where normalisation and
+addition are passes of their own. The constants were fitted to steps of the family
+(`python -m benchmarks steps` prints how far they are off).
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from saccade.machine import least_seconds, measure_gigaflops
 from saccade.models.backend import engine_name
 from saccade.models.compact import CompactDesign, Shape, multiply_adds, num_entries
 
-_SUSTAINED: Final = {"float32": 0.5, "bf16": 0.8}  # of a matrix product's rate
-_ENTRY_S: Final = {"float32": 0.0, "bf16": 1.7e-9}  # of one entry of a feature map
+_SUSTAINED: Final = {"float32": 0.5, "bf16": 0.56}  # of a matrix product's rate
+# Of one entry of a feature map: pooled in the pass that writes it, and others.
+_POOLED_S: Final = {"float32": 0.0, "bf16": 0.75e-9}
+_OTHER_S: Final = {"float32": 0.0, "bf16": 6.3e-9}
 _SIDE: Final = 2_048  # of the matrices; smaller ones do not fill a matrix unit
 
 
@@ -25,12 +29,14 @@ class Rate:
     """What training sustains."""
 
     gigaflops: float  # 10^9 operations a second of convolutions, forward and backward
-    entry_s: float = 0.0  # seconds for each entry of the feature maps
+    pooled_s: float = 0.0  # seconds for each entry of feature maps that is pooled at once
+    other_s: float = 0.0  # and for each other one
 
     def seconds(self, design: CompactDesign, input_shape: Shape) -> float:
         """Return the time that training on one picture takes a network of this design."""
         products_s = 6 * multiply_adds(design, input_shape) / (self.gigaflops * 1e9)
-        return products_s + num_entries(design, input_shape) * self.entry_s
+        pooled, others = num_entries(design, input_shape)
+        return products_s + pooled * self.pooled_s + others * self.other_s
 
 
 NOMINAL: Final = Rate(gigaflops=50.0)  # of a modest processor, where no clock may decide
@@ -43,7 +49,11 @@ def measure_rate() -> Rate:
         kind, gigaflops = "float32", measure_gigaflops()
     else:
         kind, gigaflops = "bf16", _bf16_gigaflops(device)
-    return Rate(gigaflops=_SUSTAINED[kind] * gigaflops, entry_s=_ENTRY_S[kind])
+    return Rate(
+        gigaflops=_SUSTAINED[kind] * gigaflops,
+        pooled_s=_POOLED_S[kind],
+        other_s=_OTHER_S[kind],
+    )
 
 
 def _narrow_device() -> str | None:
