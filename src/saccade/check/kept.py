@@ -27,7 +27,15 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.alike import LEAST_PX, MOST_ALIKE, TOO_SMALL, num_alike, sampled, untold
-from saccade.check.copies import COPIES, NEARLY_EQUAL, SETTINGS, Pairs, compared, likely_pairs
+from saccade.check.copies import (
+    COPIES,
+    NEARLY_EQUAL,
+    SETTINGS,
+    Pairs,
+    compared,
+    every_likely_pair,
+    likely_pairs,
+)
 from saccade.check.thumbnails import LUMA, THUMB_PX
 from saccade.data import Cache, Pixels
 from saccade.files import atomic_path
@@ -67,13 +75,13 @@ def kept_copies(cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: floa
     path = cache.folder / f"copies-{_digest()}.npz"
     kept = _load(path, len(cache.pixels))
     if kept is None:
-        if (reason := _too_long(len(rows) * _PICTURE_S, len(rows), limit_s)) is not None:
+        if (reason := _too_long(_search_s(len(rows), 0), len(rows), limit_s)) is not None:
             return reason
         found = _looked_for(cache.pixels, rows, sizes, limit_s)
         if isinstance(found, Copies):
             return found
         _write(path, kept := found)
-    seconds = len(rows) * _PICTURE_S + kept.num_likely * _PAIR_S
+    seconds = _search_s(len(rows), kept.num_likely)
     if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
         return reason
     why_stricter = untold(kept.num_alike)
@@ -102,14 +110,22 @@ def _looked_for(
     sample = thumbs_of(pixels, rows[sampled(len(rows))], sizes)
     alike = num_alike(sample, len(rows))
     bar = NEARLY_EQUAL if untold(alike) else COPIES
+    if bar is COPIES:  # the sample tells that too many pairs are likely, before all are sought
+        of_all = len(every_likely_pair(sample)) * (len(rows) / len(sample)) ** 2
+        if (reason := _too_long(_search_s(len(rows), of_all), len(rows), limit_s)) is not None:
+            return reason
     thumbs = thumbs_of(pixels, rows, sizes)
     likely = likely_pairs(thumbs, bar)
-    seconds = len(rows) * _PICTURE_S + len(likely) * _PAIR_S
-    if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
+    if (reason := _too_long(_search_s(len(rows), len(likely)), len(rows), limit_s)) is not None:
         return reason
     found = compared(thumbs, likely, bar)
     pairs = Pairs(first=rows[found.first], second=rows[found.second], score=found.score)
     return _Kept(pairs=pairs, num_alike=alike, num_likely=len(likely))
+
+
+def _search_s(num_rows: int, num_likely: float) -> float:
+    """Return about how long a search among so many pictures takes, with so many likely pairs."""
+    return num_rows * _PICTURE_S + num_likely * _PAIR_S
 
 
 def _too_long(seconds: float, num_rows: int, limit_s: float | None) -> Copies | None:
