@@ -1,4 +1,4 @@
-"""What machine this is, in words, for provenance and for `saccade info`."""
+"""What machine this is and what is installed, for provenance and for `saccade info`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,20 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+# That decide what training and prediction give.
+PACKAGES: Final = (
+    "numpy",
+    "pillow",
+    "simplejpeg",
+    "onnxruntime",
+    "keras",
+    "torch",
+    "tensorflow",
+)
 
 
 def describe_machine() -> str:
@@ -14,6 +27,17 @@ def describe_machine() -> str:
     parts = [f"{platform.system()} {platform.machine()}", _processor()]
     parts += [f"{usable_cores()} cores", _memory()]
     return ", ".join(part for part in parts if part)
+
+
+def installed() -> dict[str, str | None]:
+    """Return the version of each of `PACKAGES`; None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # a quarter of the help's imports
+
+    versions: dict[str, str | None] = dict.fromkeys(PACKAGES)
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions
 
 
 def usable_cores() -> int:

@@ -116,11 +116,40 @@ def test_series_of_unlike_pictures_are_no_series():
 
 def test_sample_holds_whole_series():
     number = np.repeat(np.arange(-1, 300), 20)
-    rows = sampled_series(number, seed=0)
+    rows = sampled_series(number, np.zeros(len(number), int), seed=0)
     names, counts = np.unique(number[rows], return_counts=True)
     assert 900 < len(rows) <= 1000
     assert (counts == 20).all()
     assert -1 not in names
+
+
+@pytest.mark.parametrize(
+    ("classes", "series", "frames"), [(2, 5, 400), (200, 5, 10), (1, 5, 3_000), (3, 40, 60)]
+)
+def test_sample_shows_each_drawn_class_several_series(classes, series, frames):
+    """Else nothing else of its class would be there to look like."""
+    number = np.repeat(np.arange(classes * series), frames)
+    label = number // series
+    rows = sampled_series(number, label, seed=0)
+    assert min(500, classes * series * frames) <= len(rows) <= 1000
+    drawn = np.unique(np.stack([label[rows], number[rows]], axis=1), axis=0)
+    per_class = np.bincount(drawn[:, 0])
+    assert np.sort(per_class[per_class > 0])[1:].min(initial=5) >= 5  # but of the last, cut short
+    assert np.bincount(number[rows]).max() <= 100
+
+
+def test_nothing_to_compare_is_no_series():
+    assert len(sampled_series(np.full(4, -1), np.zeros(4, int), seed=0)) == 0
+    for label in ([], [0, 1, 2]):  # nothing; a series with each picture of another class
+        thumbs = np.zeros((len(label), 8, 8), np.uint8)
+        found = resemblance(thumbs, np.zeros(len(label), int), np.array(label, int))
+        assert not found.is_clear
+
+
+def test_long_films_stay_on_one_side_too(tmp_path):
+    data = films(tmp_path / "data", num=5, frames=260)
+    _, found = prepared(data, tmp_path)
+    assert any("names show 10 series" in note for note in data_notes(found))
 
 
 def test_series_stay_on_one_side_of_the_split(tmp_path):

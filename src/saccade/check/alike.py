@@ -1,6 +1,6 @@
 """Whether copies can be told from look-alikes at all, by a sample of the pictures.
 
-    why_not = untold(num_alike(thumbs[sample], len(thumbs)))   # "" where they can
+    why_not = untold(foretold(thumbs[sample], len(thumbs)).num_alike)  # "" where they can
 
 In some sets most pictures look alike, such as shirts at 28 px: there the comparison takes hundreds
 of other pictures for copies of each. So a sample is compared first. Copies of one picture hardly
@@ -10,6 +10,7 @@ the whole set would be taken for a copy of. Above `MOST_ALIKE` the pairs would s
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,18 +31,26 @@ def sampled(num_rows: int) -> npt.NDArray[np.intp]:
     return np.sort(np.random.default_rng(0).permutation(num_rows)[:_SAMPLE])
 
 
-def num_alike(thumbs: Pixels, num_all: int) -> float:
-    """Return how many of `num_all` others a picture agrees with, on average.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """What a sample says of all pictures."""
 
-    `thumbs` are those of a sample of them, (n, 32, 32).
-    """
+    num_alike: float  # others that a picture agrees with, on average
+    num_likely: float  # pairs worth aligning, less mirrored and cropped ones
+
+
+def foretold(thumbs: Pixels, num_all: int) -> Foretold:
+    """Return what a sample says of `num_all` pictures; its `thumbs` are (n, 32, 32)."""
     likely = every_likely_pair(thumbs)
     drawn = np.random.default_rng(0).permutation(len(likely))[:_ALIGNED]
     if not len(drawn):
-        return 0.0
+        return Foretold(num_alike=0.0, num_likely=0.0)
     share = len(compared(thumbs, likely.of(drawn)).first) / len(drawn)
     in_sample = 2 * share * len(likely) / len(thumbs)
-    return in_sample * (num_all - 1) / max(1, len(thumbs) - 1)
+    return Foretold(
+        num_alike=in_sample * (num_all - 1) / max(1, len(thumbs) - 1),
+        num_likely=len(likely) * (num_all / len(thumbs)) ** 2,
+    )
 
 
 def untold(number: float) -> str:

@@ -26,16 +26,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.alike import LEAST_PX, MOST_ALIKE, TOO_SMALL, num_alike, sampled, untold
-from saccade.check.copies import (
-    COPIES,
-    NEARLY_EQUAL,
-    SETTINGS,
-    Pairs,
-    compared,
-    every_likely_pair,
-    likely_pairs,
-)
+from saccade.check.alike import LEAST_PX, MOST_ALIKE, TOO_SMALL, foretold, sampled, untold
+from saccade.check.copies import COPIES, NEARLY_EQUAL, SETTINGS, Pairs, compared, likely_pairs
 from saccade.check.thumbnails import LUMA, THUMB_PX
 from saccade.data import Cache, Pixels
 from saccade.files import atomic_path
@@ -108,11 +100,11 @@ def _looked_for(
     pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]], limit_s: float | None
 ) -> _Kept | Copies:
     sample = thumbs_of(pixels, rows[sampled(len(rows))], sizes)
-    alike = num_alike(sample, len(rows))
-    bar = NEARLY_EQUAL if untold(alike) else COPIES
+    said = foretold(sample, len(rows))
+    bar = NEARLY_EQUAL if untold(said.num_alike) else COPIES
     if bar is COPIES:  # the sample tells that too many pairs are likely, before all are sought
-        of_all = len(every_likely_pair(sample)) * (len(rows) / len(sample)) ** 2
-        if (reason := _too_long(_search_s(len(rows), of_all), len(rows), limit_s)) is not None:
+        seconds = _search_s(len(rows), said.num_likely)
+        if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
             return reason
     thumbs = thumbs_of(pixels, rows, sizes)
     likely = likely_pairs(thumbs, bar)
@@ -120,7 +112,7 @@ def _looked_for(
         return reason
     found = compared(thumbs, likely, bar)
     pairs = Pairs(first=rows[found.first], second=rows[found.second], score=found.score)
-    return _Kept(pairs=pairs, num_alike=alike, num_likely=len(likely))
+    return _Kept(pairs=pairs, num_alike=said.num_alike, num_likely=len(likely))
 
 
 def _search_s(num_rows: int, num_likely: float) -> float:

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.alike import LEAST_PX, TOO_SMALL, num_alike, sampled, untold
+from saccade.check.alike import LEAST_PX, TOO_SMALL, foretold, sampled, untold
 from saccade.check.copies import COPIES, NEARLY_EQUAL, Bar, near_copies
 from saccade.check.thumbnails import Looks
 from saccade.data import UNASSIGNED, Index
@@ -41,7 +41,8 @@ def copies(index: Index, looks: Looks) -> tuple[Finding, ...]:
     rank = _rank(index)
     equal = _equal_pairs(looks, rank)
     rows = _comparable(index, looks, equal[1])
-    why_stricter = untold(num_alike(looks.thumbs[rows[sampled(len(rows))]], len(rows)))
+    sample = looks.thumbs[rows[sampled(len(rows))]]
+    why_stricter = untold(foretold(sample, len(rows)).num_alike)
     near = _near_pairs(looks, rank, rows, NEARLY_EQUAL if why_stricter else COPIES)
     found = []
     if why_stricter:

@@ -37,7 +37,7 @@ FINE_TUNE: Final[Any] = typer.Option(
 GROUP: Final[Any] = typer.Option(
     metavar="COLUMN|PATTERN|none",
     help="Keep one patient, product or burst on one side: a table's column, or a pattern on the "
-    "path, such as 'patient(\\d+)'. Series that names and looks show are kept unasked; none: not.",
+    "path, such as 'patient(\\d+)'. A film's frames are so unasked; none deals them out.",
 )
 EXCLUDE: Final[Any] = typer.Option(
     metavar="FILE",

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-PACKAGES = ("numpy", "pillow", "simplejpeg", "onnxruntime", "keras", "torch", "tensorflow")
-
 
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -29,10 +27,10 @@ def collect() -> dict[str, str | None]:
 
     from saccade import __version__
     from saccade.data import cache_folder
-    from saccade.machine import describe_machine
+    from saccade.machine import describe_machine, installed
 
     facts: dict[str, str | None] = {"saccade": __version__, "python": platform.python_version()}
-    facts |= {name: _version_of(name) for name in PACKAGES}
+    facts |= installed()
     facts["machine"] = describe_machine()
     facts["cache"] = str(cache_folder())
     return facts | _training_facts()
@@ -54,12 +52,3 @@ def _training_facts() -> dict[str, str | None]:
         "engine": engine,
         "precision": str(choose_precision("cpu")),
     }
-
-
-def _version_of(package: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version  # a quarter of the help's imports
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -25,7 +25,8 @@ _TEST: Final = PARTS.index("test")
 _SHORTEST: Final = 3  # pictures; fewer prove nothing
 _FEWEST: Final = 5  # series of a class: some to train on, where validation and test take one each
 _LEAST_SHARE: Final = 0.5  # of a class's pictures lie in its series
-_LOOKED_AT: Final = 1_000  # pictures, in whole series
+_LOOKED_AT: Final = 1_000  # pictures, of one class after another
+_OF_ONE: Final = 100  # pictures of a series; of longer ones the first
 _CLEARLY: Final = 0.5  # of the way from chance to always
 
 _Rows = npt.NDArray[np.intp]
@@ -75,13 +76,25 @@ class Resemblance:
         return self.share - self.by_chance > _CLEARLY * (1 - self.by_chance)
 
 
-def sampled_series(number: _Rows, *, seed: int) -> _Rows:
-    """Return the rows of some whole series, drawn at random: a thousand pictures, in order."""
-    names, length = np.unique(number[number >= 0], return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    few = order[: max(1, int(np.searchsorted(np.cumsum(length[order]), _LOOKED_AT)))]
-    rows: _Rows = np.flatnonzero(np.isin(number, names[few]))
-    return rows
+def sampled_series(number: _Rows, label: npt.NDArray[np.integer[Any]], *, seed: int) -> _Rows:
+    """Return the rows of some series, about a thousand pictures, in order.
+
+    Classes are drawn at random, and of each class its series, so that one meets others of its own.
+    """
+    rows = np.flatnonzero(number >= 0)
+    names, first, member = np.unique(number[rows], return_index=True, return_inverse=True)
+    by_series = np.argsort(member, kind="stable")
+    length = np.bincount(member)
+    place = np.empty(len(rows), np.intp)  # of a picture in its series
+    place[by_series] = np.arange(len(rows)) - np.repeat(np.cumsum(length) - length, length)
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(names))
+    turn = random.permutation(int(label.max(initial=0)) + 1)[label[rows[first]]]
+    order = order[np.argsort(turn[order], kind="stable")]
+    counted = np.cumsum(np.minimum(length, _OF_ONE)[order])
+    few = order[: np.searchsorted(counted, _LOOKED_AT, side="right")]
+    drawn: _Rows = rows[np.isin(member, few) & (place < _OF_ONE)]
+    return drawn
 
 
 def resemblance(
@@ -91,16 +104,16 @@ def resemblance(
 
     `number` and `label`, (n,), are their series and classes. Likeness is correlation.
     """
+    other = (label[:, None] == label) & ~np.eye(len(label), dtype=bool)
+    if not other.any():
+        return Resemblance(share=0.0, by_chance=1.0)
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
     alike = flat @ flat.T
-    other = (label[:, None] == label) & ~np.eye(len(label), dtype=bool)
     own = other & (number[:, None] == number)
     asked = other.any(axis=1)
     nearest = np.where(other, alike, -np.inf).argmax(axis=1)
     share = (number[nearest] == number)[asked]
     chance = (own.sum(axis=1) / np.maximum(other.sum(axis=1), 1))[asked]
-    if not len(share):
-        return Resemblance(share=0.0, by_chance=1.0)
     return Resemblance(share=float(share.mean()), by_chance=float(chance.mean()))

@@ -84,7 +84,7 @@ def _series_note(
 ) -> str:
     """Return what to say of series that look like series; "" where they do not."""
     open_to_all = index.usable & (index.part != _TEST)
-    rows = sampled_series(np.where(open_to_all, series, -1), seed=0)
+    rows = sampled_series(np.where(open_to_all, series, -1), index.label, seed=0)
     found = resemblance(thumbs_of(cache.pixels, rows, sizes), series[rows], index.label[rows])
     if not found.is_clear:
         return ""

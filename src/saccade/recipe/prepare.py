@@ -128,8 +128,9 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
         cache, index = build_cache(source, index, plan.preprocessing, progress=progress)
     with clock.stage("copies"):
         budget_s = request.settings.budget_s
-        known: dict[str, Any] = {"named": named, "series": series}
-        kinship = find_kin(index, cache, plan.preprocessing, **known, budget_s=budget_s)
+        kinship = find_kin(
+            index, cache, plan.preprocessing, named=named, series=series, budget_s=budget_s
+        )
         index = split_index(
             index,
             cache.pixel_digest,

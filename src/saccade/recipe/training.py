@@ -7,7 +7,6 @@ picture is a test picture once: `carry_out_several`, and folding.py.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -67,10 +66,6 @@ from saccade.recipe.unknown import known_pictures, rate_of_unknown, why_no_score
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult
-
-_VERSIONED: Final = (
-    *("keras", "torch", "tensorflow", "numpy", "pillow", "simplejpeg", "onnxruntime"),
-)
 
 _BUDGET_MET: Final = 1.05
 
@@ -462,12 +457,7 @@ def _shipped(request: Request) -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     versions = {"saccade": saccade.__version__, "python": platform.python_version()}
-    for name in _VERSIONED:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    return versions | {name: found for name, found in machine.installed().items() if found}
 
 
 def _finish(run: Run, clock: Clock) -> Run:

@@ -85,8 +85,9 @@ def likeness(pictures: Pictures, change: str, *, seed: int) -> Likeness:
     )
     flat = thumbnails.reshape(len(chosen), -1)
     as_is, changed = flat @ flat.T, flat @ CHANGES[change](thumbnails).reshape(len(chosen), -1).T
+    no_neighbours = _one_group(pictures, chosen)
     for alike in (as_is, changed):
-        alike[_one_group(pictures, chosen)] = -np.inf
+        alike[no_neighbours] = -np.inf
     names, labels = np.unique(pictures.kinds[chosen], return_inverse=True)
     exchanged = _exchanged(labels[as_is.argmax(axis=1)], labels[changed.argmax(axis=1)], labels)
     share, num_images = _unchanged_share(as_is, changed, labels)
