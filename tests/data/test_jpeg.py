@@ -225,7 +225,9 @@ def test_photographs_of_every_orientation_agree(datasets):
                 content = tar.extractfile(member).read()
                 upright += plain_header(content) is not None
                 assert_both_ways_agree(content, wanted)
-    assert upright == 2  # orientation 1, landscape and portrait; 0 is nobody's business but Pillow's
+    assert (
+        upright == 2
+    )  # orientation 1, landscape and portrait; 0 is nobody's business but Pillow's
 
 
 @pytest.mark.parametrize("options", [{"comment": b"\xff\xda" * 9}, {"icc_profile": bytes(9000)}])
