@@ -53,9 +53,9 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
 
     Raises BundleError where the network cannot be shipped.
     """
-    plan, times = prepared.plan, 1.0
-    if plan.design is not None and plan.augmentation.flip:  # it may be shipped with a mirror
-        network, times = with_mirror(network, prepared), 1.5  # and is calibrated without it too
+    plan = prepared.plan
+    if plan.design is not None and plan.augmentation.flip:
+        network = with_mirror(network, prepared)  # it may be shipped so
     some = prepared.pictures(TRAIN)
     some = Pictures(some.pixels, some.rows[:_SOME], some.labels[:_SOME])
     with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
@@ -64,7 +64,7 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
             fixed_s, calibrating_s, running_s, busy = _ship(network, prepared, some, Path(folder))
     num_validation = len(prepared.pictures(VALIDATION).rows)
     num_test = len(prepared.pictures(TEST).rows)
-    judging_s = times * calibrating_s * num_validation
+    judging_s = calibrating_s * num_validation
     judging_s += running_s * (num_validation + num_test + num_known(prepared))
     scoring_s = _scoring_s(prepared, num_test)
     around_s = busy * (_ADVICE_S + _REPORT_S + _AROUND_S)
