@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from saccade.models.backend import load_keras
 from saccade.training.graph import Graph, graph_of
 from saccade.training.kernels import functions, library
+from saccade.training.muon import EPSILON, QUINTIC, ROUNDS, filters, orthogonal
 from saccade.training.twins import BatchNormalization, PooledConvolution
 
 keras = load_keras()
@@ -367,6 +368,39 @@ def test_rmsprop_of_many_weights_against_double_precision(momentum: float) -> No
     assert relative(weight, wanted) < 1e-6
     if momentum:
         assert relative(mean, moved) < 1e-6
+
+
+@needs_tiles
+@pytest.mark.parametrize(
+    "shape", [(3, 3, 3, 32), (3, 3, 1, 16), (1, 3, 20, 50), (3, 3, 64, 40), (5, 5, 32, 96)]
+)
+def test_muon_turns_a_kernel_as_in_double_precision(shape: Any) -> None:
+    """Filters that outnumber their inputs, and not; parts of tiles on every side."""
+    torch.manual_seed(7)
+    kernel, gradient, mean = (torch.randn(shape) for _ in range(3))
+    weights, slope, momentum = (filters(t.double()) for t in (kernel, gradient, mean))
+    wanted_mean = 0.6 * momentum + slope
+    length = shape[-1] ** 0.5 / (weights.norm() + EPSILON)
+    wanted_move = orthogonal(slope + 0.6 * wanted_mean)
+    rule = functions.Muon(0.6, QUINTIC, ROUNDS, EPSILON)
+    again = kernel.clone(), mean.clone()
+    rule.move(kernel, gradient, mean, 0.1)
+    assert relative(filters(mean), wanted_mean) < 1e-6
+    assert relative((length * weights - filters(kernel)) / 0.1, wanted_move) < 2e-2, "bfloat16"
+    rule.move(again[0], gradient, again[1], 0.1)
+    assert torch.equal(again[0], kernel), "a step can be repeated to the bit"
+
+
+@needs_tiles
+def test_muon_passes_on_what_is_not_a_number() -> None:
+    kernel, gradient, mean = (
+        torch.ones(3, 3, 4, 8),
+        torch.zeros(3, 3, 4, 8),
+        torch.zeros(3, 3, 4, 8),
+    )
+    gradient[1, 1, 2, 3] = float("nan")
+    functions.Muon(0.6, QUINTIC, ROUNDS, EPSILON).move(kernel, gradient, mean, 0.1)
+    assert kernel.isnan().any()
 
 
 def chain(*layers: Any) -> Graph:

@@ -82,6 +82,20 @@ def test_written_out_rules_are_used() -> None:
     assert not any(Update(make(), variables())._rule for make in BY_KERAS.values())
 
 
+def test_muon_under_rounded_products_stays_close_to_keras_s() -> None:
+    """bfloat16 rounds its products, and so each turn of a kernel."""
+    ours, theirs = variables(), variables()
+    optimizer = WRITTEN_OUT["muon"]()
+    update = Update(WRITTEN_OUT["muon"](), ours, "bf16")
+    for step in range(3):
+        for variable, gradient in zip(ours, gradients(step, ours), strict=True):
+            variable.value.grad = gradient
+        update.apply(None)
+        optimizer.apply(gradients(step, theirs), theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.value, b.value, rtol=0.0, atol=2e-3)
+
+
 def test_constraints_are_kept() -> None:
     values = variables()
     values[1].constraint = keras.constraints.NonNeg()

@@ -41,7 +41,7 @@ class Update:
         self.weights = [variable.value for variable in variables]
         self.num_updates = int(optimizer._iterations.value)
         self._rule = _rule_of(optimizer, self._variables, products)
-        decayed = [v.value for v in self._variables if optimizer._use_weight_decay(v)]
+        decayed = [v.value for v in self._variables if _decays(optimizer, v)]
         self._decayed = decayed if optimizer.weight_decay else []
         rate = optimizer._learning_rate
         self._rate_variable = rate.value if isinstance(rate, keras.Variable) else None
@@ -86,6 +86,12 @@ class Update:
     def slots(self) -> list[Tensor]:
         """Return the optimizer's variables but for its count."""
         return [variable.value for variable in self.optimizer.variables[1:]]
+
+
+def _decays(optimizer: Any, variable: Any) -> bool:
+    """Whether a weight decays; a kernel whose length Muon holds need not."""
+    held = isinstance(optimizer, Muon) and turns(variable)
+    return bool(optimizer._use_weight_decay(variable)) and not held
 
 
 def _rule_of(optimizer: Any, variables: list[Any], products: Format) -> Rule | None:
@@ -155,21 +161,25 @@ def _adam(optimizer: Any, chosen: Sequence[int]) -> Rule:
 
 def _muon(optimizer: Muon, variables: list[Any], products: Format) -> Rule:
     """`Muon.update_step` for all kernels, Adam for the rest."""
-    kernels = [i for i, variable in enumerate(variables) if turns(variable)]
-    rest = _adam(optimizer, [i for i in range(len(variables)) if i not in kernels])
+    turned = [i for i, variable in enumerate(variables) if turns(variable)]
+    rest = _adam(optimizer, [i for i in range(len(variables)) if i not in turned])
     means = [optimizer._momentums[i].value for i in range(len(variables))]
     momentum = optimizer.momentum
     kind = torch.bfloat16 if products == "bf16" else torch.float32
+    quick = kernels.Muon(momentum, QUINTIC, ROUNDS, EPSILON)
 
     def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
         rest(weights, gradients, rate, step)
-        for i in kernels:
+        for i in turned:
+            kernel_rate = rate * optimizer.kernel_rate * stretch(weights[i].flatten(0, 2).t())
+            if products == "bf16" and kernels.turns_fit((weights[i], gradients[i])):
+                quick.move(weights[i], gradients[i], means[i], kernel_rate)
+                continue
             means[i].mul_(momentum).add_(gradients[i])
             kernel = weights[i].flatten(0, 2)  # a view: one filter a column
             ahead = torch.add(gradients[i], means[i], alpha=momentum).flatten(0, 2).t()
             kernel.mul_(kernel.shape[1] ** 0.5 / (kernel.norm() + EPSILON))
-            moved = rate * optimizer.kernel_rate * stretch(kernel.t())
-            kernel.sub_(_orthogonal(ahead, kind).t(), alpha=moved)
+            kernel.sub_(_orthogonal(ahead, kind).t(), alpha=kernel_rate)
 
     return rule
 

@@ -16,14 +16,10 @@
 #include <algorithm>
 #include <cstring>
 
-#include "tiles.h"
+#include "products.h"
 
 namespace {
 
-constexpr Index kEntries = 32;             // that one product sums over
-constexpr Index kPair = 2 * kSide;         // rows, and columns, of sums that are made at a time
-constexpr Index kSums = kPair * kPair;     // entries of them
-constexpr Index kTwo = 2 * kTile;          // entries of the two tiles that one product of them reads
 constexpr Index kSteps = 16;               // products whose tiles stay in the nearest cache
 constexpr Index kWorthThreads = 1 << 14;   // weights
 constexpr Index kStayNear = 1 << 20;       // weights whose gradient the caches keep for the optimizer
@@ -37,34 +33,7 @@ struct Layer {
   int threads(int most) const { return inputs * units < kWorthThreads ? 1 : most; }
 };
 
-// Of `width` entries the first that there are.
-__mmask16 first16(Index there) { return __mmask16((1u << std::clamp<Index>(there, 0, 16)) - 1); }
-__mmask32 first32(Index there) {
-  return __mmask32((1ull << std::clamp<Index>(there, 0, 32)) - 1);
-}
-
-__m512i round(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
-
-// Two tiles of 16 rows each, of 32 entries, from `rows` rows and `columns` columns of a matrix; what
-// those lack is zero, here as below.
-void as_rows(const Half* from, Index step, Index rows, Index columns, Half* to) {
-  const __mmask32 there = first32(columns);
-  for (Index r = 0; r < kPair; ++r, to += kEntries)
-    _mm512_store_si512(to, r < rows ? _mm512_maskz_loadu_epi16(there, from + r * step)
-                                    : _mm512_setzero_si512());
-}
-
-// Two tiles of 32 rows, in pairs, and 16 columns each.
-void as_pairs(const Half* from, Index step, Index rows, Index columns, bool transposed, Half* to) {
-  for (Index c = 0; c < kPair; c += kSide) {
-    __m512i pairs[16];
-    load_pairs(from + c, step, rows, first16(columns - c), pairs);
-    if (transposed) transpose(pairs);
-    for (Index r = 0; r < kSide; ++r, to += kEntries) _mm512_store_si512(to, pairs[r]);
-  }
-}
-
-// The same of weights, rounded.
+// Two tiles of 32 rows, in pairs, and 16 columns each, from weights, which are rounded.
 void weights_as_pairs(const float* from, Index step, Index rows, Index columns, Half* to) {
   alignas(64) static constexpr Half kWoven[32] = {
       0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
@@ -95,36 +64,6 @@ void weights_turned(const float* from, Index step, Index rows, Index columns, Ha
     transpose(turned);
     for (Index k = 0; k < kSide; ++k, to += kEntries) _mm512_store_si512(to, turned[k]);
   }
-}
-
-// Adds `steps` products of two tiles by two to (32, 32) sums, or begins with them.
-void add(const Half* a, const Half* b, Index steps, bool begin, float* sums) {
-  constexpr Index stride = kPair * sizeof(float);
-  if (begin) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  } else {
-    _tile_loadd(0, sums, stride);
-    _tile_loadd(1, sums + kSide, stride);
-    _tile_loadd(2, sums + kSums / 2, stride);
-    _tile_loadd(3, sums + kSums / 2 + kSide, stride);
-  }
-  for (Index s = 0; s < steps; ++s, a += kTwo, b += kTwo) {
-    _tile_loadd(4, a, 64);
-    _tile_loadd(6, b, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, b + kTile, 64);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, a + kTile, 64);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  _tile_stored(0, sums, stride);
-  _tile_stored(1, sums + kSide, stride);
-  _tile_stored(2, sums + kSums / 2, stride);
-  _tile_stored(3, sums + kSums / 2 + kSide, stride);
 }
 
 // One thread's share of the products forward: `from` to `to` of the steps, into sums of its own.

@@ -160,6 +160,11 @@ def steps_fit(tensors: Iterable[Tensor]) -> bool:
     )
 
 
+def turns_fit(tensors: Iterable[Tensor]) -> bool:
+    """Whether `Muon` takes these weights and gradients, under bfloat16 products."""
+    return has_tiles() and steps_fit(tensors)
+
+
 @dataclass(frozen=True, slots=True)
 class RMSprop:
     """Keras's rule of this name (Hinton 2012), each weight moved in one pass."""
@@ -175,6 +180,25 @@ class RMSprop:
         numbers = [ctypes.c_float(n) for n in (rate, self.rho, self.momentum, self.epsilon)]
         slots = (square, ctypes.c_void_p() if mean is None else mean)
         _call("rmsprop", weight, gradient, *slots, *numbers, *_long((weight.numel(),)))
+
+
+@dataclass(frozen=True, slots=True)
+class Muon:
+    """`saccade.training.muon` for one kernel, with products of bfloat16; needs the tile unit."""
+
+    momentum: float
+    quintic: tuple[float, float, float]
+    rounds: int
+    epsilon: float
+
+    def move(self, weight: Tensor, gradient: Tensor, mean: Tensor, rate: float) -> None:
+        """Take one step, in place, over a kernel (height, width, in, out) and its momentum."""
+        filters = weight.shape[-1]
+        quintic = (ctypes.c_float * 3)(*self.quintic)
+        turning = (quintic, self.rounds, ctypes.c_float(self.epsilon))
+        numbers = [ctypes.c_float(number) for number in (self.momentum, rate)]
+        sizes = _long((weight.numel() // filters, filters))
+        _call("muon", weight, gradient, mean, *numbers, *turning, *sizes)
 
 
 class _MaxPool(torch.autograd.Function):  # type: ignore[misc]

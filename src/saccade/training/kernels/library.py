@@ -29,8 +29,16 @@ from saccade.errors import SettingsError
 from saccade.files import atomic_path
 from saccade.machine import usable_cores
 
-_SOURCES: Final = ("blocks.cpp", "dense.cpp", "maps.cpp", "stem.cpp", "steps.cpp", "weights.cpp")
-_HEADERS: Final = ("tiles.h",)
+_SOURCES: Final = (
+    "blocks.cpp",
+    "dense.cpp",
+    "maps.cpp",
+    "muon.cpp",
+    "stem.cpp",
+    "steps.cpp",
+    "weights.cpp",
+)
+_HEADERS: Final = ("products.h", "tiles.h")
 _FLAGS: Final = (
     "-std=c++17",
     "-O3",
