@@ -71,7 +71,7 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     return Ending(
         shipping_s=fixed_s + judging_s + scoring_s + around_s,
         # What it says counts twice: by itself, and together with the others.
-        asking_s=calibrating_s * (times * num_validation + num_test) + 2 * scoring_s,
+        asking_s=calibrating_s * (num_validation + num_test) + 2 * scoring_s,
     )
 
 
