@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saccade.data.jpeg import PlainHeader, decode_plain, plain_header, plain_scale
+from saccade.data.jpeg import PlainHeader, decode_plain, plain_header, plain_image, plain_scale
 from saccade.data.picture import Preprocessing, _facts, inspect
 from saccade.data.raster import with_file
 from saccade.errors import PictureError
@@ -271,6 +271,30 @@ def test_damage_has_the_reason_of_the_general_reader():
     for number in range(1000):
         content = bytearray(rng.choice(contents))
         for _ in range(rng.choice((1, 1, 4))):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        if number % 4 == 0:
+            del content[rng.randrange(len(content)) :]
+        assert_both_ways_agree(bytes(content), wanted)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [(255, 257), (256, 256), (513, 511), (512, 512)])
+def test_an_image_has_the_same_pixels_however_large(size, mode, scale):
+    """From 65,536 pixels on, another library decodes it."""
+    content, header = jpeg(*size, mode), PlainHeader(*size, mode)
+    image = plain_image(content, header, scale)
+    assert image.mode == mode
+    assert np.array_equal(np.asarray(image), decode_plain(content, header, scale))
+
+
+def test_damage_to_a_large_one_has_the_reason_of_the_general_reader():
+    rng = random.Random(2)
+    wanted = Preprocessing(height_px=16, width_px=16, channels=3)
+    whole = jpeg(320, 240, subsampling=2)
+    for number in range(40):
+        content = bytearray(whole)
+        for _ in range(4):
             content[rng.randrange(len(content))] = rng.randrange(256)
         if number % 4 == 0:
             del content[rng.randrange(len(content)) :]

@@ -4,9 +4,10 @@
     if header is not None:
         pixels = decode_plain(content, header)
 
-simplejpeg decodes them, in a quarter of the time that Pillow takes for a small one and without
-holding Python's lock; where it is not installed, Pillow does. Both wrap libjpeg-turbo, and the
-pixels are those of `PIL.Image.open`, bit for bit. Plain is a baseline JPEG of one or three 8-bit
+simplejpeg decodes them, in a quarter of the time that Pillow takes for a small one; where it is not
+installed, Pillow does, and where a large one becomes an image anyway, since that saves a copy. Both
+wrap libjpeg-turbo, neither holds Python's lock, and the pixels are those of `PIL.Image.open`, bit
+for bit. Plain is a baseline JPEG of one or three 8-bit
 components whose EXIF and XMP, if any, leave it as it lies, without a second picture behind it or
 anything out of order; the rest, and what does not decode without a warning, is for
 `raster.with_file`, which knows the reasons. Sources: ITU-T T.81, annex B; EXIF 2.32; TIFF 6.0.
@@ -32,6 +33,7 @@ DECODER: Final = f"simplejpeg {simplejpeg.__version__}" if simplejpeg else "Pill
 _SOI: Final = b"\xff\xd8\xff"
 _FRAME, _SCAN, _TABLES, _EXIF_OR_XMP = 0xC0, 0xDA, 0xDB, 0xE1
 _START_OF_SCAN: Final = bytes((0xFF, _SCAN))
+_LARGE_PIXELS: Final = 2**16  # from here on, a copy takes longer than Pillow takes to begin
 _SHORT_BYTES: Final = 4096  # of a header that is worth remembering
 _MODE_OF_COMPONENTS: Final = {1: "L", 3: "RGB"}
 _SPACE: Final = {"L": "GRAY", "RGB": "RGB"}  # simplejpeg's word for a mode
@@ -94,19 +96,32 @@ def decode_plain(content: bytes, header: PlainHeader, scale: int = 1) -> npt.NDA
 
     Raises ValueError, OSError, RuntimeError or MemoryError where that fails.
     """
-    width, height = -(-header.width_px // scale), -(-header.height_px // scale)
+    size = width, height = _scaled(header, scale)
     # simplejpeg takes the smallest size of at least what it is asked for. From 8 px on, each
     # eighth is a size of its own.
     if simplejpeg is None or (scale > 1 and max(header.width_px, header.height_px) < 8):
-        image = Image.frombytes(
-            header.mode, (width, height), content, "jpeg", header.mode, "", scale, 0
-        )
-        return np.asarray(image)
+        return np.asarray(_decoded_by_pillow(content, header.mode, size, scale))
     wanted = {"min_height": height, "min_width": width} if scale > 1 else {}
     pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(content, _SPACE[header.mode], **wanted)
     if pixels.shape[:2] != (height, width):
         raise ValueError(f"its decoder says {pixels.shape[:2]}, its header {height, width}")
     return pixels if header.mode == "RGB" else pixels[:, :, 0]
+
+
+def plain_image(content: bytes, header: PlainHeader, scale: int = 1) -> Image.Image:
+    """Do what `decode_plain` does, and return an image of mode "L" or "RGB"."""
+    size = width, height = _scaled(header, scale)
+    if width * height < _LARGE_PIXELS:
+        return Image.fromarray(decode_plain(content, header, scale))
+    return _decoded_by_pillow(content, header.mode, size, scale)
+
+
+def _scaled(header: PlainHeader, scale: int) -> tuple[int, int]:
+    return -(-header.width_px // scale), -(-header.height_px // scale)
+
+
+def _decoded_by_pillow(content: bytes, mode: str, size: tuple[int, int], scale: int) -> Image.Image:
+    return Image.frombytes(mode, size, content, "jpeg", mode, "", scale, 0)
 
 
 def plain_scale(header: PlainHeader, wanted: tuple[int, int]) -> int:

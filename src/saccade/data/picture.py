@@ -40,7 +40,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from PIL import Image
 
-from saccade.data.jpeg import PlainHeader, decode_plain, plain_header, plain_scale
+from saccade.data.jpeg import PlainHeader, decode_plain, plain_header, plain_image, plain_scale
 from saccade.data.raster import (
     MAX_PIXELS,
     PICTURE_SUFFIXES,
@@ -171,11 +171,10 @@ class Preprocessing:
         if not full_scale and not fits:
             scale = plain_scale(header, (2 * target[0], 2 * target[1]))
             box = (0, 0, width / scale, height / scale) if scale > 1 else None
-        pixels = decode_plain(content, header, scale)
         if size == target and (header.mode == "RGB") == (self.channels == 3):  # as it is
-            pixels = pixels.reshape(height, width, self.channels)
+            pixels = decode_plain(content, header).reshape(height, width, self.channels)
             return Decoded(pixels=_padded(pixels, self.shape), reduced=False)
-        image = _resized(Image.fromarray(pixels), target, box)
+        image = _resized(plain_image(content, header, scale), target, box)
         return self._decoded(image, reduced=scale > 1)
 
     def _decode(self, image: Image.Image, full_scale: bool) -> Decoded:
