@@ -71,6 +71,7 @@ class Planted:
 
     files: list[bytes]
     thumbs: Any  # (files, 32, 32)
+    tints: Any  # (files, 8, 8, 2)
     num_originals: int
 
     def rows(self, kinds: tuple[str, ...]) -> Any:
@@ -97,14 +98,14 @@ def plant(archive: Path, number: int) -> Planted:
             (Path(folder) / "all" / f"{row:07}.jpg").write_bytes(content)
         source = open_source(folder, progress=Silence())
         looks = look(source, build_index(source, progress=Silence()), progress=Silence())
-    return Planted(files=files, thumbs=looks.thumbs, num_originals=len(pictures))
+    return Planted(files=files, thumbs=looks.thumbs, tints=looks.tints, num_originals=len(pictures))
 
 
 def reported(found: Planted, rows: Any) -> Pairs:
     """Return the pairs that `check` reports among some of the rows."""
     from saccade.check.copies import near_copies
 
-    pairs = near_copies(found.thumbs[rows])
+    pairs = near_copies(found.thumbs[rows], found.tints[rows])
     ends = rows[np.stack([pairs.first, pairs.second])]
     return {(int(low), int(high)) for low, high in np.sort(ends, axis=0).T}
 

@@ -11,20 +11,21 @@ from scipy.fft import dctn
 
 from saccade.check import copies
 from saccade.check.copies import near_copies
-from saccade.check.thumbnails import THUMB_PX, Looker, laplacian
+from saccade.check.thumbnails import THUMB_PX, Looker, Looks, laplacian
 from saccade.check.thumbnails import look as look_at
+from saccade.check.tints import TINT_PX
 from saccade.data import build_index, open_source
 from saccade.progress import Silence
 
 
-def thumbs_of(files: list[bytes], tmp_path: Path) -> np.ndarray:
+def looks_of(files: list[bytes], tmp_path: Path) -> Looks:
     (tmp_path / "a").mkdir()
     for number, content in enumerate(files):
         (tmp_path / "a" / f"{number:05}.jpg").write_bytes(content)
     source = open_source(tmp_path, progress=Silence())
     looks = look_at(source, build_index(source, progress=Silence()), progress=Silence())
     assert looks.seen.all()
-    return looks.thumbs
+    return looks
 
 
 def found_and_false(pictures: list, tmp_path: Path) -> tuple[dict[str, float], int]:
@@ -36,7 +37,8 @@ def found_and_false(pictures: list, tmp_path: Path) -> tuple[dict[str, float], i
         planted.as_jpeg(planted.changed(picture, kind, random), kind)
         for picture, kind in zip(pictures, kinds, strict=True)
     ]
-    pairs = near_copies(thumbs_of(files, tmp_path))
+    looks = looks_of(files, tmp_path)
+    pairs = near_copies(looks.thumbs, looks.tints)
     pairs = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     wanted = [(row, row + len(pictures)) for row in range(len(pictures))]
     found = {
@@ -62,10 +64,14 @@ def test_planted_copies_of_photographs_are_found(datasets, tmp_path, archive):
     assert false <= 0.01 * len(pictures)
 
 
+def grey(count: int) -> np.ndarray:
+    return np.zeros((count, TINT_PX, TINT_PX, 2), np.int8)
+
+
 def test_pictures_of_nothing_are_no_copies():
     flat = np.full((50, THUMB_PX, THUMB_PX), 200, np.uint8)
-    assert len(near_copies(flat).first) == 0
-    assert len(near_copies(flat[:0]).first) == 0
+    assert len(near_copies(flat, grey(50)).first) == 0
+    assert len(near_copies(flat[:0], grey(0)).first) == 0
 
 
 def ship(random: np.random.Generator) -> np.ndarray:
@@ -81,7 +87,23 @@ def ship(random: np.random.Generator) -> np.ndarray:
 def test_one_horizon_makes_no_copies():
     """Ships at sea, of which the detail alone agreed: its one bright line outweighs the rest."""
     random = np.random.default_rng(0)
-    assert len(near_copies(np.stack([ship(random) for _ in range(12)])).first) == 0
+    ships = np.stack([ship(random) for _ in range(12)])
+    assert len(near_copies(ships, grey(12)).first) == 0
+
+
+def test_one_drawing_in_two_colours_is_no_copy_unless_all_else_agrees():
+    """A red truck and a blue one of the same make: their detail agrees in nearly all."""
+    random = np.random.default_rng(4)
+    truck = np.asarray(planted.blobs(1, side_px=THUMB_PX)[0].convert("L"), float)
+    similar, equal = truck + random.normal(0, 8, truck.shape), truck + random.normal(0, 1, (32, 32))
+    three = np.clip(np.stack([truck, similar, equal]), 0, 255).astype(np.uint8)
+    coloured = grey(3)
+    coloured[..., 0], coloured[..., 1] = 30, random.integers(-40, 40, (TINT_PX, TINT_PX))
+    other = coloured.copy()
+    other[1:] = coloured[1:, ..., ::-1]
+    assert len(near_copies(three[:2], coloured[:2]).first) == 1
+    assert len(near_copies(three[:2], other[:2]).first) == 0
+    assert len(near_copies(three[::2], other[::2]).first) == 1
 
 
 def test_pairs_come_once_and_in_order():
@@ -89,7 +111,7 @@ def test_pairs_come_once_and_in_order():
     thumbs = random.integers(0, 256, (40, THUMB_PX, THUMB_PX), dtype=np.uint8)
     thumbs[30] = thumbs[3]
     thumbs[20] = thumbs[5][:, ::-1]
-    pairs = near_copies(thumbs)
+    pairs = near_copies(thumbs, grey(40))
     assert list(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == [(3, 30), (5, 20)]
     assert pairs.score == pytest.approx([1, 1], abs=1e-3)
 
@@ -116,7 +138,7 @@ def test_laplacian_is_scipys():
 def test_look_reports_hand_solved_figures():
     pixels = np.zeros((4, 4, 3), np.uint8)
     pixels[1:3, 1:3] = 240  # a white square in a black frame
-    _, _, num_bytes, _, brightness, contrast, colour, border = Looker().do(pixels, [4, 4])
+    _, _, _, num_bytes, _, brightness, contrast, colour, border = Looker().do(pixels, [4, 4])
     assert num_bytes == 0
     assert brightness == pytest.approx(60)
     assert contrast == pytest.approx(np.sqrt(0.25 * 180**2 + 0.75 * 60**2), rel=1e-5)

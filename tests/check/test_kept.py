@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from saccade.check import kept
-from saccade.check.kept import kept_copies, thumbs_of
+from saccade.check.kept import kept_copies, thumbs_of, tints_of
+from saccade.check.tints import tint_of
 from saccade.data import Cache
 from saccade.data.picture import digest_of
 
@@ -96,3 +97,6 @@ def test_thumbnails_are_pillows_less_the_padding(width, height):
     grey = inner.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     theirs = Image.fromarray(grey).resize((32, 32), Image.Resampling.BILINEAR)
     assert ours.astype(int) == pytest.approx(np.asarray(theirs).round().astype(int), abs=1)
+    tints = tints_of(pixels, np.array([1]), [(100, 100), (width, height)])[0]
+    assert tints.astype(int) == pytest.approx(tint_of(inner).astype(int), abs=1)
+    assert not tints_of(pixels[..., :1], np.array([0]), [(100, 100)]).any()

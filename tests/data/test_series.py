@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from tests.recipe.test_kinship import prepared
 from saccade.data import build_index, numbered_series, open_source, resemblance
 from saccade.data.index import Index
 from saccade.data.series import sampled_series
+from saccade.errors import DataError
 from saccade.progress import Silence
+from saccade.recipe.folding import in_folds
 from saccade.recipe.prepare import data_notes
 from saccade.types import PARTS
 
@@ -173,6 +176,17 @@ def test_series_are_dealt_out_where_asked_or_where_they_do_not_look_it(tmp_path,
     _, found = prepared(data, tmp_path, group=group)
     assert found.pictures(0).group is None
     assert not any("series" in note for note in data_notes(found))
+
+
+def test_more_folds_than_series_names_the_series(tmp_path):
+    """The user named no groups: the error says what was found, and how to do without."""
+    data = films(tmp_path / "data", num=8, frames=5)
+    run, found = prepared(data, tmp_path, folds=8)
+    assert len(in_folds(found, run.settings)) == 8
+    folds = replace(run.settings, folds=9)
+    wanted = "'a' has 8, 'b' has 8; .*names show 16 series, such as that of a/film.*--group none"
+    with pytest.raises(DataError, match=wanted):
+        in_folds(found, folds)
 
 
 def test_real_hands_and_riders_come_in_series():

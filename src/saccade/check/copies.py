@@ -1,6 +1,6 @@
 """Pairs of pictures that show the same: equal ones, and copies that somebody changed a little.
 
-    pairs = near_copies(thumbs)
+    pairs = near_copies(thumbs, tints)
     pairs.first, pairs.second, pairs.score  # rows, and how well they agree, up to 1
 
 Found are copies that were resized, recompressed, made lighter or darker, mirrored, or cropped by up
@@ -11,7 +11,8 @@ techniques from rounding algorithms", 2002). A picture is compared with a few of
 first by these frequencies, then by aligning one thumbnail with the other (Gauss-Newton on scale and
 shift, as Lucas and Kanade, 1981) and correlating both the pictures and their fine detail, since
 smooth pictures of different things agree in the rest. Of the detail roots are correlated: else the
-horizon behind two different ships, its one bright line, would outweigh all that differs.
+horizon behind two different ships, its one bright line, would outweigh all that differs. And the
+more their colours differ (`tints`), the more must their detail agree.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.thumbnails import THUMB_PX
+from saccade.check.tints import Tints, tint_gaps
 from saccade.data import Pixels
 from saccade.machine import usable_cores
 
@@ -34,9 +36,13 @@ _WINDOW: Final = 4  # pictures of a bucket that one is compared with: linear, ho
 _MAX_BITS: Final = 22  # of a bucket's number; float32 holds it exactly, and the table is 32 MiB
 # Judged on training pictures (docs/check.md): 0.95 and 0.8 lose 5 % of photographs cropped by up to
 # 8 % a side, these 1 %; 0.96 of aligned thumbnails loses 12 % of tiny pictures resized, 0.92 2 %.
-# Of detail, a fifth of the pairs from 0.80 to 0.84 are false to the eye, of those above under 1 %;
-# of copies of tiny pictures, resized, 98 of 100 reach 0.84.
+# Of detail, of the pairs from 0.84 to 0.85 a fifth to a third are false to the eye; 97 of 100 tiny
+# pictures, resized, reach 0.85. Of false pairs above, half differ in colour by more than 0.35, and
+# agree too little for it; less than 1 in 500 planted copies does. A grey copy of a coloured picture
+# has a gap of 1: it is found where its detail agrees to 0.95.
 _PROMISES: Final = 0.7  # of thumbnails before alignment; what is worth aligning
+_TINTS_DIFFER: Final = 0.35
+_TINTS_WEIGH: Final = 0.2  # of what is above, up to 0.5: by so much more must detail agree
 _FLAT: Final = 4.0  # standard deviation, of 255; what is flatter shows nothing to compare
 _BLOCK: Final = 1024
 _STEPS: Final = 5  # of alignment
@@ -67,7 +73,7 @@ class Bar:
 
     similar: float = 0.93  # of low frequencies; what is worth comparing
     agrees: float = 0.92  # of aligned thumbnails
-    detail_agrees: float = 0.84  # of their fine detail's roots
+    detail_agrees: float = 0.85  # of their fine detail's roots
 
 
 COPIES: Final = Bar()
@@ -75,7 +81,10 @@ COPIES: Final = Bar()
 # as equal as this, each of one photograph to the eye; a little lower, prints on shirts differ.
 NEARLY_EQUAL: Final = Bar(similar=0.998, agrees=0.9993, detail_agrees=0.994)
 # All that the pairs hang on: with other numbers, pairs that were kept are of no use.
-SETTINGS: Final = (_NUM_BANDS, _WINDOW, _PROMISES, COPIES, NEARLY_EQUAL, _FLAT, _STEPS, _VARIANTS)
+SETTINGS: Final = (
+    *(_NUM_BANDS, _WINDOW, _PROMISES, COPIES, NEARLY_EQUAL, _FLAT, _STEPS, _VARIANTS),
+    *(_TINTS_DIFFER, _TINTS_WEIGH),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,9 +103,9 @@ class Likely:
         return Likely(first=self.first[some], second=self.second[some], variant=self.variant[some])
 
 
-def near_copies(thumbs: Pixels, bar: Bar = COPIES) -> Pairs:
+def near_copies(thumbs: Pixels, tints: Tints, bar: Bar = COPIES) -> Pairs:
     """Return the pairs among (N, 32, 32) thumbnails; time grows as N log N."""
-    return compared(thumbs, likely_pairs(thumbs, bar), bar)
+    return compared(thumbs, likely_pairs(thumbs, bar), bar, tints=tints)
 
 
 def likely_pairs(thumbs: Pixels, bar: Bar = COPIES) -> Likely:
@@ -114,9 +123,19 @@ def every_likely_pair(thumbs: Pixels) -> Likely:
     return Likely(first=rows[first], second=rows[second], variant=np.zeros_like(first))
 
 
-def compared(thumbs: Pixels, likely: Likely, bar: Bar = COPIES) -> Pairs:
-    """Return those of the likely pairs that agree once aligned, each once."""
-    score = _verified(thumbs, likely, bar)
+def compared(
+    thumbs: Pixels, likely: Likely, bar: Bar = COPIES, *, tints: Tints | None = None
+) -> Pairs:
+    """Return those of the likely pairs that agree once aligned, each once.
+
+    Without `tints` (N, 8, 8, 2) it is as if all pictures were grey.
+    """
+    needed = np.full(len(likely), bar.detail_agrees, np.float32)
+    if tints is not None:
+        mirrored = np.array([variant[0] for variant in _VARIANTS])[likely.variant]
+        gaps = tint_gaps(tints, likely.first, likely.second, mirrored)
+        needed += _TINTS_WEIGH * np.clip(gaps - _TINTS_DIFFER, 0, 0.5)
+    score = _verified(thumbs, likely, bar.agrees, needed)
     kept = score > 0
     ends = np.sort(np.stack([likely.first[kept], likely.second[kept]]), axis=0)
     order = np.lexsort((-score[kept], ends[1], ends[0]))
@@ -196,8 +215,11 @@ def _best_variant(
     return low * num_rows + high % max(1, num_rows), high // max(1, num_rows)
 
 
-def _verified(thumbs: Pixels, likely: Likely, bar: Bar) -> _Floats:
-    """Return each pair's correlation after alignment; 0 where they are not copies."""
+def _verified(thumbs: Pixels, likely: Likely, agrees: float, detail_agrees: _Floats) -> _Floats:
+    """Return each pair's correlation after alignment; 0 where they are not copies.
+
+    `detail_agrees` (P,) is each pair's own.
+    """
     first, second, variant = likely.first, likely.second, likely.variant
     score = np.zeros(len(first), np.float32)
     starts = np.array([_start(v) for v in _VARIANTS], np.float32)
@@ -212,7 +234,8 @@ def _verified(thumbs: Pixels, likely: Likely, bar: Bar) -> _Floats:
         aligned = _aligned(still, moving[worth], place[worth])
         agreed = _agreement(still, aligned)
         detail = _agreement(_detail(still), _detail(aligned))
-        score[block] = np.where((agreed >= bar.agrees) & (detail >= bar.detail_agrees), agreed, 0)
+        alike = (agreed >= agrees) & (detail >= detail_agrees[block])
+        score[block] = np.where(alike, agreed, 0)
 
     _side_by_side(verify, range(0, len(first), _BLOCK))
     return np.minimum(score, 1)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache as kept_in_memory
 from pathlib import Path
@@ -28,11 +28,12 @@ import numpy.typing as npt
 
 from saccade.check.alike import LEAST_PX, MOST_ALIKE, TOO_SMALL, foretold, sampled, untold
 from saccade.check.copies import COPIES, NEARLY_EQUAL, SETTINGS, Pairs, compared, likely_pairs
-from saccade.check.thumbnails import LUMA, THUMB_PX
+from saccade.check.thumbnails import THUMB_PX
+from saccade.check.tints import LUMA, TINT_PX, Tints, tints_from
 from saccade.data import Cache, Pixels
 from saccade.files import atomic_path
 
-KEPT_VERSION: Final = 3
+KEPT_VERSION: Final = 4
 # Seconds of two cores, rounded up.
 _PICTURE_S: Final = 5e-5
 _PAIR_S: Final = 2e-4
@@ -110,7 +111,7 @@ def _looked_for(
     likely = likely_pairs(thumbs, bar)
     if (reason := _too_long(_search_s(len(rows), len(likely)), len(rows), limit_s)) is not None:
         return reason
-    found = compared(thumbs, likely, bar)
+    found = compared(thumbs, likely, bar, tints=tints_of(pixels, rows, sizes))
     pairs = Pairs(first=rows[found.first], second=rows[found.second], score=found.score)
     return _Kept(pairs=pairs, num_alike=said.num_alike, num_likely=len(likely))
 
@@ -139,6 +140,27 @@ def _different(digest: npt.NDArray[np.uint64]) -> _Rows:
 def thumbs_of(pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]]) -> Pixels:
     """Return (len(rows), 32, 32) grey thumbnails of cached (N, H, W, C) pictures, less padding."""
     thumbs = np.empty((len(rows), THUMB_PX, THUMB_PX), np.uint8)
+    for places, inner in _inner(pixels, rows, sizes):
+        small = _shrunk(_grey(inner), THUMB_PX)
+        thumbs[places] = np.clip(small.round(), 0, 255).astype(np.uint8)
+    return thumbs
+
+
+def tints_of(pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]]) -> Tints:
+    """Return (len(rows), 8, 8, 2) tints of cached (N, H, W, C) pictures, less padding."""
+    tints = np.zeros((len(rows), TINT_PX, TINT_PX, 2), np.int8)
+    if pixels.shape[3] == 1:
+        return tints
+    for places, inner in _inner(pixels, rows, sizes):
+        colours = [_shrunk(inner[..., colour].astype(np.float32), TINT_PX) for colour in range(3)]
+        tints[places] = tints_from(np.stack(colours, axis=-1))
+    return tints
+
+
+def _inner(
+    pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]]
+) -> Iterator[tuple[_Rows, Pixels]]:
+    """Yield places in `rows`, and their pictures without padding, those of one size together."""
     whole = np.array([sizes[row] for row in rows], np.intp).reshape(-1, 2)
     distinct, number = np.unique(whole, axis=0, return_inverse=True)
     for which, (width, height) in enumerate(distinct.tolist()):
@@ -146,9 +168,7 @@ def thumbs_of(pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]]) -> 
         top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
         for start in range(0, len(places), _BLOCK):
             some = places[start : start + _BLOCK]
-            inner = pixels[rows[some], top : top + height, left : left + width]
-            thumbs[some] = _shrunk(_grey(inner))
-    return thumbs
+            yield some, pixels[rows[some], top : top + height, left : left + width]
 
 
 def _grey(pixels: Pixels) -> npt.NDArray[np.float32]:
@@ -158,21 +178,20 @@ def _grey(pixels: Pixels) -> npt.NDArray[np.float32]:
     return grey
 
 
-def _shrunk(grey: npt.NDArray[np.float32]) -> Pixels:
-    """Return (B, H, W) pictures at 32 by 32 px."""
+def _shrunk(grey: npt.NDArray[np.float32], to: int) -> npt.NDArray[np.float32]:
+    """Return (B, H, W) pictures at `to` by `to` px."""
     count, height, width = grey.shape
-    across = (grey.reshape(-1, width) @ _triangles(width).T).reshape(count, height, THUMB_PX)
+    across = (grey.reshape(-1, width) @ _triangles(width, to).T).reshape(count, height, to)
     turned = np.ascontiguousarray(across.transpose(0, 2, 1)).reshape(-1, height)
-    down = (turned @ _triangles(height).T).reshape(count, THUMB_PX, THUMB_PX)
-    small: Pixels = np.clip(down.transpose(0, 2, 1).round(), 0, 255).astype(np.uint8)
-    return small
+    down = (turned @ _triangles(height, to).T).reshape(count, to, to)
+    return down.transpose(0, 2, 1)
 
 
 @kept_in_memory
-def _triangles(side: int) -> npt.NDArray[np.float32]:
-    """Return (32, side) weights of Pillow's bilinear resizing: a triangle as wide as the scale."""
-    scale = side / THUMB_PX
-    centre = (np.arange(THUMB_PX)[:, None] + 0.5) * scale
+def _triangles(side: int, to: int) -> npt.NDArray[np.float32]:
+    """Return (to, side) weights of Pillow's bilinear resizing: a triangle as wide as the scale."""
+    scale = side / to
+    centre = (np.arange(to)[:, None] + 0.5) * scale
     away = np.abs(np.arange(side) + 0.5 - centre) / max(scale, 1.0)
     weights = np.maximum(0, 1 - away)
     unit: npt.NDArray[np.float32] = weights / weights.sum(axis=1, keepdims=True)

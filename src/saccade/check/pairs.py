@@ -115,7 +115,7 @@ def _not_told(message: str) -> Finding:
 
 def _near_pairs(looks: Looks, rank: _Rows, rows: _Rows, bar: Bar) -> _Ends:
     """Return (kept, copy, score) among some rows."""
-    pairs = near_copies(looks.thumbs[rows], bar)
+    pairs = near_copies(looks.thumbs[rows], looks.tints[rows], bar)
     ends = np.stack([rows[pairs.first], rows[pairs.second]])
     swap = rank[ends[0]] > rank[ends[1]]
     kept, copy = np.where(swap, ends[::-1], ends)

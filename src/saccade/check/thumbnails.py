@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from saccade.check.tints import LUMA, TINT_PX, Tints, tint_of
 from saccade.data import Index, Payload, Pixels, Preprocessing, Source
 from saccade.data.workers import Done, Task, Work, Workers, chunks, do_here
 from saccade.progress import Progress
 
 THUMB_PX: Final = 32
 _LOOK_PX: Final = 256  # blur and borders still show, and a large JPEG decodes at a reduced scale
-LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
 _EDGES: Final = (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1])  # top, bottom, left, right
 _WORTH_WORKERS: Final = 400  # pictures; fewer take less time than workers take to start
 
@@ -39,6 +39,7 @@ class Looks:
     """What was seen, row-aligned with the index; rows without a picture hold zeros."""
 
     thumbs: Pixels  # (N, 32, 32)
+    tints: Tints  # (N, 8, 8, 2)
     digest: npt.NDArray[np.object_]  # (N,) equal for equal pixels of equal size; "" unread
     num_bytes: _Floats  # (N,) of the file; 0 for an array
     sharpness: _Floats  # (N,) variance of the Laplacian
@@ -69,6 +70,7 @@ class Looker(Work):
         digest = hashlib.blake2b(f"{argument}".encode() + pixels.tobytes(), digest_size=16)
         return [
             base64.b64encode(thumb.tobytes()).decode(),
+            base64.b64encode(tint_of(pixels).tobytes()).decode(),
             digest.hexdigest(),
             _num_bytes(payload),
             float(laplacian(grey).var()),
@@ -124,6 +126,7 @@ def _nothing_seen(num_rows: int) -> Looks:
 
     return Looks(
         thumbs=np.zeros((num_rows, THUMB_PX, THUMB_PX), np.uint8),
+        tints=np.zeros((num_rows, TINT_PX, TINT_PX, 2), np.int8),
         digest=np.full(num_rows, "", object),
         num_bytes=zeros(),
         sharpness=zeros(),
@@ -139,10 +142,12 @@ def _note(looks: Looks, done: Done) -> None:
     if done.reason:
         looks.reason[done.row] = done.reason
         return
-    thumb, *figures = done.values
+    thumb, tint, *figures = done.values
     pixels = np.frombuffer(base64.b64decode(thumb), np.uint8)
     looks.thumbs[done.row] = pixels.reshape(THUMB_PX, THUMB_PX)
-    for field, value in zip(fields(Looks)[1:-1], figures, strict=True):
+    tints = np.frombuffer(base64.b64decode(tint), np.int8)
+    looks.tints[done.row] = tints.reshape(TINT_PX, TINT_PX, 2)
+    for field, value in zip(fields(Looks)[2:-1], figures, strict=True):
         getattr(looks, field.name)[done.row] = value
 
 

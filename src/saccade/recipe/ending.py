@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -29,39 +30,59 @@ _SOME: Final = 32  # pictures to rehearse with
 _LONG_S: Final = 3.0  # a bundle that takes this long is large, and rehearsed once only
 # Not rehearsed, since it hangs on no network: what to do next, most of it an import; writing the
 # report, its pictures and `run.json`; and, around the recipe, starting Python and ending it.
-# Measured on 2 cores.
+# Measured on 2 cores with nothing beside; on a machine that others use too they take longer, by as
+# much as the rehearsal waited for the processor.
 _ADVICE_S: Final = 0.5
 _REPORT_S: Final = 0.6
 _AROUND_S: Final = 0.6
 
 
-def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -> float:
-    """Return about how many seconds it will take from the last weights to the end of the program.
+_BUSIEST: Final = 10.0  # times as long; beyond that it waited for something else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """About how many seconds it takes from a training's last weights on."""
+
+    shipping_s: float  # of the one that is shipped, to the end of the program
+    asking_s: float  # of each beside it, to its answers and what they say
+
+
+def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -> Ending:
+    """Return about how long what follows training will take.
 
     Raises BundleError where the network cannot be shipped.
     """
-    plan, times = prepared.plan, 1.0
-    if plan.design is not None and plan.augmentation.flip:  # it may be shipped with a mirror
-        network, times = with_mirror(network, prepared), 1.5  # and is calibrated without it too
+    plan = prepared.plan
+    if plan.design is not None and plan.augmentation.flip:
+        network = with_mirror(network, prepared)  # it may be shipped so
     some = prepared.pictures(TRAIN)
     some = Pictures(some.pixels, some.rows[:_SOME], some.labels[:_SOME])
     with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
-        fixed_s, calibrating_s, running_s = _ship(network, prepared, some, Path(folder))
-        if fixed_s < _LONG_S:  # most of it was imports and warming up, which come once
-            fixed_s, calibrating_s, running_s = _ship(network, prepared, some, Path(folder))
+        fixed_s, calibrating_s, running_s, busy = _ship(network, prepared, some, Path(folder))
+        if fixed_s < _LONG_S * busy:  # most of it was imports and warming up, which come once
+            fixed_s, calibrating_s, running_s, busy = _ship(network, prepared, some, Path(folder))
     num_validation = len(prepared.pictures(VALIDATION).rows)
     num_test = len(prepared.pictures(TEST).rows)
-    judging_s = times * calibrating_s * num_validation
+    judging_s = calibrating_s * num_validation
     judging_s += running_s * (num_validation + num_test + num_known(prepared))
-    around_s = _ADVICE_S + _REPORT_S + _AROUND_S
-    return fixed_s + judging_s + _scoring_s(prepared, num_test) + around_s
+    scoring_s = _scoring_s(prepared, num_test)
+    around_s = busy * (_ADVICE_S + _REPORT_S + _AROUND_S)
+    return Ending(
+        shipping_s=fixed_s + judging_s + scoring_s + around_s,
+        # What it says counts twice: by itself, and together with the others.
+        asking_s=calibrating_s * (num_validation + num_test) + 2 * scoring_s,
+    )
 
 
 def _ship(
     network: Any, prepared: Prepared, some: Pictures, folder: Path
-) -> tuple[float, float, float]:
-    """Return the seconds of a bundle, and of a picture through Keras and through the bundle."""
-    began = time.monotonic()
+) -> tuple[float, float, float, float]:
+    """Return the seconds of a bundle, and of a picture through Keras and through the bundle.
+
+    The fourth number is by how much it took longer than it would alone on the machine, 1 to 10.
+    """
+    began, worked = time.monotonic(), time.process_time()
     logits = logits_of(network, some, progress=Silence())
     calibrated = time.monotonic()
     enough = len(some.rows) >= FEWEST_VALIDATION
@@ -90,7 +111,8 @@ def _ship(
     for pixels in some.batches():
         classifier.predict_batch(pixels)
     count, ran = len(some.rows), time.monotonic()
-    return written - calibrated, (calibrated - began) / count, (ran - written) / count
+    busy = min(max((ran - began) / max(time.process_time() - worked, 1e-3), 1.0), _BUSIEST)
+    return written - calibrated, (calibrated - began) / count, (ran - written) / count, busy
 
 
 def _scoring_s(prepared: Prepared, num_test: int) -> float:

@@ -15,7 +15,7 @@ fold that it was at.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from saccade.predict import Classifier
 from saccade.progress import Progress
 from saccade.recipe.balancing import with_balance
 from saccade.recipe.clock import Clock
+from saccade.recipe.ending import Ending
 from saccade.recipe.judge import Verdict, calibrate
 from saccade.recipe.mirrored import choose_answering
 from saccade.recipe.network import build, train_one, with_time_left
@@ -77,9 +78,13 @@ def in_folds(prepared: Prepared, settings: TrainSettings) -> tuple[Prepared, ...
     that the trainings differ in all that chance decides. Raises DataError where a class has too few
     different pictures or groups.
     """
+    with prepared.kinship.naming_series():
+        return tuple(_folds(prepared, settings))
+
+
+def _folds(prepared: Prepared, settings: TrainSettings) -> Iterator[Prepared]:
     index, digest, kin = prepared.index, prepared.cache.pixel_digest, prepared.kinship.kin
     num_folds, seed = settings.folds or 0, settings.seed
-    folds = []
     for number in range(num_folds * settings.repeats):
         repeat, place = divmod(number, num_folds)
         if place == 0:
@@ -88,15 +93,12 @@ def in_folds(prepared: Prepared, settings: TrainSettings) -> tuple[Prepared, ...
         own_seed = (seed + 1 + number) % SEEDS
         split = split_index(fold_apart(index, fold == place), digest, seed=own_seed, kin=kin)
         plan = with_balance(prepared.plan, split, settings)
-        folds.append(
-            replace(
-                prepared,
-                index=split,
-                plan=replace(plan, seed=own_seed),
-                featured=np.flatnonzero(split.usable),
-            )
+        yield replace(
+            prepared,
+            index=split,
+            plan=replace(plan, seed=own_seed),
+            featured=np.flatnonzero(split.usable),
         )
-    return tuple(folds)
 
 
 def judge_each(
@@ -104,23 +106,23 @@ def judge_each(
     request: Request,
     *,
     share_s: float | None,
-    ending_s: float | None,
+    ending: Ending | None,
     clock: Clock,
     progress: Progress,
 ) -> tuple[Judged, ...]:
     """Train each and ask the network about its test pictures; `share_s` is the time of each.
 
-    Where time runs short, what is left less `ending_s` is shared evenly.
+    Where time runs short, what is left less the `ending` and what comes with each is shared evenly.
     """
     judged: list[Judged] = []
-    beside_s = 0.0  # what each takes besides training
+    beside_s = 0.0 if ending is None else ending.asking_s  # what each takes besides training
     for number, training in enumerate(trainings, 1):
         kept = request.folder / "checkpoint" / f"training-{number}"
         found = _read(kept / "answers")
         if found is None:
             progress.note(f"training {number} of {len(trainings) + 1}")
             left = len(trainings) - number + 1
-            after_s = None if ending_s is None else ending_s + left * beside_s
+            after_s = None if ending is None else ending.shipping_s + left * beside_s
             began = clock.elapsed_s
             timed = with_share(
                 training,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from saccade.check.kept import kept_copies, thumbs_of
 from saccade.data import Cache, Index, Kin, Preprocessing, resemblance, sampled_series
+from saccade.errors import DataError
 from saccade.evaluation import Leak, measure_leak
 from saccade.types import PARTS
 
@@ -35,6 +37,16 @@ class Kinship:
             *_near_split(index, self.kin),
             *_equal_left_out(index),
         )
+
+    @contextmanager
+    def naming_series(self) -> Iterator[None]:
+        """Say of a DataError about groups that they are series, where the user named none."""
+        try:
+            yield
+        except DataError as error:
+            if not self.series_note:
+                raise
+            raise DataError(f"{error}; groups are series here: {self.series_note}") from error
 
     def leak(
         self, splits: Sequence[Index], rows: npt.NDArray[np.intp], right: npt.NDArray[np.bool_]

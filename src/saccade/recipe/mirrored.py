@@ -42,8 +42,8 @@ def choose_answering(
     plain = Answering(network=network, logits=logits)
     if prepared.plan.design is None or not fit.augmentation.flip:
         return plain
-    twofold = with_mirror(network, prepared)
-    both = logits_of(twofold, validation, progress=progress)
+    mirrored = validation._replace(pixels=validation.pixels[:, :, ::-1])
+    both = (logits + logits_of(network, mirrored, progress=progress)) / 2
     before, after = (_loss(each, validation) for each in (logits, both))
     if after >= before:
         return plain
@@ -51,7 +51,7 @@ def choose_answering(
         "each picture is answered together with its mirror image, at twice the work: the "
         f"validation loss is {after:.3f}, and {before:.3f} without"
     )
-    return Answering(network=twofold, logits=both, note=note)
+    return Answering(network=with_mirror(network, prepared), logits=both, note=note)
 
 
 def with_mirror(network: Any, prepared: Prepared) -> Any:

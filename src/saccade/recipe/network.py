@@ -10,7 +10,7 @@ from saccade.config import TrainSettings
 from saccade.models import build_model, set_seed
 from saccade.progress import Progress
 from saccade.recipe.clock import Clock
-from saccade.recipe.ending import seconds_of_ending
+from saccade.recipe.ending import Ending, seconds_of_ending
 from saccade.recipe.learning import Learning, head_curve, network_curve, training_share, units
 from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared, time_left, with_budget
 from saccade.training import FitResult, Hooks, train_network
@@ -35,8 +35,8 @@ def build(prepared: Prepared, settings: TrainSettings) -> Any:
 
 def rehearsed(
     network: Any, prepared: Prepared, settings: TrainSettings, *, clock: Clock, progress: Progress
-) -> float | None:
-    """Return the seconds that the ending will take; None where no work hangs on time."""
+) -> Ending | None:
+    """Return how long the ending will take; None where no work hangs on time."""
     backbone = prepared.plan.backbone
     if settings.budget_s is None or (backbone is not None and not backbone.fine_tune):
         return None

@@ -131,15 +131,16 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
         kinship = find_kin(
             index, cache, plan.preprocessing, named=named, series=series, budget_s=budget_s
         )
-        index = split_index(
-            index,
-            cache.pixel_digest,
-            seed=request.settings.seed,
-            test_share=TEST_SHARE if folds is None else None,
-            is_open=is_open,
-            kin=kinship.kin,
-            strata=strata,
-        )
+        with kinship.naming_series():
+            index = split_index(
+                index,
+                cache.pixel_digest,
+                seed=request.settings.seed,
+                test_share=TEST_SHARE if folds is None else None,
+                is_open=is_open,
+                kin=kinship.kin,
+                strata=strata,
+            )
         _check_validation(index, request.settings)
         if sets is not None:
             _check_labels(index, sets)

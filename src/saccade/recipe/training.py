@@ -158,7 +158,8 @@ def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> R
         prepared = prepare(request, clock=clock, progress=shown)
         network = build(prepared, request.settings)
         if request.plan is None:
-            after_s = rehearsed(network, prepared, request.settings, clock=clock, progress=shown)
+            ending = rehearsed(network, prepared, request.settings, clock=clock, progress=shown)
+            after_s = None if ending is None else ending.shipping_s
             prepared = with_time_left(prepared, request.settings, clock=clock, after_s=after_s)
             write_started(request, prepared.plan, prepared.data_digest)
         shown.note(f"plan: {prepared.plan.summary()}")
@@ -176,10 +177,12 @@ def carry_out_several(request: Request, *, clock: Clock, progress: Progress | No
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
         split = in_repeats if settings.folds is None else in_folds
-        beside, after_s = split(prepared, settings), None
+        beside, ending, after_s = split(prepared, settings), None, None
         if request.plan is None:
             network = build(beside[0], settings)
-            after_s = rehearsed(network, beside[0], settings, clock=clock, progress=shown)
+            ending = rehearsed(network, beside[0], settings, clock=clock, progress=shown)
+            if ending is not None:
+                after_s = ending.shipping_s + len(beside) * ending.asking_s
             time: dict[str, Any] = {"after_s": after_s, "trainings": settings.num_trainings}
             prepared = with_time_left(prepared, settings, clock=clock, **time)
             write_started(request, prepared.plan, prepared.data_digest)
@@ -187,8 +190,9 @@ def carry_out_several(request: Request, *, clock: Clock, progress: Progress | No
         shown.note(f"plan: {plan.summary()}; {last} trainings")
         with _resumable(request.folder, shown):
             share: dict[str, Any] = {"share_s": plan.budget_s, "clock": clock}
-            judged = judge_each(beside, request, ending_s=after_s, progress=shown, **share)
+            judged = judge_each(beside, request, ending=ending, progress=shown, **share)
             shown.note(f"training {last} of {last}: the classifier to ship")
+            after_s = None if ending is None else ending.shipping_s
             prepared = with_share(prepared, settings, after_s=after_s, trainings=1, **share)
             network = build(prepared, settings)
             shipped = _ship(network, prepared, request, clock=clock, progress=shown)
