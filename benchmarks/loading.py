@@ -71,15 +71,17 @@ CASES: Final = (
 
 def load_with_saccade(path: Path, side_px: int) -> tuple[int, float]:
     """Scan and cache an archive or folder; return the pictures in the cache, and the seconds."""
-    from saccade.data import Preprocessing, build_cache, build_index, open_source
+    from saccade.data import Preprocessing, Workers, build_cache, build_index, open_source
     from saccade.progress import Silence
 
     progress = Silence()
     started = time.perf_counter()
-    source = open_source(path, progress=progress)
-    index = build_index(source, progress=progress)
-    size = Preprocessing(height_px=side_px, width_px=side_px, channels=3, fit="pad")
-    _, index = build_cache(source, index, size, progress=progress)
+    with Workers() as workers:  # as `recipe.prepare` does
+        workers.start()
+        source = open_source(path, progress=progress)
+        index = build_index(source, progress=progress, workers=workers)
+        size = Preprocessing(height_px=side_px, width_px=side_px, channels=3, fit="pad")
+        _, index = build_cache(source, index, size, progress=progress, workers=workers)
     return int(index.usable.sum()), time.perf_counter() - started
 
 

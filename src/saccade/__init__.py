@@ -10,7 +10,6 @@ Nothing heavy is imported until a name is used.
 
 import os
 import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from saccade.lazy import lazy_names
@@ -51,7 +50,10 @@ __all__ = [
 
 # Keras reads this once, when it is first imported: the user's own ``import keras``, for a model
 # that `fit` shall train, has to find the same engine.
-if "keras" not in sys.modules and find_spec("torch") is not None:
-    os.environ.setdefault("KERAS_BACKEND", "torch")
+if "KERAS_BACKEND" not in os.environ and "keras" not in sys.modules:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is not None:
+        os.environ["KERAS_BACKEND"] = "torch"
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME)

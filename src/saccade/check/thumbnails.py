@@ -23,7 +23,8 @@ from PIL import Image
 
 from saccade.check.tints import LUMA, TINT_PX, Tints, tint_of
 from saccade.data import Index, Payload, Pixels, Preprocessing, Source
-from saccade.data.workers import Done, Task, Work, Workers, chunks, do_here
+from saccade.data.work import Done, Task, Work, chunks, do_here
+from saccade.data.workers import Workers
 from saccade.progress import Progress
 
 THUMB_PX: Final = 32
@@ -116,8 +117,8 @@ def _results(source: Source, index: Index, rows: npt.NDArray[np.intp]) -> Iterat
         looker = Looker()
         yield from (do_here(looker, chunk) for chunk in chunks(tasks))
         return
-    with Workers(Looker) as workers:
-        yield from workers.run(chunks(tasks))
+    with Workers() as workers:
+        yield from workers.run(chunks(tasks), Looker)
 
 
 def _nothing_seen(num_rows: int) -> Looks:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         split_index,
     )
     from saccade.data.strata import by_strata
+    from saccade.data.workers import Workers
 
 # Public name: where it lives, and its name there where that differs.
 _HOME = {
@@ -50,6 +51,7 @@ _HOME = {
     "TEST_SHARE": "split",
     "UNASSIGNED": "index",
     "VALIDATION_SHARE": "split",
+    "Workers": "workers",
     "build_cache": "cache",
     "build_index": "scan",
     "by_strata": "strata",
@@ -91,6 +93,7 @@ __all__ = [
     "Pixels",
     "Preprocessing",
     "Source",
+    "Workers",
     "build_cache",
     "build_index",
     "by_strata",

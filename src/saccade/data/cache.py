@@ -51,7 +51,8 @@ from saccade.data.jpeg import DECODER
 from saccade.data.picture import Preprocessing, digest_of
 from saccade.data.rowwriter import RowWriter, Target
 from saccade.data.source import Source
-from saccade.data.workers import Done, Task, Workers, chunks
+from saccade.data.work import Done, Task, chunks
+from saccade.data.workers import Workers
 from saccade.errors import DataError
 from saccade.files import TEMPORARY, cannot_write, sha256_of
 from saccade.progress import Progress, Stage
@@ -74,10 +75,16 @@ class Cache:
 
 
 def build_cache(
-    source: Source, index: Index, preprocessing: Preprocessing, *, progress: Progress
+    source: Source,
+    index: Index,
+    preprocessing: Preprocessing,
+    *,
+    progress: Progress,
+    workers: Workers | None = None,
 ) -> tuple[Cache, Index]:
     """Return the cache, built or found, and the index with undecodable rows given their reason.
 
+    `workers` decode, and are ended; without, or after, some are started.
     Raises DataError where no picture can be used, SettingsError where the cache cannot be written.
     """
     if not index.usable.any():
@@ -91,7 +98,8 @@ def build_cache(
         with building(key) as temporary:
             found = _load(key, reused=True)  # the one we waited for
             if found is None:
-                _Build(source, index, preprocessing, temporary).run(progress)
+                build = _Build(source, index, preprocessing, temporary)
+                build.run(progress, workers or Workers())
                 publish(temporary)
                 found = _load(key, reused=False)
     if found is None:
@@ -159,7 +167,7 @@ class _Build:
             for row in np.flatnonzero(index.usable)
         }
 
-    def run(self, progress: Progress) -> None:
+    def run(self, progress: Progress, workers: Workers) -> None:
         """Write pixels.npy, digests.npy and cache.json."""
         with _writing(self._folder):
             target = self._prepare()
@@ -168,7 +176,7 @@ class _Build:
                 if arrays is not None and arrays.shape[1:] == self._preprocessing.shape:
                     self._copy(arrays, target, stage)
                 else:
-                    self._decode(target, stage)
+                    self._decode(target, stage, workers)
             self._describe()
 
     def _prepare(self) -> Target:
@@ -198,16 +206,18 @@ class _Build:
                     stage.advance(len(some))
         self._reasons.clear()
 
-    def _decode(self, target: Target, stage: Stage) -> None:
-        with Workers(RowWriter, target.to_json()) as workers:
-            for some in workers.run(chunks(self._tasks(tuple(self._reasons)))):
+    def _decode(self, target: Target, stage: Stage, workers: Workers) -> None:
+        settings = target.to_json()
+        with workers:  # ended before the file is renamed, which Windows refuses while it is open
+            tasks = self._tasks(tuple(self._reasons))
+            for some in workers.run(chunks(tasks), RowWriter, settings):
                 self._note(some)
                 stage.advance(len(some))
             rows = self._doubtful()
             if len(rows):
                 stage.describe(f"comparing {len(rows):,} JPEGs with other formats")
                 tasks = self._tasks(rows.tolist(), full_scale=True)
-                self._join_copies(workers.run(chunks(tasks)))
+                self._join_copies(workers.run(chunks(tasks), RowWriter, settings))
 
     def _tasks(self, rows: Iterable[int], *, full_scale: bool = False) -> Iterator[Task]:
         num_pixels = (self._index.width_px.astype(np.int64) * self._index.height_px).tolist()

@@ -7,15 +7,16 @@
 simplejpeg decodes them, in a quarter of the time that Pillow takes for a small one and without
 holding Python's lock; where it is not installed, Pillow does. Both wrap libjpeg-turbo, and the
 pixels are those of `PIL.Image.open`, bit for bit. Plain is a baseline JPEG of one or three 8-bit
-components without EXIF or XMP (they may turn it), a second picture behind it, or anything out of
-order; the rest, and what does not decode without a warning, is for `raster.with_file`, which knows
-the reasons. Source: ITU-T T.81, annex B.
+components whose EXIF and XMP, if any, leave it as it lies, without a second picture behind it or
+anything out of order; the rest, and what does not decode without a warning, is for
+`raster.with_file`, which knows the reasons. Sources: ITU-T T.81, annex B; EXIF 2.32; TIFF 6.0.
 """
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,14 +30,19 @@ except ImportError:  # no wheel for this system
 DECODER: Final = f"simplejpeg {simplejpeg.__version__}" if simplejpeg else "Pillow"
 
 _SOI: Final = b"\xff\xd8\xff"
-_FRAME, _SCAN, _TABLES = 0xC0, 0xDA, 0xDB
+_FRAME, _SCAN, _TABLES, _EXIF_OR_XMP = 0xC0, 0xDA, 0xDB, 0xE1
 _START_OF_SCAN: Final = bytes((0xFF, _SCAN))
 _SHORT_BYTES: Final = 4096  # of a header that is worth remembering
 _MODE_OF_COMPONENTS: Final = {1: "L", 3: "RGB"}
 _SPACE: Final = {"L": "GRAY", "RGB": "RGB"}  # simplejpeg's word for a mode
-# Huffman tables, restart interval, comment, and application segments but APP1: EXIF and XMP.
+# Huffman tables, restart interval, comment, and application segments but APP1.
 _PASSED: Final = frozenset({0xC4, 0xDD, 0xFE, 0xE0, *range(0xE2, 0xF0)})
 _SCALES: Final = (8, 4, 2)
+_EXIF: Final = b"Exif\0\0"
+_BYTE_ORDER: Final[dict[bytes, Literal["little", "big"]]] = {b"II*\0": "little", b"MM\0*": "big"}
+_ENTRY_BYTES: Final = 12
+_ORIENTATION_TAG, _UPRIGHT = 0x0112, (3, 1, 1)  # type, number of values, value
+_ORIENTATION_IN_XMP: Final = re.compile(rb"(?<!/tiff:)Orientation\W*(\w?)")  # not its end tag
 
 
 class PlainHeader(NamedTuple):
@@ -71,10 +77,7 @@ def _parsed(content: bytes) -> tuple[PlainHeader, int] | None:
                     return None
             elif marker == _SCAN:
                 return (header, end) if header else None
-            elif marker == _TABLES:
-                if not _eight_bit_tables(content, position + 4, end):
-                    return None
-            elif marker not in _PASSED or content.startswith(b"MPF\0", position + 4):
+            elif not _is_plain_segment(content, position, end):
                 return None
             position = end
     except IndexError:  # it ends in the middle of a header
@@ -118,6 +121,40 @@ def _frame(segment: bytes) -> PlainHeader | None:
     mode = _MODE_OF_COMPONENTS.get(segment[5])
     height, width = int.from_bytes(segment[1:3]), int.from_bytes(segment[3:5])
     return PlainHeader(width, height, mode) if mode and width and height else None
+
+
+def _is_plain_segment(content: bytes, position: int, end: int) -> bool:
+    """Say whether the segment whose marker is at `position` allows the short way."""
+    marker, start = content[position + 1], position + 4
+    if marker == _TABLES:
+        return _eight_bit_tables(content, start, end)
+    if marker != _EXIF_OR_XMP:
+        return marker in _PASSED and not content.startswith(b"MPF\0", start)
+    if content.startswith(_EXIF, start):  # Pillow joins a second one to the first
+        return content.find(_EXIF, 0, start) < 0 and _leaves_as_it_lies(content[start:end])
+    return all(value == b"1" for value in _ORIENTATION_IN_XMP.findall(content, start, end))
+
+
+def _leaves_as_it_lies(segment: bytes) -> bool:
+    """Say whether EXIF certainly does not turn the picture; where it is broken, it may."""
+    tiff = segment[len(_EXIF) :]
+    order = _BYTE_ORDER.get(tiff[:4])
+    if order is None:
+        return False
+
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(tiff[start : start + size], order)
+
+    directory = number(4, 4)
+    first, num_entries = directory + 2, number(directory, 2)
+    after = first + _ENTRY_BYTES * num_entries
+    if after > len(tiff):
+        return False
+    return all(
+        (number(entry + 2, 2), number(entry + 4, 4), number(entry + 8, 2)) == _UPRIGHT
+        for entry in range(first, after, _ENTRY_BYTES)
+        if number(entry, 2) == _ORIENTATION_TAG
+    )
 
 
 def _eight_bit_tables(content: bytes, start: int, end: int) -> bool:

@@ -165,9 +165,10 @@ class Preprocessing:
     def _decode_plain(self, content: bytes, header: PlainHeader, full_scale: bool) -> Decoded:
         """Do what `_decode` does with the same file."""
         size = width, height = header.width_px, header.height_px
-        target = self.content_size(width, height, sideways=False)
+        fits = size == (self.width_px, self.height_px)
+        target = size if fits else self.content_size(width, height)
         scale, box = 1, None
-        if not full_scale and size != (self.width_px, self.height_px):
+        if not full_scale and not fits:
             scale = plain_scale(header, (2 * target[0], 2 * target[1]))
             box = (0, 0, width / scale, height / scale) if scale > 1 else None
         pixels = decode_plain(content, header, scale)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.data.picture import Payload, Preprocessing, digest_of
-from saccade.data.workers import Work
+from saccade.data.work import Work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,12 +24,14 @@ from saccade.data.index import UNASSIGNED, Index
 from saccade.data.picture import inspect
 from saccade.data.raster import Payload, Pixels
 from saccade.data.source import Source
-from saccade.data.workers import Done, Task, Work, Workers, chunks, do_here
+from saccade.data.work import Done, Task, Work, chunks, do_here
+from saccade.data.workers import Workers
 from saccade.progress import Progress, Stage
 from saccade.types import PARTS
 
 _FIRST_LOOK_S: Final = 0.25
 _WORTH_WORKERS_S: Final = 1.5  # of work left; workers take about half a second to start
+_WORTH_READY_WORKERS_S: Final = 0.1  # the same where some have started
 _MODE_OF_CHANNELS: Final = {1: "L", 3: "RGB", 4: "RGBA"}
 _FLAGS_OF_CHANNELS: Final = {1: "grey", 3: "", 4: "alpha"}
 
@@ -53,9 +56,10 @@ class Inspector(Work):
         return facts.sha256, facts.width_px, facts.height_px, facts.mode, ";".join(facts.flags)
 
 
-def build_index(source: Source, *, progress: Progress) -> Index:
+def build_index(source: Source, *, progress: Progress, workers: Workers | None = None) -> Index:
     """Return one row for each picture of `source`, and for each file that it leaves out.
 
+    `workers` are used where they are worth it, and left as they are; without, some may be started.
     Rows 0 to ``len(source.entries) - 1`` are the source's own, so they serve its `payloads`.
     Raises DataError where an archive is damaged.
     """
@@ -64,11 +68,12 @@ def build_index(source: Source, *, progress: Progress) -> Index:
             findings = _findings_of_arrays(source.arrays)
             stage.advance(len(findings))
         else:
-            findings = _findings_of_files(source, stage)
+            with nullcontext(workers) if workers else Workers() as pool:
+                findings = _findings_of_files(source, stage, pool)
     return _assemble(source, findings)
 
 
-def _findings_of_files(source: Source, stage: Stage) -> list[Finding]:
+def _findings_of_files(source: Source, stage: Stage, workers: Workers) -> list[Finding]:
     findings: list[Finding | None] = [None] * len(source.entries)
     work = chunks(_tasks(source))
 
@@ -83,11 +88,12 @@ def _findings_of_files(source: Source, stage: Stage) -> list[Finding]:
         done += len(chunk)
         spent = time.monotonic() - started
         left = (len(findings) - done) * spent / done
+        if workers.ready and left > _WORTH_READY_WORKERS_S:
+            break
         if spent > _FIRST_LOOK_S and left > _WORTH_WORKERS_S:
             break
-    with Workers(Inspector) as workers:  # none is started where nothing is left
-        for some in workers.run(work):
-            keep(some)
+    for some in workers.run(work, Inspector):  # none is started where nothing is left
+        keep(some)
     return [finding for finding in findings if finding is not None]
 
 

@@ -1,173 +1,128 @@
 """Processes that look at pictures side by side: the one pool, of the scan and of the cache.
 
-    with Workers(Inspector) as workers:
-        for some in workers.run(chunks(tasks)):
+    with Workers() as workers:
+        workers.start()  # where there is something else to do meanwhile
+        for some in workers.run(chunks(tasks), Inspector):
             ...  # a list of Done
 
-The workers are plain `python -c` children that speak a small protocol of our own over pipes, not
-`multiprocessing`: nothing is pickled, nothing is forked from a process with threads, the caller's
-main module is not imported again (scripts need no `if __name__` guard), and when the caller dies,
-even by `kill -9`, its pipes close and they end. A picture that kills its worker, or holds it up
-for minutes, costs that picture alone. What C libraries print on standard error is not shown.
-Where no worker can be started, this process does the work: slower, as right.
+The workers are plain `python -c` children that speak a small protocol of our own over pipes
+(`work`), not `multiprocessing`: nothing is pickled, nothing is forked from a process with threads,
+the caller's main module is not imported again (scripts need no `if __name__` guard), and when the
+caller dies, even by `kill -9`, its pipes close and they end. A picture that kills its worker, or
+holds it up for minutes, costs that picture alone. What C libraries print on standard error is not
+shown. Where no worker can be started, this process does the work: slower, as right.
 
-To a worker: a JSON line ``[[kind, length, argument], …]``, then the payloads. From it: a greeting,
-and a JSON line for each chunk, ``[[value, …] or "reason", …]`` or ``{"errno", "text"}``.
+A worker has a second chunk at hand while it is at its first, so that it never waits for us.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import numpy as np
-
-from saccade.data.quiet import QUIET
-from saccade.data.raster import Payload
-from saccade.errors import PictureError
+from saccade.data.work import GREETING, Done, Task, Work, do_here, done_of, request
 from saccade.machine import usable_cores
 
 _START: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from saccade.data.workers import serve; from {module} import {name} as work; "
-    "serve(work, json.loads(sys.argv[2]))"
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); import saccade.data.picture; "
+    "from saccade.data.work import serve; serve()"
 )
-_GREETING: Final = b"saccade worker\n"
 _MAX_WORKERS: Final = 32
-_CHUNK_TASKS: Final = 64  # enough to hide the pipe's cost; few enough to move the progress bar
-_CHUNK_BYTES: Final = 2**23
-_CHUNK_PIXELS: Final = 2**23
-_BUFFER_BYTES: Final = 2**16
+_EARLY_WORKERS: Final = 2  # before it is known how much there is to do
+_CHUNKS_AT_HAND: Final = 2
 _PATIENCE_S: Final = 120.0  # for one chunk, which takes a second or so on a slow machine
-
-
-class Task(NamedTuple):
-    """One picture to work on."""
-
-    row: int
-    payload: Payload
-    argument: Any = None  # of `Work.do`; a JSON value
-    num_pixels: int = 0  # to decode, so that the work is shared out evenly
-
-
-class Done(NamedTuple):
-    """What became of one picture: what `Work.do` returned, or the reason why it cannot be used."""
-
-    row: int
-    values: Sequence[Any]  # empty where there is a reason
-    reason: str
-
-
-class Work(ABC):
-    """What is done with each picture; a class of a module, since each worker makes its own."""
-
-    def __init__(self, settings: Any = None) -> None:  # noqa: B027  (some take none)
-        """Take settings that are a JSON document."""
-
-    @abstractmethod
-    def do(self, payload: Payload, argument: Any) -> Sequence[Any]:
-        """Return JSON values; raise PictureError, or OSError where all work must end."""
-
-    def close(self) -> None:  # noqa: B027  (nothing to release unless a subclass says so)
-        """Release what it holds."""
-
-
-def chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
-    """Group tasks so that each group takes about as long, and little memory."""
-    chunk: list[Task] = []
-    num_bytes = num_pixels = 0
-    for task in tasks:
-        chunk.append(task)
-        num_bytes += _num_bytes(task.payload)
-        num_pixels += task.num_pixels
-        if len(chunk) == _CHUNK_TASKS or num_bytes >= _CHUNK_BYTES or num_pixels >= _CHUNK_PIXELS:
-            yield chunk
-            chunk, num_bytes, num_pixels = [], 0, 0
-    if chunk:
-        yield chunk
-
-
-def do_here(work: Work, chunk: list[Task]) -> list[Done]:
-    """Do a chunk in this process."""
-    outcomes = _outcomes(work, ((task.payload, task.argument) for task in chunk))
-    return _done(chunk, outcomes)
 
 
 class Workers:
     """Does chunks of tasks in child processes; use as a context manager, which ends them."""
 
-    def __init__(
-        self,
-        work: type[Work],
-        settings: Any = None,
-        *,
-        num_workers: int | None = None,
-        patience_s: float = _PATIENCE_S,
-    ) -> None:
-        self._work, self._settings, self._patience_s = work, settings, patience_s
+    def __init__(self, *, num_workers: int | None = None, patience_s: float = _PATIENCE_S) -> None:
+        self._patience_s = patience_s
         self._replies: queue.SimpleQueue[tuple[_Worker, bytes]] = queue.SimpleQueue()
         self._num_workers = num_workers or min(_MAX_WORKERS, usable_cores())
         self._workers: list[_Worker] = []
-        self._own: Work | None = None  # where no worker can be started
 
     def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for worker in self._workers:
+        workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
             worker.stop()
-        if self._own is not None:
-            self._own.close()
 
-    def run(self, chunks: Iterator[list[Task]]) -> Iterator[list[Done]]:
-        """Yield one result for every task, in any order; raise OSError where all work must end."""
-        again: deque[list[Task]] = deque()
-        pending: list[Task] | None = None
-        while True:
-            pending = pending or (again.popleft() if again else next(chunks, None))
-            if pending and (worker := self._idle_worker()):
-                worker.send(pending)
-                pending = None
-            elif any(worker.tasks for worker in self._workers):
-                yield self._collect(again)
-            elif pending:
-                yield self._do_here(pending)
-                pending = None
-            else:
+    def start(self) -> None:
+        """Start the first workers, so that they are ready when there is work."""
+        while len(self._workers) < min(_EARLY_WORKERS, self._num_workers):
+            if self._new_worker() is None:
                 return
 
-    def _idle_worker(self) -> _Worker | None:
-        for worker in self._workers:
-            if not worker.tasks:
-                return worker
-        if len(self._workers) >= self._num_workers:
-            return None
+    @property
+    def ready(self) -> bool:
+        """Whether a worker has started up."""
+        return any(worker.greeted for worker in self._workers)
+
+    def run(
+        self, chunks: Iterator[list[Task]], work: type[Work], settings: Any = None
+    ) -> Iterator[list[Done]]:
+        """Yield one result for every task, in any order; raise OSError where all work must end.
+
+        Exhaust it before another begins.
+        """
+        job = (work.__module__, work.__name__, settings)
+        again: deque[list[Task]] = deque()
+        own: Work | None = None  # where no worker can be started
         try:
-            worker = _Worker(self._work, self._settings, self._replies)
+            while True:
+                chunk = None
+                if self._has_room():
+                    chunk = again.popleft() if again else next(chunks, None)
+                if chunk and (worker := self._free_worker()):
+                    worker.send(job, chunk)
+                elif chunk:
+                    own = own or work(settings)
+                    yield do_here(own, chunk)
+                elif any(worker.chunks for worker in self._workers):
+                    yield self._collect(again)
+                else:
+                    return
+        finally:
+            if own is not None:
+                own.close()
+
+    def _has_room(self) -> bool:
+        return len(self._workers) < max(1, self._num_workers) or any(
+            len(worker.chunks) < _CHUNKS_AT_HAND for worker in self._workers
+        )
+
+    def _free_worker(self) -> _Worker | None:
+        """Return the worker with the least at hand, a new one before any has two chunks."""
+        least = min(self._workers, key=lambda worker: len(worker.chunks), default=None)
+        if least is not None and not least.chunks:
+            return least
+        if len(self._workers) < self._num_workers and (worker := self._new_worker()):
+            return worker
+        return least if least is not None and len(least.chunks) < _CHUNKS_AT_HAND else None
+
+    def _new_worker(self) -> _Worker | None:
+        try:
+            worker = _Worker(self._replies)
         except OSError:  # no Python to start: an application that carries its own
             self._num_workers = len(self._workers)
             return None
         self._workers.append(worker)
         return worker
-
-    def _do_here(self, chunk: list[Task]) -> list[Done]:
-        if self._own is None:
-            self._own = self._work(self._settings)
-        return do_here(self._own, chunk)
 
     def _collect(self, again: deque[list[Task]]) -> list[Done]:
         """Wait for a worker's reply; what a worker died over is done again, one by one."""
@@ -177,41 +132,42 @@ class Workers:
             for worker in self._workers:
                 worker.stop_if_late(self._patience_s)
             return []
-        if worker not in self._workers:  # no Python, and given up: the rest of what it said
+        if worker not in self._workers:  # given up: the rest of what it said
             return []
-        if line and (worker.greeted or line == _GREETING):
+        if line:
             return worker.receive(line)
         self._workers.remove(worker)
         if not worker.greeted:  # what was started is no Python, or cannot do our work
             worker.stop()
             self._num_workers -= 1
-            again.append(worker.tasks)
+            again.extend(worker.chunks)
             return []
         reason = worker.cause_of_death()
-        if len(worker.tasks) > 1:
-            again.extend([task] for task in worker.tasks)
+        died_over, *rest = worker.chunks or [[]]
+        again.extend(rest)
+        if len(died_over) > 1:
+            again.extend([task] for task in died_over)
             return []
-        return [Done(task.row, (), reason) for task in worker.tasks]
+        return [Done(task.row, (), reason) for task in died_over]
 
 
 class _Worker:
-    """One child process; `tasks` is what it is working on.
+    """One child process; `chunks` is what it has at hand, and it is at work on the first.
 
-    A thread waits for its replies, because Windows cannot wait for several pipes at once; an
-    empty line says that it has died.
+    Threads write to it and wait for its replies, because Windows cannot wait for several pipes at
+    once, and because a worker that hangs must not hold us up; an empty line says that it has died.
     """
 
-    def __init__(
-        self, work: type[Work], settings: Any, replies: queue.SimpleQueue[tuple[_Worker, bytes]]
-    ) -> None:
-        self.tasks: list[Task] = []
+    def __init__(self, replies: queue.SimpleQueue[tuple[_Worker, bytes]]) -> None:
+        self.chunks: deque[list[Task]] = deque()
         self.greeted = False
-        self._started, self._late = 0.0, False
+        self._job: object = None
+        self._since, self._late = 0.0, False  # it has been at its first chunk
+        self._requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._errors = tempfile.TemporaryFile()
-        start = _START.format(module=work.__module__, name=work.__name__)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", start, json.dumps(sys.path), json.dumps(settings)],
+                [sys.executable, "-c", _START, json.dumps(sys.path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -220,47 +176,51 @@ class _Worker:
         except OSError:
             self._errors.close()
             raise
-        self._reader = threading.Thread(target=self._read, args=(replies,), daemon=True)
-        self._reader.start()
+        self._threads = [
+            threading.Thread(target=self._write, daemon=True),
+            threading.Thread(target=self._read, args=(replies,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _write(self) -> None:
+        pipe = self._process.stdin
+        with suppress(OSError):  # it died, and its reader says so
+            while pipe is not None and (content := self._requests.get()):
+                pipe.write(content)
+                pipe.flush()
 
     def _read(self, replies: queue.SimpleQueue[tuple[_Worker, bytes]]) -> None:
-        for line in self._process.stdout or ():
-            replies.put((self, line))
+        lines = iter(self._process.stdout or ())
+        if next(lines, b"") == GREETING:
+            self.greeted, self._since = True, time.monotonic()
+            for line in lines:
+                replies.put((self, line))
         replies.put((self, b""))
 
-    def send(self, tasks: list[Task]) -> None:
-        """Give an idle worker its next chunk."""
-        self.tasks, self._started = tasks, time.monotonic()
-        payloads = [encoded(task.payload) for task in tasks]
-        header = [
-            (kind, len(content), task.argument)
-            for task, (kind, content) in zip(tasks, payloads, strict=True)
-        ]
-        pipe = self._process.stdin
-        with suppress(BrokenPipeError):  # it died, and its reader says so
-            if pipe is not None:
-                pipe.write(json.dumps(header).encode() + b"\n")
-                pipe.write(b"".join(content for _, content in payloads))
-                pipe.flush()
+    def send(self, job: tuple[Any, ...], tasks: list[Task]) -> None:
+        """Give a worker its next chunk."""
+        if not self.chunks:
+            self._since = time.monotonic()
+        self.chunks.append(tasks)
+        self._requests.put(request(None if job == self._job else job, tasks))
+        self._job = job
 
     def receive(self, line: bytes) -> list[Done]:
         """Return the results in a reply; raise OSError where the worker says that all must end."""
-        if not self.greeted:
-            self.greeted, self._started = True, time.monotonic()
-            return []
         reply = json.loads(line)
         if isinstance(reply, dict):
-            raise OSError(reply["errno"], reply["text"])
-        tasks, self.tasks = self.tasks, []
-        return _done(tasks, reply)
+            raise OSError(reply["errno"], reply["text"], reply["file"])
+        self._since = time.monotonic()
+        return done_of(self.chunks.popleft(), reply)
 
     def stop_if_late(self, patience_s: float) -> None:
         """End a worker that has been at one chunk, or at starting, for too long."""
         if not self.greeted:
             patience_s = _PATIENCE_S
-        if self.tasks and time.monotonic() - self._started > patience_s:
+        if self.chunks and time.monotonic() - self._since > patience_s:
             self._late = True
-            self._process.kill()
+            self.kill()
 
     def cause_of_death(self) -> str:
         """Return why a worker ended, as a picture's reason; raise RuntimeError for our own bug."""
@@ -274,89 +234,18 @@ class _Worker:
             raise RuntimeError(f"a worker that looks at pictures ended with code {code}:\n{errors}")
         return f"damaged: it crashes the decoder (exit code {code})"
 
-    def stop(self) -> None:
-        """End the process, now, and release what belongs to it."""
+    def kill(self) -> None:
+        """End the process, now."""
         self._process.kill()
+
+    def stop(self) -> None:
+        """End the process, and release what belongs to it."""
+        self.kill()
         self._process.wait()
-        self._reader.join()
+        self._requests.put(b"")
+        for thread in self._threads:
+            thread.join()
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             with suppress(BrokenPipeError):  # what was not yet sent
                 if stream is not None:
                     stream.close()
-
-
-def serve(make: type[Work], settings: Any) -> None:
-    """Do what arrives on standard input until it closes: what a worker process runs."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; our input closes
-    requests = os.fdopen(os.dup(0), "rb", _BUFFER_BYTES)
-    replies = os.fdopen(os.dup(1), "wb", _BUFFER_BYTES)
-    os.dup2(2, 1)  # a library that prints must not garble the replies
-    work = make(settings)
-    try:
-        replies.write(_GREETING)
-        replies.flush()
-        while line := requests.readline():
-            pictures = [
-                (decoded(kind, requests.read(length)), argument)
-                for kind, length, argument in json.loads(line)
-            ]
-            replies.write(_reply(work, pictures))
-            replies.flush()
-    except BrokenPipeError:
-        os._exit(0)  # the parent is gone; nobody is left to tell
-    work.close()
-
-
-def _reply(work: Work, pictures: list[tuple[Payload, Any]]) -> bytes:
-    reply: Any
-    try:
-        reply = _outcomes(work, pictures)
-    except OSError as error:
-        reply = {"errno": error.errno, "text": error.strerror}
-    return json.dumps(reply).encode() + b"\n"
-
-
-def _outcomes(work: Work, pictures: Iterable[tuple[Payload, Any]]) -> list[Sequence[Any] | str]:
-    """Return for each picture its values, or its reason."""
-    outcomes: list[Sequence[Any] | str] = []
-    with QUIET:
-        for payload, argument in pictures:
-            try:
-                outcomes.append(work.do(payload, argument))
-            except PictureError as error:
-                outcomes.append(str(error))
-    return outcomes
-
-
-def _done(tasks: list[Task], outcomes: Sequence[Sequence[Any] | str]) -> list[Done]:
-    return [
-        Done(task.row, (), outcome) if isinstance(outcome, str) else Done(task.row, outcome, "")
-        for task, outcome in zip(tasks, outcomes, strict=True)
-    ]
-
-
-def encoded(payload: Payload) -> tuple[str, bytes]:
-    """Return a payload as its kind and bytes, for a pipe."""
-    if isinstance(payload, bytes):
-        return "bytes", payload
-    if isinstance(payload, str | Path):
-        return "path", os.fsencode(payload)
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, payload, allow_pickle=False)
-    return "array", buffer.getvalue()
-
-
-def decoded(kind: str, content: bytes) -> Payload:
-    """Return the payload that `encoded` gave."""
-    if kind == "bytes":
-        return content
-    if kind == "path":
-        return os.fsdecode(content)
-    array: Payload = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    return array
-
-
-def _num_bytes(payload: Payload) -> int:
-    if isinstance(payload, bytes):
-        return len(payload)
-    return 0 if isinstance(payload, str | Path) else payload.nbytes  # the worker reads a path

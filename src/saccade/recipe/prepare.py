@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from saccade.data import (
     Index,
     LabelSets,
     Preprocessing,
+    Workers,
     build_cache,
     build_index,
     by_strata,
@@ -88,12 +90,19 @@ class Prepared:
 
 def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     """Read, plan, cache and split. Raises DataError where the data cannot be trained on."""
+    with Workers() as workers:
+        if isinstance(request.data, str | os.PathLike) and os.path.exists(request.data):
+            workers.start()  # while the folder is listed
+        return _prepare(request, workers, clock=clock, progress=progress)
+
+
+def _prepare(request: Request, workers: Workers, *, clock: Clock, progress: Progress) -> Prepared:
     with clock.stage("scan"):
         several = request.settings.multi_label
         source = open_source(
             request.data, test=request.test, multi_label=several, progress=progress
         )
-        index = build_index(source, progress=progress)
+        index = build_index(source, progress=progress, workers=workers)
         exclude_digest = None
         if (file := request.settings.exclude) is not None:
             index, exclude_digest = excluded(index, Path(file).expanduser())
@@ -125,7 +134,9 @@ def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     if plan.backbone is not None and body is not None:
         plan = replace(plan, backbone=replace(plan.backbone, digest=body.digest))
     with clock.stage("cache"):
-        cache, index = build_cache(source, index, plan.preprocessing, progress=progress)
+        cache, index = build_cache(
+            source, index, plan.preprocessing, progress=progress, workers=workers
+        )
     with clock.stage("copies"):
         budget_s = request.settings.budget_s
         kinship = find_kin(
