@@ -22,6 +22,7 @@ NAMES = (
     "accuracy",
     "transfer",
     "transfer_training",
+    "fine_tuning",
     "budget",
     "resume",
     "unknown",

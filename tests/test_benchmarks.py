@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT))  # as `python -m benchmarks` sees them
 
 from benchmarks import (  # noqa: E402
     demo,
+    fine_tuning,
     growth,
     growth_pictures,
     growth_plot,
@@ -275,6 +276,25 @@ def test_folders_are_held_against_the_better_batch() -> None:
     taken |= {"Keras, batch 32, command": [7.0, 7.0], "Keras, batch 256, command": [8.0, 8.0]}
     assert predict.against_best(taken, "warm").samples == (3.0, 4.0)
     assert predict.against_best(taken, "command").samples == (7.0, 7.0)
+
+
+def test_fine_tuning_is_judged_by_training_pictures_alone(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        for part, count in (("train", 20), ("test", 30)):
+            for number in range(count):
+                member = tarfile.TarInfo(f"set/{part}/{'ab'[number % 2]}/{number}.jpg")
+                member.size = 6
+                tar.addfile(member, io.BytesIO(f"{part:6}".encode()))
+    dealt = []
+    for seed in range(2):
+        to = tmp_path / str(seed)
+        fine_tuning.deal(tmp_path / "set.tar", to, num_train=15, seed=seed, share=1.0)
+        found = {path.relative_to(to): path.read_bytes() for path in to.rglob("*.jpg")}
+        assert set(found.values()) == {b"train "}
+        assert sum(path.parts[0] == "train" for path in found) == 15
+        assert len({path.name for path in found}) == len(found) == 20
+        dealt.append(set(found))
+    assert dealt[0] != dealt[1]
 
 
 def test_unknown_benchmark_is_named() -> None:

@@ -123,6 +123,9 @@ def test_normalisation_keeps_small_spreads_around_large_means() -> None:
         (3, (17, 11), (5, 5), 1, 32),
         (3, (28, 28), (3, 3), 16, 16),  # half a product's entries a pixel
         (33, (9, 38), (3, 3), 32, 48),  # odd rows, a picture over, tiles without a second
+        (33, (7, 6), (3, 3), 48, 80),  # small maps: a picture over, odd rows, parts of tiles
+        (40, (12, 10), (5, 3), 32, 16),  # more bands than one
+        (24, (9, 8), (2, 4), 16, 32),
         (2, (17, 11), (5, 3), 48, 80),
         (1, (6, 6), (1, 3), 64, 32),
         (2, (11, 8), (2, 4), 16, 32),  # more padding at the end
@@ -162,10 +165,10 @@ def test_block_against_double_precision(
 
 
 @needs_tiles
-@pytest.mark.parametrize("channels", [1, 16])
-def test_block_passes_on_what_is_not_a_number(channels: int) -> None:
+@pytest.mark.parametrize(("n", "channels"), [(1, 1), (1, 16), (24, 16)])
+def test_block_passes_on_what_is_not_a_number(n: int, channels: int) -> None:
     form = functions.Block(window=(3, 3), maps=16, channels=channels, same=True, rectify=True)
-    x = torch.zeros(1, 8, 8, channels)
+    x = torch.zeros(n, 8, 8, channels)
     x[0, 0, 0] = float("nan")
     y = functions.block(x, torch.ones(3, 3, channels, 16), None, form)
     assert y[0, 0, 0].isnan().all()
@@ -173,12 +176,13 @@ def test_block_passes_on_what_is_not_a_number(channels: int) -> None:
 
 
 @needs_tiles
-def test_block_makes_no_gradient_that_nobody_asks_for() -> None:
+@pytest.mark.parametrize("n", [1, 24])
+def test_block_makes_no_gradient_that_nobody_asks_for(n: int) -> None:
     form = functions.Block(window=(3, 3), maps=16, channels=16, same=True, rectify=True)
     kernel = leaf(torch.ones(3, 3, 16, 16))
-    y = functions.block(torch.ones(1, 8, 8, 16), kernel, None, form)
+    y = functions.block(torch.ones(n, 8, 8, 16), kernel, None, form)
     y.sum().backward()
-    assert kernel.grad[1, 1].eq(y.shape[1] * y.shape[2]).all()
+    assert kernel.grad[1, 1].eq(n * y.shape[1] * y.shape[2]).all()
 
 
 @needs_tiles
@@ -206,6 +210,9 @@ def test_block_fits_only_where_it_is_right(channels: int) -> None:
         (1, (7, 6), (3, 2), 32, 48, (0, 0)),
         (5, (3, 70), (3, 3), 32, 32, (0, 1)),  # more pixels a row than stay in the nearer cache
         (2, (2, 2), (5, 5), 32, 32, (2, 2)),  # the window reaches beyond both sides
+        (24, (2, 2), (5, 5), 32, 48, (2, 2)),  # the same of many pictures
+        (25, (24, 3), (3, 3), 32, 48, (1, 1)),  # more bands than one
+        (25, (25, 3), (3, 3), 32, 32, (1, 1)),  # too large for tiles of pictures
     ],
 )
 def test_convolution_against_double_precision(

@@ -9,8 +9,8 @@
 // `window width · channels` entries, and a tile of 16 pixels is read where the picture lies, each
 // row of the tile one pixel further. Both passes are the same product: the gradient of the pictures
 // is a convolution of the gradient of the maps, by the weights turned around. The gradients of the
-// weights are in stem.cpp and weights.cpp. Products are of bfloat16, added up in float32, on the
-// tile unit (see tiles.h).
+// weights are in stem.cpp and weights.cpp; maps too small for strips of 16 pixels are in
+// convolutions.cpp. Products are of bfloat16, added up in float32, on the tile unit (see tiles.h).
 
 #include <cstdint>
 

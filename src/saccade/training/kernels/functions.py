@@ -20,6 +20,9 @@ _NAMES: Final = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
 _TILE: Final = 16  # maps that one tile of the matrix unit holds
 _TAPS: Final = 32  # entries under the window that one product of it sums over
 _LEAST_MAPS: Final = 32  # read and written, from which the gradient of weights was measured to pay
+_LEAST_PICTURES: Final = 24  # of the 32 that a product of convolutions.cpp takes
+_SMALL_PX: Final = 12  # the largest side at which that was measured to pay before pooling,
+_MEDIUM_PX: Final = 24  # and without
 _MOST_SUMS: Final = 1 << 19  # of a dense layer that stay in a core's nearer cache
 
 
@@ -178,8 +181,7 @@ class RMSprop:
     ) -> None:
         """Take one step, in place; `mean` holds the momentum, None without."""
         numbers = [ctypes.c_float(n) for n in (rate, self.rho, self.momentum, self.epsilon)]
-        slots = (square, ctypes.c_void_p() if mean is None else mean)
-        _call("rmsprop", weight, gradient, *slots, *numbers, *_long((weight.numel(),)))
+        _call("rmsprop", weight, gradient, square, mean, *numbers, *_long((weight.numel(),)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,12 +254,15 @@ class _Normalise(torch.autograd.Function):  # type: ignore[misc]
 class _Block(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, form: Block) -> Tensor:
-        size = form.pooled_size(x)
-        y = torch.empty((len(x), *size, form.maps), dtype=torch.bfloat16)
-        place = torch.empty_like(y, dtype=torch.uint8)
-        ctx.form, ctx.geometry = form, _geometry(x, kernel, form.padding, size)
         kernel = kernel.contiguous()
-        _call("block_forward", x, kernel, bias, int(form.rectify), y, place, ctx.geometry)
+        y = torch.empty((len(x), *form.pooled_size(x), form.maps), dtype=torch.bfloat16)
+        place = torch.empty_like(y, dtype=torch.uint8)
+        pooled = _geometry(x, kernel, form.padding, form.pooled_size(x))
+        ctx.whole = _geometry(x, kernel, form.padding, form.size(x))
+        ctx.small = x.shape[-1] % _TILE == 0 and _fill_tiles(x, _SMALL_PX)
+        ctx.geometry = ctx.whole if ctx.small else pooled
+        name = "pooled_forward" if ctx.small else "block_forward"
+        _call(name, x, kernel, bias, int(form.rectify), y, place, ctx.geometry)
         ctx.save_for_backward(x, place, kernel)
         return y
 
@@ -270,45 +275,66 @@ class _Block(torch.autograd.Function):  # type: ignore[misc]
             _call("stem_weights", x, gradient, place, dkernel, dbias, ctx.geometry)
             return None, dkernel, dbias, None
         dx = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        wanted = ctypes.c_void_p() if dx is None else dx
-        _call("block_backward", gradient, place, kernel, wanted, dbias, ctx.geometry)
-        whole = _geometry(x, kernel, ctx.form.padding, ctx.form.size(x))
-        _call("block_weights", x, gradient, place, dkernel, whole)
+        name = "pooled_backward" if ctx.small else "block_backward"
+        _call(name, gradient, place, kernel, dx, dbias, ctx.geometry)
+        _call("block_weights", x, gradient, place, dkernel, ctx.whole)
         return dx, dkernel, dbias, None
 
 
 class _Convolve(torch.autograd.Function):  # type: ignore[misc]
-    """PyTorch's convolution, but for the gradient of its weights, the slowest part of a step."""
+    """PyTorch's convolution for large maps, but for the gradient of its weights."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor | None, padding: tuple[int, int]
     ) -> Tensor:
-        weight = kernel.permute(3, 2, 0, 1).to(torch.bfloat16)
-        ctx.save_for_backward(x, weight)
-        ctx.padding, ctx.has_bias = padding, bias is not None
-        bias = None if bias is None else bias.to(torch.bfloat16)
-        y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=padding)
-        return y.permute(0, 2, 3, 1)
+        kernel = kernel.contiguous()
+        size = [x.shape[i + 1] + 2 * padding[i] - kernel.shape[i] + 1 for i in (0, 1)]
+        ctx.padding, ctx.geometry = padding, _geometry(x, kernel, padding, size)
+        ctx.small, ctx.has_bias = _fill_tiles(x, _MEDIUM_PX), bias is not None
+        ctx.save_for_backward(x, kernel)
+        if not ctx.small:
+            return _convolved_by_torch(x, kernel, bias, padding)
+        y = torch.empty((len(x), *size, kernel.shape[-1]), dtype=torch.bfloat16)
+        _call("convolution_forward", x, kernel, bias, y, ctx.geometry)
+        return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        gradient = gradient.contiguous()
-        maps, channels, height, width = weight.shape
-        dkernel = torch.empty(height, width, channels, maps)
-        geometry = _geometry(x, dkernel, ctx.padding, gradient.shape[1:3])
-        _call("convolution_weights", x, gradient, dkernel, geometry)
-        dx = None
-        if ctx.needs_input_grad[0]:
-            arguments = ([1, 1], ctx.padding, [1, 1], False, [0, 0], 1, [True, False, False])
-            dx = torch.ops.aten.convolution_backward(
-                gradient.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2), weight, None, *arguments
-            )[0].permute(0, 2, 3, 1)
+        x, kernel = ctx.saved_tensors
+        gradient, maps = gradient.contiguous(), kernel.shape[-1]
+        dkernel, dx = torch.empty_like(kernel), None
+        _call("convolution_weights", x, gradient, dkernel, ctx.geometry)
+        if ctx.needs_input_grad[0] and ctx.small:
+            dx = torch.empty_like(x)
+            _call("convolution_backward", gradient, kernel, dx, ctx.geometry)
+        elif ctx.needs_input_grad[0]:
+            dx = _gradient_by_torch(gradient, x, kernel, ctx.padding)
         dbias = torch.empty(maps) if ctx.has_bias else None
         if dbias is not None:
             _call("sums_of_maps", gradient, dbias, *_long((gradient.numel() // maps, maps)))
         return dx, dkernel, dbias, None
+
+
+def _convolved_by_torch(
+    x: Tensor, kernel: Tensor, bias: Tensor | None, padding: tuple[int, int]
+) -> Tensor:
+    weight = kernel.permute(3, 2, 0, 1).to(torch.bfloat16)
+    bias = None if bias is None else bias.to(torch.bfloat16)
+    y = torch.nn.functional.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=padding)
+    return y.permute(0, 2, 3, 1)
+
+
+def _gradient_by_torch(
+    gradient: Tensor, x: Tensor, kernel: Tensor, padding: tuple[int, int]
+) -> Tensor:
+    """Return the gradient of the maps `x` that were convolved."""
+    weight = kernel.permute(3, 2, 0, 1).to(torch.bfloat16)
+    arguments = ([1, 1], padding, [1, 1], False, [0, 0], 1, [True, False, False])
+    dx, _, _ = torch.ops.aten.convolution_backward(
+        gradient.permute(0, 3, 1, 2), x.permute(0, 3, 1, 2), weight, None, *arguments
+    )
+    return dx.permute(0, 2, 3, 1)
 
 
 class _Dense(torch.autograd.Function):  # type: ignore[misc]
@@ -331,6 +357,11 @@ class _Dense(torch.autograd.Function):  # type: ignore[misc]
         outputs = (dx, dkernel, dbias)
         _call("dense_backward", gradient.contiguous(), y, x, kernel, *outputs, *ctx.sizes)
         return dx, dkernel, dbias, None
+
+
+def _fill_tiles(x: Tensor, most: int) -> bool:
+    """Whether tiles with a picture a row (convolutions.cpp) suit maps (N, H, W, C)."""
+    return len(x) >= _LEAST_PICTURES and max(x.shape[1:3]) <= most
 
 
 def _geometry(x: Tensor, kernel: Tensor, padding: Iterable[int], size: Iterable[int]) -> Any:

@@ -31,6 +31,7 @@ from saccade.machine import usable_cores
 
 _SOURCES: Final = (
     "blocks.cpp",
+    "convolutions.cpp",
     "dense.cpp",
     "maps.cpp",
     "muon.cpp",

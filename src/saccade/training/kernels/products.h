@@ -40,6 +40,40 @@ inline void as_pairs(const Half* from, Index step, Index rows, Index columns, bo
   }
 }
 
+// Two tiles of 32 rows, in pairs, and 16 columns each, from weights, which are rounded.
+inline void weights_as_pairs(const float* from, Index step, Index rows, Index columns,
+                             Half* to) {
+  alignas(64) static constexpr Half kWoven[32] = {
+      0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+      8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const __m512i woven = _mm512_load_si512(kWoven);
+  for (Index c = 0; c < kPair; c += kSide) {
+    const __mmask16 there = first16(columns - c);
+    for (Index r = 0; r < kPair; r += 2, to += kEntries) {
+      const float* at = from + r * step + c;
+      const __m512 low = _mm512_maskz_loadu_ps(r < rows ? there : 0, at);
+      const __m512 high = _mm512_maskz_loadu_ps(r + 1 < rows ? there : 0, at + step);
+      _mm512_store_si512(to, _mm512_permutexvar_epi16(woven, round(low, high)));
+    }
+  }
+}
+
+// Two tiles of 32 columns, in pairs, and 16 rows each: weights turned around.
+inline void weights_turned(const float* from, Index step, Index rows, Index columns, Half* to) {
+  const __mmask16 left = first16(columns), right = first16(columns - kSide);
+  for (Index r = 0; r < kPair; r += kSide) {
+    __m512i turned[16];
+    for (Index k = 0; k < kSide; ++k) {
+      const float* at = from + (r + k) * step;
+      const bool there = r + k < rows;
+      turned[k] = round(_mm512_maskz_loadu_ps(there ? left : 0, at),
+                        _mm512_maskz_loadu_ps(there ? right : 0, at + kSide));
+    }
+    transpose(turned);
+    for (Index k = 0; k < kSide; ++k, to += kEntries) _mm512_store_si512(to, turned[k]);
+  }
+}
+
 // Adds `steps` products of two tiles by two to (32, 32) sums, or begins with them.
 inline void add(const Half* a, const Half* b, Index steps, bool begin, float* sums) {
   constexpr Index stride = kPair * sizeof(float);
