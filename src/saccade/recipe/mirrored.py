@@ -43,7 +43,7 @@ def choose_answering(
     if prepared.plan.design is None or not fit.augmentation.flip:
         return plain
     mirrored = validation._replace(pixels=validation.pixels[:, :, ::-1])
-    both = (logits + logits_of(network, mirrored, progress=progress)) / 2
+    both = (logits + logits_of(network, mirrored, progress=progress)) / np.float32(2)
     before, after = (_loss(each, validation) for each in (logits, both))
     if after >= before:
         return plain

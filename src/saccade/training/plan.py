@@ -361,7 +361,7 @@ def _augmentation(facts: Facts, design: CompactDesign, size: tuple[int, int]) ->
         return Augmentation(shift=0.07)
     if max(facts.height_px, facts.width_px) <= _KEPT_SIDE_PX:
         return Augmentation(shift=0.08, flip=True, light=0.2)
-    return Augmentation(shift=0.05, zoom=0.3, flip=True, light=0.2)
+    return Augmentation(shift=0.05, zoom=0.15, flip=True, light=0.2)
 
 
 def _picture_size_for_own(facts: Facts) -> tuple[int, int]:
