@@ -35,8 +35,6 @@ _LONG_S: Final = 3.0  # a bundle that takes this long is large, and rehearsed on
 _ADVICE_S: Final = 0.5
 _REPORT_S: Final = 0.6
 _AROUND_S: Final = 0.6
-
-
 _BUSIEST: Final = 10.0  # times as long; beyond that it waited for something else
 
 
