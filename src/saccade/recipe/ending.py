@@ -24,7 +24,7 @@ from saccade.progress import Progress, Silence
 from saccade.recipe.mirrored import with_mirror
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
 from saccade.recipe.unknown import num_known
-from saccade.training import Pictures, logits_of
+from saccade.training import Pictures, decide_mirroring, logits_of
 
 _SOME: Final = 32  # pictures to rehearse with
 _LONG_S: Final = 3.0  # a bundle that takes this long is large, and rehearsed once only
@@ -51,11 +51,11 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
 
     Raises BundleError where the network cannot be shipped.
     """
-    plan = prepared.plan
+    train = prepared.pictures(TRAIN)
+    plan, _ = decide_mirroring(prepared.plan, train)  # as training will
     if plan.design is not None and plan.augmentation.flip:
         network = with_mirror(network, prepared)  # it may be shipped so
-    some = prepared.pictures(TRAIN)
-    some = Pictures(some.pixels, some.rows[:_SOME], some.labels[:_SOME])
+    some = Pictures(train.pixels, train.rows[:_SOME], train.labels[:_SOME])
     with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
         fixed_s, calibrating_s, running_s, busy = _ship(network, prepared, some, Path(folder))
         if fixed_s < _LONG_S * busy:  # most of it was imports and warming up, which come once

@@ -10,6 +10,7 @@ from saccade.lazy import lazy_names
 if TYPE_CHECKING:
     from saccade.training.fitting import fit
     from saccade.training.loop import train_network
+    from saccade.training.mirror import decide_mirroring
     from saccade.training.plan import Facts, TrainPlan, derive_plan
     from saccade.training.precision import choose_precision
     from saccade.training.rate import measure_rate
@@ -23,6 +24,7 @@ _HOME = {
     "Pictures": "result",
     "TrainPlan": "plan",
     "choose_precision": "precision",
+    "decide_mirroring": "mirror",
     "derive_plan": "plan",
     "fit": "fitting",
     "logits_of": "scoring",
@@ -37,6 +39,7 @@ __all__ = [
     "Pictures",
     "TrainPlan",
     "choose_precision",
+    "decide_mirroring",
     "derive_plan",
     "fit",
     "logits_of",
