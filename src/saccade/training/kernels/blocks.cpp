@@ -21,19 +21,12 @@
 #include <cstring>
 #include <vector>
 
-#include "tiles.h"
+#include "pooling.h"
+#include "products.h"
 
 namespace {
 
-constexpr Index kEntries = 32;      // that one product sums over
-constexpr Index kPair = 2 * kSide;  // maps that are made at a time
-constexpr Index kPixels = 256;      // of which maps stay in the nearest cache, about
-constexpr int kNowhere = 255;       // the place of the largest entry where the ReLU zeroed a window
-
-Half narrow(float value) {
-  const __m128 one = _mm_set_ss(value);
-  return Half(_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(one), 0));
-}
+constexpr Index kPixels = 256;  // of which maps stay in the nearest cache, about
 
 // A convolution as products: `stretch` entries a row of the window, `maps` results.
 struct Product {
@@ -68,26 +61,11 @@ template <int kWide>
 void convolve(const Half* first, const Half* second, Index row, const Half* weights,
               const Product& p, float* to_first, float* to_second) {
   const Index step = p.channels * sizeof(Half);
-  _tile_zero(0);
-  _tile_zero(2);
-  if (kWide > 1) _tile_zero(1);
-  if (kWide > 1) _tile_zero(3);
+  begin_sums<kWide>();
   for (Index y = 0; y < p.window_height; ++y)
-    for (Index e = 0; e < p.stretch; e += kEntries, weights += 2 * kTile) {
-      _tile_loadd(4, first + y * row + e, step);
-      _tile_loadd(6, weights, 64);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_loadd(5, second + y * row + e, step);
-      _tile_dpbf16ps(2, 5, 6);
-      if (kWide > 1) _tile_loadd(7, weights + kTile, 64);
-      if (kWide > 1) _tile_dpbf16ps(1, 4, 7);
-      if (kWide > 1) _tile_dpbf16ps(3, 5, 7);
-    }
-  constexpr Index stride = kPair * sizeof(float);
-  _tile_stored(0, to_first, stride);
-  _tile_stored(2, to_second, stride);
-  if (kWide > 1) _tile_stored(1, to_first + kSide, stride);
-  if (kWide > 1) _tile_stored(3, to_second + kSide, stride);
+    for (Index e = 0; e < p.stretch; e += kEntries, weights += kTwo)
+      add_product<kWide>(first + y * row + e, second + y * row + e, step, weights);
+  store_sums<kWide>(to_first, to_second);
 }
 
 // Some rows of a padded picture, the border included, as one line of pixels, `width` to a row; and
@@ -138,31 +116,15 @@ struct Padded {
   Half* at(Index r, Index c, Index channels) { return &entries[r * row + c * channels]; }
 };
 
-// Pools two rows of maps into one; a bias and a ReLU change nothing about which entry is largest.
+// Pools two rows of maps into one.
 // A column of what is read has `stride` entries, one of what is written `maps`; `some` are pooled.
 void pool_rows(const float* above, const float* below, const float* bias, bool rectify, Half* y,
                uint8_t* place, Index columns, Index some, Index stride, Index maps) {
   for (Index column = 0; column < columns; ++column)
     for (Index m = 0; m < some; m += kSide) {
-      const Index at = 2 * column * stride + m;
-      __m512 best = _mm512_loadu_ps(above + at);
-      __m512i where = _mm512_setzero_si512();
-      const float* others[] = {above + at + stride, below + at, below + at + stride};
-      for (int i = 0; i < 3; ++i) {
-        const __m512 entry = _mm512_loadu_ps(others[i]);
-        const __mmask16 larger = _mm512_cmp_ps_mask(entry, best, _CMP_NLE_UQ);  // or not a number
-        best = _mm512_mask_mov_ps(best, larger, entry);
-        where = _mm512_mask_mov_epi32(where, larger, _mm512_set1_epi32(i + 1));
-      }
-      best = _mm512_add_ps(best, _mm512_loadu_ps(bias + m));
-      if (rectify) {
-        const __mmask16 zeroed = _mm512_cmp_ps_mask(best, _mm512_setzero_ps(), _CMP_LE_OQ);
-        best = _mm512_mask_mov_ps(best, zeroed, _mm512_setzero_ps());
-        where = _mm512_mask_mov_epi32(where, zeroed, _mm512_set1_epi32(kNowhere));
-      }
-      const Index to = column * maps + m;
-      _mm256_storeu_si256((__m256i*)(y + to), (__m256i)_mm512_cvtneps_pbh(best));
-      _mm_storeu_si128((__m128i*)(place + to), _mm512_cvtepi32_epi8(where));
+      const Index at = 2 * column * stride + m, to = column * maps + m;
+      pool({above + at, above + at + stride, below + at, below + at + stride},
+           _mm512_loadu_ps(bias + m), rectify, y + to, place + to);
     }
 }
 
@@ -221,10 +183,8 @@ void spread(const Half* gradient, const uint8_t* place, Padded& to, Index top, I
           _mm256_storeu_si256((__m256i*)(corners[i] + m), _mm256_maskz_mov_epi16(here, entries));
           let_through |= here;
         }
-        const __m512 wide =
-            _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(entries), 16));
         const __m512 sum = _mm512_loadu_ps(dbias + m);
-        _mm512_storeu_ps(dbias + m, _mm512_mask_add_ps(sum, let_through, sum, wide));
+        _mm512_storeu_ps(dbias + m, _mm512_mask_add_ps(sum, let_through, sum, widen(entries)));
       }
     }
 }
@@ -234,7 +194,7 @@ void write_row(const float* made, Half* to, Index width, Index some, Index chann
   for (Index c = 0; c < width; ++c)
     for (Index k = 0; k < some; k += kSide)
       _mm256_storeu_si256((__m256i*)(to + c * channels + k),
-                          (__m256i)_mm512_cvtneps_pbh(_mm512_load_ps(made + c * kPair + k)));
+                          narrow(_mm512_load_ps(made + c * kPair + k)));
 }
 
 void backward(const Half* gradient, const uint8_t* place, const float* weights, Half* dx,
@@ -285,16 +245,14 @@ void backward(const Half* gradient, const uint8_t* place, const float* weights, 
 
 extern "C" void block_forward(const Half* x, const float* weights, const float* bias, int rectify,
                               Half* y, uint8_t* place, const Index* geometry, int threads) {
-  Geometry g;
-  std::memcpy(&g, geometry, sizeof g);
+  const Geometry g = geometry_of(geometry);
   forward(x, weights, bias, rectify, y, place, g, threads);
 }
 
 // `dx` is null where nobody asks for it.
 extern "C" void block_backward(const Half* gradient, const uint8_t* place, const float* weights,
                                Half* dx, float* dbias, const Index* geometry, int threads) {
-  Geometry g;
-  std::memcpy(&g, geometry, sizeof g);
+  const Geometry g = geometry_of(geometry);
   backward(gradient, place, weights, dx, dbias, g, threads);
 }
 

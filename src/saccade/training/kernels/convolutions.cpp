@@ -18,19 +18,13 @@
 #include <cstring>
 #include <vector>
 
+#include "pooling.h"
 #include "products.h"
 
 namespace {
 
 constexpr Index kBandBytes = 1 << 20;  // of tiles that stay in the nearer cache
 constexpr Index kBandsAThread = 2;     // at least, so that no thread is idle for long
-constexpr int kNowhere = 255;          // the place of the largest entry where the ReLU zeroed it
-
-// Rows `from` to `to` of the maps of one block of 32 pictures, and rows `first` to `last` of what
-// lies under them.
-struct Band {
-  Index block, from, to, first, last;
-};
 
 Index chunks_of(const Geometry& g) { return ceiling(g.channels, kEntries); }
 Index pairs_of(const Geometry& g) { return ceiling(g.maps, kPair); }
@@ -76,32 +70,17 @@ void convolve(const Half* pictures, const Half* weights, const Geometry& g, cons
   const Index chunks = chunks_of(g);
   const Index left = std::max<Index>(0, g.left - c);
   const Index right = std::min(g.window_width, g.width + g.left - c);
-  _tile_zero(0);
-  _tile_zero(2);
-  if (kWide > 1) _tile_zero(1);
-  if (kWide > 1) _tile_zero(3);
+  begin_sums<kWide>();
   for (Index y = 0; y < g.window_height; ++y) {
     const Index row = r + y - g.top;
     if (row < 0 || row >= g.height) continue;
     const Half* a =
         pictures + ((row - band.first) * g.width + c + left - g.left) * chunks * kTwo;
     const Half* b = weights + (y * g.window_width + left) * chunks * kTwo;
-    for (Index s = 0; s < (right - left) * chunks; ++s, a += kTwo, b += kTwo) {
-      _tile_loadd(4, a, 64);
-      _tile_loadd(6, b, 64);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_loadd(5, a + kTile, 64);
-      _tile_dpbf16ps(2, 5, 6);
-      if (kWide > 1) _tile_loadd(7, b + kTile, 64);
-      if (kWide > 1) _tile_dpbf16ps(1, 4, 7);
-      if (kWide > 1) _tile_dpbf16ps(3, 5, 7);
-    }
+    for (Index s = 0; s < (right - left) * chunks; ++s, a += kTwo, b += kTwo)
+      add_product<kWide>(a, a + kTile, 64, b);
   }
-  constexpr Index stride = kPair * sizeof(float);
-  _tile_stored(0, sums, stride);
-  _tile_stored(2, sums + kSums / 2, stride);
-  if (kWide > 1) _tile_stored(1, sums + kSide, stride);
-  if (kWide > 1) _tile_stored(3, sums + kSums / 2 + kSide, stride);
+  store_sums<kWide>(sums, sums + kSums / 2);
 }
 
 // Lays a band of pictures out, pixel by pixel, for `convolve`.
@@ -143,11 +122,8 @@ void lay_spread(const Half* gradient, const uint8_t* place, const Geometry& g, c
           }
           const __mmask32 passed = _mm256_mask_cmplt_epu8_mask(some, codes, _mm256_set1_epi8(4));
           const __m512i through = _mm512_maskz_mov_epi16(passed, entries);
-          const auto wide = [](__m256i half) {
-            return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
-          };
-          low = _mm512_add_ps(low, wide(_mm512_castsi512_si256(through)));
-          high = _mm512_add_ps(high, wide(_mm512_extracti64x4_epi64(through, 1)));
+          low = _mm512_add_ps(low, widen(_mm512_castsi512_si256(through)));
+          high = _mm512_add_ps(high, widen(_mm512_extracti64x4_epi64(through, 1)));
         }
         float* sum = dbias + k * kEntries;
         if (!own) continue;
@@ -167,10 +143,7 @@ void for_bands(const Geometry& g, int threads, Fill fill, Make make) {
     const auto tiles = allocate<Half>(under * g.width * chunks_of(g) * kTwo);
 #pragma omp for schedule(static)
     for (Index task = 0; task < blocks * bands; ++task) {
-      Band band = {task / bands, task % bands * rows, 0, 0, 0};
-      band.to = std::min(band.from + rows, g.rows);
-      band.first = std::max<Index>(0, band.from - g.top);
-      band.last = std::min(g.height, band.to + g.window_height - 1 - g.top);
+      const Band band = band_at(task, bands, rows, g);
       fill(tiles.get(), band);
       make(tiles.get(), band);
     }
@@ -204,27 +177,6 @@ void write_maps(const Half* tiles, const Half* weights, const float* bias, Half*
   }
 }
 
-// Pools 2 × 2 sums of one picture, `kSums` apart, for 16 maps; a bias and a ReLU change nothing
-// about which entry is largest.
-void pool(const float* sums, __m512 bias, bool rectify, Half* y, uint8_t* place) {
-  __m512 best = _mm512_load_ps(sums);
-  __m512i where = _mm512_setzero_si512();
-  for (int i = 1; i < 4; ++i) {
-    const __m512 entry = _mm512_load_ps(sums + i * kSums);
-    const __mmask16 larger = _mm512_cmp_ps_mask(entry, best, _CMP_NLE_UQ);  // or not a number
-    best = _mm512_mask_mov_ps(best, larger, entry);
-    where = _mm512_mask_mov_epi32(where, larger, _mm512_set1_epi32(i));
-  }
-  best = _mm512_add_ps(best, bias);
-  if (rectify) {
-    const __mmask16 zeroed = _mm512_cmp_ps_mask(best, _mm512_setzero_ps(), _CMP_LE_OQ);
-    best = _mm512_mask_mov_ps(best, zeroed, _mm512_setzero_ps());
-    where = _mm512_mask_mov_epi32(where, zeroed, _mm512_set1_epi32(kNowhere));
-  }
-  _mm256_storeu_si256((__m256i*)y, (__m256i)_mm512_cvtneps_pbh(best));
-  _mm_storeu_si128((__m128i*)place, _mm512_cvtepi32_epi8(where));
-}
-
 // The same pooled, to (n, rows / 2, columns / 2, maps).
 void write_pooled(const Half* tiles, const Half* weights, const float* bias, bool rectify, Half* y,
                   uint8_t* place, const Geometry& g, const Band& band) {
@@ -241,8 +193,10 @@ void write_pooled(const Half* tiles, const Half* weights, const float* bias, boo
         for (Index h = 0; h < std::min(kPair, g.maps - m); h += kSide) {
           const __m512 offset = _mm512_loadu_ps(bias + m + h);
           Index to = band.block * kPair * step + (r / 2 * columns + c) * g.maps + m + h;
-          for (Index j = 0; j < pictures_of(g, band); ++j, to += step)
-            pool(sums + j * kPair + h, offset, rectify, y + to, place + to);
+          const float* at = sums + h;
+          for (Index j = 0; j < pictures_of(g, band); ++j, to += step, at += kPair)
+            pool({at, at + kSums, at + 2 * kSums, at + 3 * kSums}, offset, rectify, y + to,
+                 place + to);
         }
       }
   }
@@ -263,18 +217,12 @@ Geometry turned_around(const Geometry& g) {
           g.width};
 }
 
-Geometry read(const Index* numbers) {
-  Geometry g;
-  std::memcpy(&g, numbers, sizeof g);
-  return g;
-}
-
 }  // namespace
 
 // `bias` is null without.
 extern "C" void convolution_forward(const Half* x, const float* weights, const float* bias, Half* y,
                                     const Index* geometry, int threads) {
-  const Geometry g = read(geometry);
+  const Geometry g = geometry_of(geometry);
   const auto kernel = as_tiles(weights, g, false, threads);
   for_bands(
       g, threads, [&](Half* tiles, const Band& band) { lay(x, g, band, tiles); },
@@ -285,7 +233,7 @@ extern "C" void convolution_forward(const Half* x, const float* weights, const f
 
 extern "C" void convolution_backward(const Half* gradient, const float* weights, Half* dx,
                                      const Index* geometry, int threads) {
-  const Geometry g = turned_around(read(geometry));
+  const Geometry g = turned_around(geometry_of(geometry));
   const auto kernel = as_tiles(weights, g, true, threads);
   for_bands(
       g, threads, [&](Half* tiles, const Band& band) { lay(gradient, g, band, tiles); },
@@ -297,7 +245,7 @@ extern "C" void convolution_backward(const Half* gradient, const float* weights,
 // Here `geometry` holds the rows and columns of the maps before they are pooled.
 extern "C" void pooled_forward(const Half* x, const float* weights, const float* bias, int rectify,
                                Half* y, uint8_t* place, const Index* geometry, int threads) {
-  Geometry g = read(geometry);
+  Geometry g = geometry_of(geometry);
   const auto kernel = as_tiles(weights, g, false, threads);
   g.rows = g.rows / 2 * 2;
   for_bands(
@@ -310,7 +258,7 @@ extern "C" void pooled_forward(const Half* x, const float* weights, const float*
 // `dx` is null where nobody asks for it.
 extern "C" void pooled_backward(const Half* gradient, const uint8_t* place, const float* weights,
                                 Half* dx, float* dbias, const Index* geometry, int threads) {
-  const Geometry g = turned_around(read(geometry));
+  const Geometry g = turned_around(geometry_of(geometry));
   const auto kernel = as_tiles(weights, g, true, threads);
   const Index size = chunks_of(g) * kEntries;
   std::vector<float> sums(threads * size, 0.0f);

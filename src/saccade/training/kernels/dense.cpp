@@ -103,14 +103,12 @@ void let_through(const Half* gradient, const Half* y, Half* to, float* dbias, co
     const Index at = p * l.units + m;
     __mmask16 passed = there;
     if (y != nullptr) {
-      const __m512i bits = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, y + at));
-      const __m512 out = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+      const __m512 out = widen(_mm256_maskz_loadu_epi16(there, y + at));
       passed = _mm512_mask_cmp_ps_mask(there, out, _mm512_setzero_ps(), _CMP_NLE_UQ);
     }
     const __m256i entries = _mm256_maskz_loadu_epi16(passed, gradient + at);
     _mm256_mask_storeu_epi16(to + at, there, entries);
-    sum = _mm512_add_ps(sum, _mm512_castsi512_ps(
-                                 _mm512_slli_epi32(_mm512_cvtepu16_epi32(entries), 16)));
+    sum = _mm512_add_ps(sum, widen(entries));
   }
   _mm512_mask_storeu_ps(dbias + m, there, sum);
 }

@@ -39,7 +39,7 @@ _SOURCES: Final = (
     "steps.cpp",
     "weights.cpp",
 )
-_HEADERS: Final = ("products.h", "tiles.h")
+_HEADERS: Final = ("pooling.h", "products.h", "tiles.h")
 _FLAGS: Final = (
     "-std=c++17",
     "-O3",

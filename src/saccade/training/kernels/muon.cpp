@@ -21,14 +21,6 @@ namespace {
 
 constexpr Index kPart = 1 << 12;  // entries whose squares are summed in float32
 
-Half narrow(float value) {
-  return Half(_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(_mm_set_ss(value)), 0));
-}
-
-float widen(Half value) {
-  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(int(value) << 16)));
-}
-
 // Moves the momentum, and returns by parts the squared length of what it comes to with the gradient
 // ahead (Nesterov), and of the weights.
 void move_means(const float* __restrict gradient, float* __restrict mean,
@@ -53,7 +45,7 @@ void take_ahead(const float* __restrict gradient, const float* __restrict mean, 
     const __m512 m = _mm512_maskz_loadu_ps(there, mean + i);
     const __m512 g = _mm512_maskz_loadu_ps(there, gradient + i);
     const __m512 h = _mm512_mul_ps(by, _mm512_fmadd_ps(share, m, g));
-    _mm256_mask_storeu_epi16(to + i, there, (__m256i)_mm512_cvtneps_pbh(h));
+    _mm256_mask_storeu_epi16(to + i, there, narrow(h));
   }
 }
 
@@ -62,8 +54,7 @@ void move_weights(float* __restrict weight, const Half* __restrict turned, float
   const __m512 by = _mm512_set1_ps(scale), along = _mm512_set1_ps(rate);
   for (Index i = 0; i < n; i += kSide) {
     const __mmask16 there = first16(n - i);
-    const __m512i bits = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, turned + i));
-    const __m512 move = _mm512_mul_ps(along, _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16)));
+    const __m512 move = _mm512_mul_ps(along, widen(_mm256_maskz_loadu_epi16(there, turned + i)));
     const __m512 w = _mm512_mul_ps(by, _mm512_maskz_loadu_ps(there, weight + i));
     _mm512_mask_storeu_ps(weight + i, there, _mm512_sub_ps(w, move));
   }
@@ -91,9 +82,7 @@ void write(const float* sums, float factor, const Half* other, float share, Half
   for (Index r = 0; r < kPair; ++r, other += step, to += step) {
     __m512 halves[2];
     for (int h = 0; h < 2; ++h) {
-      const auto bits = _mm256_loadu_si256((const __m256i*)(other + h * kSide));
-      const __m512 own =
-          _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+      const __m512 own = widen(_mm256_loadu_si256((const __m256i*)(other + h * kSide)));
       const __m512 sum = _mm512_load_ps(sums + r * kPair + h * kSide);
       halves[h] = _mm512_fmadd_ps(by, sum, _mm512_mul_ps(with, own));
     }

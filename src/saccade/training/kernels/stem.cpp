@@ -143,8 +143,7 @@ extern "C" int tiles_are_there() {  // the system grants the tile unit's large r
 
 extern "C" void stem_weights(const Half* x, const Half* gradient, const uint8_t* place,
                              float* dweights, float* dbias, const Index* geometry, int threads) {
-  Geometry g;
-  std::memcpy(&g, geometry, sizeof g);
+  const Geometry g = geometry_of(geometry);
   backward(x, gradient, place, dweights, dbias, g, threads);
 }
 

@@ -6,8 +6,10 @@
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 using Index = int64_t;
@@ -41,6 +43,25 @@ struct Geometry {
   Index rows, columns;  // of the maps that are written
 };
 
+inline Geometry geometry_of(const Index* numbers) {
+  Geometry g;
+  std::memcpy(&g, numbers, sizeof g);
+  return g;
+}
+
+// Rows `from` to `to` of the maps of one block of pictures, and rows `first` to `last` of what lies
+// under them.
+struct Band {
+  Index block, from, to, first, last;
+};
+
+// Band number `task` of maps that have `bands` of `rows` each, one block after another.
+inline Band band_at(Index task, Index bands, Index rows, const Geometry& g) {
+  const Index from = task % bands * rows, to = std::min(from + rows, g.rows);
+  return {task / bands, from, to, std::max<Index>(0, from - g.top),
+          std::min(g.height, to + g.window_height - 1 - g.top)};
+}
+
 struct Free {
   void operator()(void* memory) const { std::free(memory); }
 };
@@ -53,6 +74,17 @@ std::unique_ptr<Entry[], Free> allocate(Index size) {
 }
 
 inline Index ceiling(Index n, Index step) { return (n + step - 1) / step; }
+
+inline __m512 widen(__m256i halves) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+inline __m256i narrow(__m512 values) { return (__m256i)_mm512_cvtneps_pbh(values); }
+inline float widen(Half value) {
+  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(int(value) << 16)));
+}
+inline Half narrow(float value) {
+  return Half(_mm_extract_epi16((__m128i)_mm_cvtneps_pbh(_mm_set_ss(value)), 0));
+}
 
 // Rows and columns of a 16 × 16 matrix of 32 bits change places.
 inline void transpose(__m512i (&r)[16]) {

@@ -29,11 +29,6 @@ constexpr Index kPair = 2;               // tiles of channels, and of maps, summ
 constexpr Index kBandBytes = 1 << 20;    // of tiles that stay in the nearer cache
 constexpr Index kBandsAThread = 2;       // at least, so that no thread is idle for long
 
-// Rows `from` to `to` of the maps of one block of pictures, and the rows of pictures under them.
-struct Band {
-  Index block, from, to, first, last;
-};
-
 // Lays rows `first` to `last` of a block of pictures (height, width, channels) out as tiles:
 // (channels / 16, pixels) of them.
 template <bool kTransposed>
@@ -191,10 +186,7 @@ void gradient_of_weights(const Half* x, Lay lay, float* dweights, const Geometry
     std::memset(mine, 0, size * sizeof(float));
 #pragma omp for schedule(static)
     for (Index task = 0; task < blocks * bands; ++task) {
-      Band band = {task / bands, task % bands * rows, 0, 0, 0};
-      band.to = std::min(band.from + rows, g.rows);
-      band.first = std::max<Index>(0, band.from - g.top);
-      band.last = std::min(g.height, band.to + g.window_height - 1 - g.top);
+      const Band band = band_at(task, bands, rows, g);
       if (band.first >= band.last) continue;
       as_tiles<true>(x, xs.get(), g.n, g.height, g.width, g.channels, band.block, band.first,
                      band.last);
@@ -215,8 +207,7 @@ void gradient_of_weights(const Half* x, Lay lay, float* dweights, const Geometry
 
 extern "C" void convolution_weights(const Half* x, const Half* gradient, float* dweights,
                                     const Index* geometry, int threads) {
-  Geometry g;
-  std::memcpy(&g, geometry, sizeof g);
+  const Geometry g = geometry_of(geometry);
   const auto lay = [&](Half* to, const Band& band) {
     as_tiles<false>(gradient, to, g.n, g.rows, g.columns, g.maps, band.block, band.from, band.to);
   };
@@ -225,8 +216,7 @@ extern "C" void convolution_weights(const Half* x, const Half* gradient, float* 
 
 extern "C" void block_weights(const Half* x, const Half* gradient, const uint8_t* place,
                               float* dweights, const Index* geometry, int threads) {
-  Geometry g;
-  std::memcpy(&g, geometry, sizeof g);
+  const Geometry g = geometry_of(geometry);
   const auto lay = [&](Half* to, const Band& band) {
     spread_as_tiles(gradient, place, to, g, band);
   };
