@@ -58,6 +58,15 @@ def gradients(step: int, values: list[Any]) -> list[torch.Tensor]:
     return [torch.randn(v.value.shape, generator=generator) for v in values]
 
 
+def step_both(
+    step: int, update: Update, ours: list[Any], optimizer: Any, theirs: list[Any]
+) -> None:
+    for variable, gradient in zip(ours, gradients(step, ours), strict=True):
+        variable.value.grad = gradient
+    update.apply(None)
+    optimizer.apply(gradients(step, theirs), theirs)
+
+
 @pytest.mark.parametrize("name", [*WRITTEN_OUT, *BY_KERAS])
 def test_trajectory_is_that_of_keras(name: str) -> None:
     make = (WRITTEN_OUT | BY_KERAS)[name]
@@ -66,10 +75,7 @@ def test_trajectory_is_that_of_keras(name: str) -> None:
     optimizer = make()
     update = Update(make(), ours)
     for step in range(12):
-        for variable, gradient in zip(ours, gradients(step, ours), strict=True):
-            variable.value.grad = gradient
-        update.apply(None)
-        optimizer.apply(gradients(step, theirs), theirs)
+        step_both(step, update, ours, optimizer, theirs)
         for a, b in zip(ours, theirs, strict=True):
             torch.testing.assert_close(a.value, b.value, **CLOSE)
     update.write_back()
@@ -88,10 +94,7 @@ def test_muon_under_rounded_products_stays_close_to_keras_s() -> None:
     optimizer = WRITTEN_OUT["muon"]()
     update = Update(WRITTEN_OUT["muon"](), ours, "bf16")
     for step in range(3):
-        for variable, gradient in zip(ours, gradients(step, ours), strict=True):
-            variable.value.grad = gradient
-        update.apply(None)
-        optimizer.apply(gradients(step, theirs), theirs)
+        step_both(step, update, ours, optimizer, theirs)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.value, b.value, rtol=0.0, atol=2e-3)
 

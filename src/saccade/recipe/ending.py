@@ -45,6 +45,10 @@ class Ending:
     shipping_s: float  # of the one that is shipped, to the end of the program
     asking_s: float  # of each beside it, to its answers and what they say
 
+    def after_s(self, num_beside: int = 0) -> float:
+        """Return the seconds of shipping, and of asking those beside it."""
+        return self.shipping_s + num_beside * self.asking_s
+
 
 def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -> Ending:
     """Return about how long what follows training will take.

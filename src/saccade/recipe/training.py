@@ -159,7 +159,7 @@ def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> R
         network = build(prepared, request.settings)
         if request.plan is None:
             ending = rehearsed(network, prepared, request.settings, clock=clock, progress=shown)
-            after_s = None if ending is None else ending.shipping_s
+            after_s = None if ending is None else ending.after_s()
             prepared = with_time_left(prepared, request.settings, clock=clock, after_s=after_s)
             write_started(request, prepared.plan, prepared.data_digest)
         shown.note(f"plan: {prepared.plan.summary()}")
@@ -177,12 +177,11 @@ def carry_out_several(request: Request, *, clock: Clock, progress: Progress | No
     with progress or for_terminal() as shown:
         prepared = prepare(request, clock=clock, progress=shown)
         split = in_repeats if settings.folds is None else in_folds
-        beside, ending, after_s = split(prepared, settings), None, None
+        beside, ending = split(prepared, settings), None
         if request.plan is None:
             network = build(beside[0], settings)
             ending = rehearsed(network, beside[0], settings, clock=clock, progress=shown)
-            if ending is not None:
-                after_s = ending.shipping_s + len(beside) * ending.asking_s
+            after_s = None if ending is None else ending.after_s(len(beside))
             time: dict[str, Any] = {"after_s": after_s, "trainings": settings.num_trainings}
             prepared = with_time_left(prepared, settings, clock=clock, **time)
             write_started(request, prepared.plan, prepared.data_digest)
@@ -192,7 +191,7 @@ def carry_out_several(request: Request, *, clock: Clock, progress: Progress | No
             share: dict[str, Any] = {"share_s": plan.budget_s, "clock": clock}
             judged = judge_each(beside, request, ending=ending, progress=shown, **share)
             shown.note(f"training {last} of {last}: the classifier to ship")
-            after_s = None if ending is None else ending.shipping_s
+            after_s = None if ending is None else ending.after_s()
             prepared = with_share(prepared, settings, after_s=after_s, trainings=1, **share)
             network = build(prepared, settings)
             shipped = _ship(network, prepared, request, clock=clock, progress=shown)
