@@ -16,9 +16,10 @@ import torch.nn.functional as F
 
 from saccade.models.backend import load_keras
 from saccade.training.graph import Graph, graph_of
-from saccade.training.kernels import functions, library
+from saccade.training.kernels import layers, library, products, steps
+from saccade.training.kernels.layers import run
 from saccade.training.muon import EPSILON, QUINTIC, ROUNDS, filters, orthogonal
-from saccade.training.twins import BatchNormalization, PooledConvolution
+from saccade.training.twins import BatchNormalization, Convolution, PooledConvolution
 
 keras = load_keras()
 L = keras.layers
@@ -47,6 +48,13 @@ def relative(got: Any, wanted: Any) -> float:
     return float((got - wanted).norm() / wanted.norm())
 
 
+def normalised(x: Any, gamma: Any, beta: Any, *, rectify: bool) -> tuple[Any, ...]:
+    told: list[Any] = []
+    tell = lambda *moments: told.extend(moments)  # noqa: E731
+    y = run(x, (layers.Normalise(gamma, beta, 1e-3, rectify, tell),))
+    return y, *told
+
+
 def torch_pool(x: Any, rectify: bool) -> Any:
     y = F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
     return torch.relu(y) if rectify else y
@@ -60,7 +68,8 @@ def test_pooling_is_torchs_bit_for_bit(shape: Any, format: Any, rectify: bool) -
     torch.manual_seed(0)
     values = torch.randn(shape).round(decimals=0).to(format)  # whole numbers: ties abound
     ours, theirs = leaf(values), leaf(values)
-    got, wanted = functions.max_pool(ours, rectify=rectify), torch_pool(theirs, rectify)
+    got = run(ours, (layers.MaxPool(rectify=rectify),))
+    wanted = torch_pool(theirs, rectify)
     assert torch.equal(got, wanted)
     gradient = torch.randn_like(wanted)
     got.backward(gradient)
@@ -75,7 +84,7 @@ def test_pooling_passes_on_what_is_not_a_number(format: Any, rectify: bool) -> N
     inf, nan = float("inf"), float("nan")
     windows = [[-inf, -1, -2, -3], [-inf] * 4, [1, inf, 2, 3], [nan, 1, 2, 3], [1, 2, 3, -nan]]
     x = torch.tensor(windows).reshape(5, 2, 2, 1).to(format)
-    got = functions.max_pool(x, rectify=rectify)
+    got = run(x, (layers.MaxPool(rectify=rectify),))
     assert torch.equal(got.isnan(), torch_pool(x, rectify).isnan())
     assert torch.equal(got.nan_to_num(), torch_pool(x, rectify).nan_to_num())
 
@@ -88,7 +97,7 @@ def test_normalisation_against_double_precision(shape: Any, format: Any, rectify
     torch.manual_seed(1)
     x = leaf((torch.randn(shape) * 2 + 5).to(format))
     gamma, beta = leaf(torch.rand(shape[-1]) + 0.5), leaf(torch.randn(shape[-1]))
-    y, mean, variance = functions.normalise(x, gamma, beta, epsilon=1e-3, rectify=rectify)
+    y, mean, variance = normalised(x, gamma, beta, rectify=rectify)
     exact, factor, offset = (leaf(t.double()) for t in (x, gamma, beta))
     wanted = F.batch_norm(exact.movedim(-1, 1), None, None, factor, offset, True, 0.0, 1e-3)
     wanted = wanted.movedim(1, -1).relu() if rectify else wanted.movedim(1, -1)
@@ -108,7 +117,7 @@ def test_normalisation_against_double_precision(shape: Any, format: Any, rectify
 @needs_kernels
 def test_normalisation_keeps_small_spreads_around_large_means() -> None:
     x = 1_000.0 + torch.randn(50_000, 4) * 0.1
-    _, _, variance = functions.normalise(x, None, None, epsilon=1e-3)
+    _, _, variance = normalised(x, None, None, rectify=False)
     assert torch.allclose(variance.double(), x.double().var(0, unbiased=False), rtol=1e-3)
 
 
@@ -140,11 +149,11 @@ def test_block_against_double_precision(
     x = torch.randn(n, *size, channels).bfloat16()
     kernel = leaf((torch.randn(*window, channels, maps) * 0.2).bfloat16().float())
     bias = leaf(torch.randn(maps))
-    form = functions.Block(window=window, maps=maps, channels=channels, same=same, rectify=rectify)
+    form = products.Form(window=window, maps=maps, channels=channels, same=same, rectify=rectify)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert form.fits(x)
+        assert products.Block(kernel, bias, form).takes(x)
     x = x if is_stem else leaf(x)
-    got = functions.block(x, kernel, bias, form)
+    got = run(x, (products.Block(kernel, bias, form),))
 
     pixels, weights, offset = leaf(x.double()), leaf(kernel.double()), leaf(bias.double())
     padded = pixels.permute(0, 3, 1, 2)
@@ -167,10 +176,10 @@ def test_block_against_double_precision(
 @needs_tiles
 @pytest.mark.parametrize(("n", "channels"), [(1, 1), (1, 16), (24, 16)])
 def test_block_passes_on_what_is_not_a_number(n: int, channels: int) -> None:
-    form = functions.Block(window=(3, 3), maps=16, channels=channels, same=True, rectify=True)
+    form = products.Form(window=(3, 3), maps=16, channels=channels, same=True, rectify=True)
     x = torch.zeros(n, 8, 8, channels)
     x[0, 0, 0] = float("nan")
-    y = functions.block(x, torch.ones(3, 3, channels, 16), None, form)
+    y = run(x, (products.Block(torch.ones(3, 3, channels, 16), None, form),))
     assert y[0, 0, 0].isnan().all()
     assert not y[0, 2, 2].isnan().any()
 
@@ -178,9 +187,9 @@ def test_block_passes_on_what_is_not_a_number(n: int, channels: int) -> None:
 @needs_tiles
 @pytest.mark.parametrize("n", [1, 24])
 def test_block_makes_no_gradient_that_nobody_asks_for(n: int) -> None:
-    form = functions.Block(window=(3, 3), maps=16, channels=16, same=True, rectify=True)
+    form = products.Form(window=(3, 3), maps=16, channels=16, same=True, rectify=True)
     kernel = leaf(torch.ones(3, 3, 16, 16))
-    y = functions.block(torch.ones(n, 8, 8, 16), kernel, None, form)
+    y = run(torch.ones(n, 8, 8, 16), (products.Block(kernel, None, form),))
     y.sum().backward()
     assert kernel.grad[1, 1].eq(n * y.shape[1] * y.shape[2]).all()
 
@@ -188,15 +197,18 @@ def test_block_makes_no_gradient_that_nobody_asks_for(n: int) -> None:
 @needs_tiles
 @pytest.mark.parametrize("channels", [3, 16])
 def test_block_fits_only_where_it_is_right(channels: int) -> None:
-    form = functions.Block(window=(3, 3), maps=32, channels=channels, same=True, rectify=True)
+    form = products.Form(window=(3, 3), maps=32, channels=channels, same=True, rectify=True)
     x = torch.zeros(2, 32, 32, channels)
-    assert not form.fits(x), "products are float32 here"
+    block = products.Block(torch.zeros(3, 3, channels, 32), None, form)
+    assert not block.takes(x), "products are float32 here"
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert form.fits(x)
-        assert form.fits(x.requires_grad_()) == (channels == 16), "pixels have no gradient"
-        assert not form.fits(torch.zeros(2, 4, 32, channels)), "too small for the window"
-        assert not replace(form, maps=20).fits(x.detach()), "maps do not fill a tile"
-        assert not replace(form, channels=24).fits(torch.zeros(2, 32, 32, 24)), "nor channels"
+        assert block.takes(x)
+        assert block.takes(x.requires_grad_()) == (channels == 16), "pixels have no gradient"
+        assert not block.takes(torch.zeros(2, 4, 32, channels)), "too small for the window"
+        partial = replace(block, form=replace(form, maps=20))
+        assert not partial.takes(x.detach()), "maps do not fill a tile"
+        partial = replace(block, form=replace(form, channels=24))
+        assert not partial.takes(torch.zeros(2, 32, 32, 24)), "nor channels"
 
 
 @needs_tiles
@@ -222,7 +234,7 @@ def test_convolution_against_double_precision(
     x = leaf(torch.randn(n, *size, channels).bfloat16())
     kernel = leaf((torch.randn(*window, channels, maps) * 0.1).bfloat16().float())
     bias = leaf(torch.randn(maps).bfloat16().float()) if with_bias else None
-    got = functions.convolve(x, kernel, bias, padding=padding)
+    got = run(x, (products.Convolution(kernel, bias, padding),))
 
     pixels, weights = leaf(x.double()), leaf(kernel.double())
     offset = leaf(bias.double()) if with_bias else None
@@ -243,7 +255,7 @@ def test_convolution_against_double_precision(
 def test_convolution_passes_on_what_is_not_a_number() -> None:
     x = torch.zeros(3, 4, 4, 32, dtype=torch.bfloat16)
     kernel = leaf(torch.ones(3, 3, 32, 32))
-    y = functions.convolve(x, kernel, None, padding=(1, 1))
+    y = run(x, (products.Convolution(kernel, None, (1, 1)),))
     gradient = torch.zeros_like(y)
     gradient[2, 0, 0, 5] = float("nan")
     y.backward(gradient)
@@ -254,15 +266,15 @@ def test_convolution_passes_on_what_is_not_a_number() -> None:
 @needs_tiles
 def test_convolution_fits_only_where_it_pays() -> None:
     x, kernel = torch.zeros(2, 8, 8, 32), leaf(torch.zeros(3, 3, 32, 64))
-    assert not functions.convolution_fits(x, kernel), "products are float32 here"
+    assert not products.Convolution(kernel, None, (1, 1)).takes(x), "products are float32 here"
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert functions.convolution_fits(x, kernel)
-        assert not functions.convolution_fits(x, kernel.detach()), "it is frozen"
-        assert not functions.convolution_fits(x, leaf(torch.zeros(1, 1, 32, 64)))
-        assert not functions.convolution_fits(x, leaf(torch.zeros(3, 3, 16, 64)))
-        assert not functions.convolution_fits(x, leaf(torch.zeros(3, 3, 40, 64)))
+        assert products.Convolution(kernel, None, (1, 1)).takes(x)
+        assert not products.Convolution(kernel.detach(), None, (1, 1)).takes(x), "it is frozen"
+        assert not products.Convolution(leaf(torch.zeros(1, 1, 32, 64)), None, (1, 1)).takes(x)
+        assert not products.Convolution(leaf(torch.zeros(3, 3, 16, 64)), None, (1, 1)).takes(x)
+        assert not products.Convolution(leaf(torch.zeros(3, 3, 40, 64)), None, (1, 1)).takes(x)
         with torch.no_grad():
-            assert not functions.convolution_fits(x, kernel), "nothing is trained"
+            assert not products.Convolution(kernel, None, (1, 1)).takes(x), "nothing is trained"
 
 
 @needs_tiles
@@ -285,7 +297,7 @@ def test_dense_against_double_precision(
     x = leaf(torch.randn(n, inputs).bfloat16())
     kernel = leaf((torch.randn(inputs, units) * inputs**-0.5).bfloat16().float())
     bias = leaf(torch.randn(units)) if with_bias else None
-    got = functions.dense(x, kernel, bias, rectify=rectify)
+    got = run(x, (products.Dense(kernel, bias, rectify=rectify),))
 
     pixels, weights = leaf(x.double()), leaf(kernel.double())
     offset = leaf(bias.double()) if bias is not None else None
@@ -329,7 +341,7 @@ def test_dense_passes_on_what_is_not_a_number() -> None:
     x = torch.zeros(3, 70)
     x[1, 69] = float("nan")
     kernel = leaf(torch.ones(70, 20))
-    y = functions.dense(x, kernel, None, rectify=True)
+    y = run(x, (products.Dense(kernel, None, rectify=True),))
     assert y[1].isnan().all()
     assert not y[[0, 2]].isnan().any()
     y.backward(torch.ones_like(y))
@@ -340,7 +352,7 @@ def test_dense_passes_on_what_is_not_a_number() -> None:
 @needs_tiles
 def test_dense_makes_no_gradient_that_nobody_asks_for() -> None:
     x, kernel, bias = leaf(torch.ones(4, 32)), torch.ones(32, 16), leaf(torch.zeros(16))
-    functions.dense(x, kernel, bias).sum().backward()
+    run(x, (products.Dense(kernel, bias),)).sum().backward()
     assert x.grad.eq(16).all()
     assert bias.grad.eq(4).all()
     assert kernel.grad is None
@@ -349,13 +361,13 @@ def test_dense_makes_no_gradient_that_nobody_asks_for() -> None:
 @needs_tiles
 def test_dense_fits_only_where_it_is_right() -> None:
     x, kernel = torch.zeros(8, 32), torch.zeros(32, 16)
-    assert not functions.dense_fits(x, kernel), "products are float32 here"
+    assert not products.Dense(kernel, None).takes(x), "products are float32 here"
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert functions.dense_fits(x, kernel)
-        assert functions.dense_fits(x.reshape(2, 4, 32), kernel)
-        assert not functions.dense_fits(x[:0], kernel), "there is no picture"
-        assert not functions.dense_fits(x, kernel.double())
-        assert not functions.dense_fits(torch.zeros(1 << 16, 32), kernel), "too many sums"
+        assert products.Dense(kernel, None).takes(x)
+        assert products.Dense(kernel, None).takes(x.reshape(2, 4, 32))
+        assert not products.Dense(kernel, None).takes(x[:0]), "there is no picture"
+        assert not products.Dense(kernel.double(), None).takes(x)
+        assert not products.Dense(kernel, None).takes(torch.zeros(1 << 16, 32)), "too many sums"
 
 
 @needs_kernels
@@ -369,7 +381,7 @@ def test_rmsprop_of_many_weights_against_double_precision(momentum: float) -> No
     wanted_square = 0.9 * square.double() + 0.1 * exact**2
     moved = 0.01 * exact / (wanted_square + 1e-7).sqrt() + momentum * mean.double()
     wanted = weight.double() - moved
-    rule = functions.RMSprop(0.9, momentum, 1e-7)
+    rule = steps.RMSprop(0.9, momentum, 1e-7)
     rule.move(weight, gradient, square, mean if momentum else None, 0.01)
     assert relative(square, wanted_square) < 1e-6
     assert relative(weight, wanted) < 1e-6
@@ -389,7 +401,7 @@ def test_muon_turns_a_kernel_as_in_double_precision(shape: Any) -> None:
     wanted_mean = 0.6 * momentum + slope
     length = shape[-1] ** 0.5 / (weights.norm() + EPSILON)
     wanted_move = orthogonal(slope + 0.6 * wanted_mean)
-    rule = functions.Muon(0.6, QUINTIC, ROUNDS, EPSILON)
+    rule = steps.Muon(0.6, QUINTIC, ROUNDS, EPSILON)
     again = kernel.clone(), mean.clone()
     rule.move(kernel, gradient, mean, 0.1)
     assert relative(filters(mean), wanted_mean) < 1e-6
@@ -406,22 +418,22 @@ def test_muon_passes_on_what_is_not_a_number() -> None:
         torch.zeros(3, 3, 4, 8),
     )
     gradient[1, 1, 2, 3] = float("nan")
-    functions.Muon(0.6, QUINTIC, ROUNDS, EPSILON).move(kernel, gradient, mean, 0.1)
+    steps.Muon(0.6, QUINTIC, ROUNDS, EPSILON).move(kernel, gradient, mean, 0.1)
     assert kernel.isnan().any()
 
 
-def chain(*layers: Any) -> Graph:
+def graph_through(*layers: Any) -> Graph:
     model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
     model.build()
     return Graph(graph_of(model))
 
 
 def test_neighbours_are_joined() -> None:
-    graph = chain(L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D())
+    graph = graph_through(L.Conv2D(4, 3, activation="relu"), L.MaxPooling2D())
     assert [type(call.twin) for call in graph._calls] == [PooledConvolution]
-    graph = chain(L.BatchNormalization(), L.ReLU(), L.Conv2D(4, 3), L.Activation("relu"))
-    assert len(graph._calls) == 2
-    assert isinstance(graph._calls[0].twin, BatchNormalization)
+    graph = graph_through(L.BatchNormalization(), L.ReLU(), L.Conv2D(4, 3), L.Activation("relu"))
+    (call,) = graph._calls
+    assert [type(twin) for twin in call.twin.twins] == [BatchNormalization, Convolution]
 
 
 def test_what_two_layers_read_is_not_joined() -> None:
@@ -433,7 +445,7 @@ def test_what_two_layers_read_is_not_joined() -> None:
 
 PRINTS = (
     "import torch; from saccade.training.kernels.library import load_kernels; "
-    "from saccade.training.kernels.functions import maps_fit; "
+    "from saccade.training.kernels.layers import maps_fit; "
     "print(load_kernels() is not None, maps_fit(torch.zeros(1, 2, 2, 1)))"
 )
 
@@ -484,5 +496,5 @@ def test_without_kernels_torch_does_the_work(
     monkeypatch.setenv(name, value)
     assert library.load_kernels() is None
     assert not library.has_tiles()
-    assert not functions.maps_fit(torch.zeros(1, 2, 2, 1))
+    assert not layers.maps_fit(torch.zeros(1, 2, 2, 1))
     assert list(tmp_path.rglob("*.so")) == []

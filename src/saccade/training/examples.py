@@ -87,10 +87,12 @@ class Examples:
 
 
 def _tensor(array: Array, rows: Any) -> Any:
-    part = array[rows]
-    if isinstance(rows, slice) and not part.flags.writeable:
-        part = part.copy()  # PyTorch has no tensors that cannot be written
-    return torch.from_numpy(np.ascontiguousarray(part))
+    if not array.flags.writeable:  # PyTorch has no tensors that cannot be written
+        return torch.from_numpy(np.array(array[rows], order="C"))
+    tensor = torch.from_numpy(array)
+    if isinstance(rows, slice):
+        return tensor[rows].contiguous()
+    return tensor.index_select(0, torch.from_numpy(rows))  # by all threads, unlike NumPy's
 
 
 def _array(name: str, data: Any) -> Array:

@@ -18,6 +18,7 @@ from saccade.models.functional import functional_of, nodes_in_order
 from saccade.training.twins import (
     IDENTITY,
     BatchNormalization,
+    Chain,
     Convolution,
     MaxPooling,
     Pointwise,
@@ -52,13 +53,9 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         self._add_nodes(model, slots)
         self._output = slots[id(_only_tensor(model, "outputs"))]
         self._join_neighbours()
+        self.num_layers = sum(_num_layers(call.twin) for call in self._calls)  # in one pass
+        self._chain()
         self._twins = torch.nn.ModuleList(c.twin for c in self._calls if c.twin is not None)
-
-    @property
-    def num_layers(self) -> int:
-        """The number of calls in one pass, those inside nested models included."""
-        twins = (call.twin for call in self._calls)
-        return sum(twin.num_layers if isinstance(twin, Graph) else 1 for twin in twins)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the model's output, in training mode or not as `train` and `eval` have set."""
@@ -109,6 +106,22 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
 
     def _join_neighbours(self) -> None:
         """Let a layer do the work of the one behind it, where that is the only one to read it."""
+        for call, after in self._neighbours():
+            twin = _joined(call.twin, after.twin)
+            if twin is not None:
+                call.twin, call.outputs = twin, after.outputs
+                self._calls.remove(after)
+
+    def _chain(self) -> None:
+        """Make one twin of those in a row."""
+        for call, after in self._neighbours():
+            if len(call.inputs) == len(after.inputs) == 1 and after.twin is not None:
+                rest = after.twin.twins if isinstance(after.twin, Chain) else [after.twin]
+                call.twin, call.outputs = Chain([call.twin, *rest]), after.outputs
+                self._calls.remove(after)
+
+    def _neighbours(self) -> Iterator[tuple[_Call, _Call]]:
+        """Yield, from the last on, each call with a twin and the only one that reads its output."""
         readers: dict[int, list[_Call]] = {}
         for call in self._calls:
             for slot in call.inputs:
@@ -117,11 +130,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
             slot = call.outputs[0]
             if call.twin is None or slot == self._output or len(readers.get(slot, ())) != 1:
                 continue
-            (after,) = readers[slot]
-            twin = _joined(call.twin, after.twin)
-            if twin is not None:
-                call.twin, call.outputs = twin, after.outputs
-                self._calls.remove(after)
+            yield call, readers[slot][0]
 
 
 def _joined(first: torch.nn.Module, second: torch.nn.Module | None) -> torch.nn.Module | None:
@@ -141,6 +150,10 @@ def _joined(first: torch.nn.Module, second: torch.nn.Module | None) -> torch.nn.
             first.activation, second.activation = IDENTITY, torch.relu
         return PooledConvolution(first, second)
     return None
+
+
+def _num_layers(twin: torch.nn.Module | None) -> int:
+    return twin.num_layers if isinstance(twin, Graph) else 1
 
 
 class _Call:

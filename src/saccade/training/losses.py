@@ -119,8 +119,9 @@ def _sparse_crossentropy(
         return None
 
     def values(y: Tensor, outputs: Tensor) -> Tensor:
-        logs = _log_probabilities(outputs, from_logits)
-        return F.nll_loss(logs, y.reshape(-1), reduction="none")
+        if from_logits:
+            return F.cross_entropy(outputs, y.reshape(-1), reduction="none")
+        return F.nll_loss(_log_probabilities(outputs, False), y.reshape(-1), reduction="none")
 
     return values
 

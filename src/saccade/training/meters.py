@@ -3,12 +3,14 @@
 Accuracies are counted here in a few PyTorch calls a batch; every other metric is Keras's object,
 called as Keras calls it. Either way the result is read from the model, so names, order and meaning
 are Keras's.
+
+Counting a batch takes PyTorch as long as a small layer, so batches wait, and are counted together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -18,6 +20,8 @@ from saccade.training.graph import Unsupported
 keras = load_keras()
 Tensor = Any  # torch has no type information here
 Matches = Callable[[Tensor, Tensor], Tensor]  # (labels, outputs) -> 1 where right, per sample
+
+_MOST_WAITING: Final = 1 << 16  # outputs, all batches together
 
 
 class Meters:
@@ -39,27 +43,45 @@ class Meters:
         ]
         self._foreign = [metric for metric in metrics if counted[id(metric)] is None]
         self.native = not self._foreign
-        self._loss: Tensor = 0.0
-        self._num_samples = 0
+        self._begin()
 
     def reset(self) -> None:
         """Begin a pass."""
         self._model.reset_metrics()
-        self._loss, self._num_samples = 0.0, 0
+        self._begin()
         for counter in self._counters:
             counter.reset()
 
+    def _begin(self) -> None:
+        self._loss: Tensor = 0.0
+        self._num_samples = 0
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._num_waiting = 0
+
     def update(self, loss: Tensor, y: Tensor, outputs: Tensor) -> None:
         """Count one batch: its loss, its labels as the user gave them, its outputs."""
-        self._loss = self._loss + loss.double() * len(outputs)
-        self._num_samples += len(outputs)
-        for counter in self._counters:
-            counter.update(y, outputs)
+        self._waiting.append((loss, y, outputs))
+        self._num_waiting += outputs.numel()
+        if self._num_waiting > _MOST_WAITING:
+            self._count()
         for metric in self._foreign:
             metric.update_state(y, outputs)
 
+    def _count(self) -> None:
+        """Count the batches that wait."""
+        if not self._waiting:
+            return
+        losses, labels, outputs = zip(*self._waiting, strict=True)
+        sizes = torch.tensor([len(batch) for batch in outputs], dtype=torch.float64)
+        self._loss = self._loss + (torch.stack(losses).double() * sizes.to(losses[0].device)).sum()
+        self._num_samples += int(sizes.sum())
+        for counter in self._counters:
+            counter.update(torch.cat(labels), torch.cat(outputs))
+        self._waiting, self._num_waiting = [], 0
+
     def result(self) -> dict[str, float]:
         """Return every figure of the pass so far, named as Keras names it."""
+        self._count()
         tracker = self._model._loss_tracker
         tracker.total.assign(self._loss)
         tracker.count.assign(self._num_samples)

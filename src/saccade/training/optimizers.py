@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from saccade.models.backend import load_keras
-from saccade.training.kernels import functions as kernels
+from saccade.training.kernels import steps as kernels
 from saccade.training.muon import EPSILON, QUINTIC, ROUNDS, Muon, stretch, turns
 from saccade.training.precision import Format
 

@@ -107,7 +107,8 @@ class TrainingStep:
         """
         x, y = on_device(x, self.device), self.loss.labels(on_device(y, self.device))
         weight = None if sample_weight is None else on_device(sample_weight, self.device).float()
-        self.graph.train()
+        if not self.graph.training:
+            self.graph.train()
         loss, self.outputs = self._forward(x, y, weight)
         loss.backward()
         self._update.apply(learning_rate)
@@ -128,7 +129,8 @@ class TrainingStep:
 
     def infer(self, x: Tensor) -> Tensor:
         """Return the model's outputs for one batch as a float32 tensor."""
-        self.graph.eval()
+        if self.graph.training:
+            self.graph.eval()
         with torch.no_grad(), self.precision.autocast(self.device.type):
             return self.graph(x).float()
 

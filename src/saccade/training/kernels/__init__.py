@@ -1,4 +1,4 @@
 """Kernels of our own, in C++: what PyTorch's are slow at in small networks on a processor.
 
-`library` compiles them for the machine, once, and `functions` are what twins call.
+`library` compiles them for the machine, once; twins run `layers` and `products`, optimizers `steps`.
 """

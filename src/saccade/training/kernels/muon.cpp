@@ -180,7 +180,7 @@ class Rounds {
 };
 
 void step(float* weight, const float* gradient, float* mean, float momentum, float rate,
-          const float* quintic, int rounds, float epsilon, Index inputs, Index filters,
+          const float* quintic, Index rounds, float epsilon, Index inputs, Index filters,
           int threads) {
   const bool tall = inputs >= filters;
   Matrix a(std::max(inputs, filters), std::min(inputs, filters));
@@ -230,7 +230,7 @@ void step(float* weight, const float* gradient, float* mean, float momentum, flo
 
 // A kernel is (inputs, filters); `quintic` are its three numbers.
 extern "C" void muon(float* weight, const float* gradient, float* mean, float momentum, float rate,
-                     const float* quintic, int rounds, float epsilon, Index inputs, Index filters,
+                     const float* quintic, Index rounds, float epsilon, Index inputs, Index filters,
                      int threads) {
   step(weight, gradient, mean, momentum, rate, quintic, rounds, epsilon, inputs, filters, threads);
 }

@@ -9,6 +9,7 @@ answers None and the layer itself is called.
 """
 
 from saccade.training.twins.activations import IDENTITY, Pointwise
+from saccade.training.twins.chain import Chain
 from saccade.training.twins.convolutions import Convolution, PooledConvolution
 from saccade.training.twins.merging import arithmetic_of
 from saccade.training.twins.normalization import BatchNormalization
@@ -18,6 +19,7 @@ from saccade.training.twins.registry import twin_of
 __all__ = [
     "IDENTITY",
     "BatchNormalization",
+    "Chain",
     "Convolution",
     "MaxPooling",
     "Pointwise",

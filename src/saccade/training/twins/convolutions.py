@@ -11,7 +11,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from saccade.training.kernels import functions as kernels
+from saccade.training.kernels import products
+from saccade.training.kernels.layers import Layer, run
 from saccade.training.pooling import pads_of
 from saccade.training.twins.activations import IDENTITY, activation_of
 from saccade.training.twins.pooling import MaxPooling
@@ -60,12 +61,21 @@ class Convolution(_Sliding):
         self.plain = steps == {1} and (not self.same or height % 2 == width % 2 == 1)
         self.padding = ((height - 1) // 2, (width - 1) // 2) if self.same else (0, 0)
 
+    def layer(self, x: Tensor) -> Layer | None:
+        """Return a kernel of ours that does the whole of it on `x`, or None."""
+        return self._products(x) if self.activation is IDENTITY else None
+
+    def _products(self, x: Tensor) -> products.Convolution | None:
+        if not self.plain:
+            return None
+        layer = products.Convolution(self.kernel, self.bias, self.padding)
+        return layer if layer.takes(x) else None
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, H, W, C) to (N, H', W', filters)."""
-        if self.plain and kernels.convolution_fits(x, self.kernel):
-            return self.activation(
-                kernels.convolve(x, self.kernel, self.bias, padding=self.padding)
-            )
+        layer = self._products(x)
+        if layer is not None:
+            return self.activation(run(x, (layer,)))
         kernel = self.kernel.permute(3, 2, 0, 1)
         return self.activation(self._convolve(x, kernel, self.bias, self.groups))
 
@@ -111,13 +121,21 @@ class Dense(torch.nn.Module):  # type: ignore[misc]
         self.kernel, self.bias = value_of(layer.kernel), value_of(layer.bias)
         self.activation = activation_of(layer.activation)
 
+    def layer(self, x: Tensor) -> Layer | None:
+        """Return a kernel of ours that does the whole of it on `x`, or None."""
+        return self._products(x) if self.activation in (IDENTITY, torch.relu) else None
+
+    def _products(self, x: Tensor) -> products.Dense | None:
+        layer = products.Dense(self.kernel, self.bias, rectify=self.activation is torch.relu)
+        return layer if layer.takes(x) else None
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (…, in) to (…, units)."""
-        if not kernels.dense_fits(x, self.kernel):
+        layer = self._products(x)
+        if layer is None:
             return self.activation(F.linear(x, self.kernel.t(), self.bias))
-        rectify = self.activation is torch.relu
-        y = kernels.dense(x, self.kernel, self.bias, rectify=rectify)
-        return y if rectify else self.activation(y)
+        y = run(x, (layer,))
+        return y if layer.rectify else self.activation(y)
 
 
 class PooledConvolution(torch.nn.Module):  # type: ignore[misc]
@@ -126,17 +144,29 @@ class PooledConvolution(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, convolution: Convolution, pooling: MaxPooling) -> None:
         super().__init__()
         self.convolution, self.pooling = convolution, pooling
-        self.form = _block_form(convolution, pooling)
+        self.form = _form(convolution, pooling)
+
+    def layer(self, x: Tensor) -> Layer | None:
+        """Return a kernel of ours that does the whole of it on `x`, or None."""
+        whole = self.pooling.activation in (IDENTITY, torch.relu)
+        return self._block(x) if whole else None
+
+    def _block(self, x: Tensor) -> products.Block | None:
+        if self.form is None:
+            return None
+        block = products.Block(self.convolution.kernel, self.convolution.bias, self.form)
+        return block if block.takes(x) else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, H, W, C) to (N, H', W', filters)."""
-        if self.form is None or not self.form.fits(x):
+        block = self._block(x)
+        if block is None:
             return self.pooling(self.convolution(x))
-        y = kernels.block(x, self.convolution.kernel, self.convolution.bias, self.form)
-        return y if self.form.rectify else self.pooling.activation(y)
+        y = run(x, (block,))
+        return y if block.form.rectify else self.pooling.activation(y)
 
 
-def _block_form(convolution: Convolution, pooling: MaxPooling) -> kernels.Block | None:
+def _form(convolution: Convolution, pooling: MaxPooling) -> products.Form | None:
     plain = (
         convolution.strides == convolution.dilation == (1, 1)
         and convolution.groups == 1
@@ -147,7 +177,7 @@ def _block_form(convolution: Convolution, pooling: MaxPooling) -> kernels.Block 
     if not plain:
         return None
     _, _, channels, maps = convolution.kernel.shape
-    return kernels.Block(
+    return products.Form(
         window=convolution.window,
         maps=maps,
         channels=channels,

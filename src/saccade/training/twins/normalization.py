@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from saccade.models.backend import load_keras
-from saccade.training.kernels import functions as kernels
+from saccade.training.kernels.layers import Layer, Normalise, maps_fit, run
 from saccade.training.twins.activations import IDENTITY, Activation
 from saccade.training.twins.weights import value_of
 
@@ -33,18 +33,26 @@ class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
         self.frozen = not layer.trainable
         self.activation: Activation = IDENTITY
 
+    def layer(self, x: Tensor) -> Layer | None:
+        """Return a kernel of ours that does the whole of it on `x`, or None."""
+        return self._by_batch(x) if self.activation in (IDENTITY, torch.relu) else None
+
+    def _by_batch(self, x: Tensor) -> Normalise | None:
+        learns = self.training and not self.frozen
+        if not learns or x.numel() <= x.shape[-1] or not maps_fit(x):
+            return None
+        rectify = self.activation is torch.relu
+        return Normalise(self.gamma, self.beta, self.epsilon, rectify, self._move)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (…, C) to the same shape; in training also moves the statistics."""
         if not self.training or self.frozen:
             return self.activation(self._normalise_by_past(x.float()))
-        if x.numel() > x.shape[-1] and kernels.maps_fit(x):
-            rectify = self.activation is torch.relu
-            y, mean, variance = kernels.normalise(
-                x, self.gamma, self.beta, epsilon=self.epsilon, rectify=rectify
-            )
-            self._move(mean, variance)
-            return y if rectify else self.activation(y)
-        return self.activation(self._normalise_by_batch(x.float()))
+        layer = self._by_batch(x)
+        if layer is None:
+            return self.activation(self._normalise_by_batch(x.float()))
+        y = run(x, (layer,))
+        return y if layer.rectify else self.activation(y)
 
     def _normalise_by_past(self, x: Tensor) -> Tensor:
         mean, variance = self.moving_mean, self.moving_variance

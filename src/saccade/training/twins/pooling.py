@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from saccade.models.backend import load_keras
-from saccade.training.kernels import functions as kernels
+from saccade.training.kernels.layers import Layer, MaxPool, maps_fit, run
 from saccade.training.pooling import max_pool, pads_of, tile_max_pool
 from saccade.training.twins.activations import IDENTITY, Activation
 
@@ -25,14 +25,25 @@ class MaxPooling(torch.nn.Module):  # type: ignore[misc]
         self.same = layer.padding == "same"
         self.activation: Activation = IDENTITY
 
+        self.tiles = self.window == self.strides and not self.same
+
+    def layer(self, x: Tensor) -> Layer | None:
+        """Return a kernel of ours that does the whole of it on `x`, or None."""
+        whole = self.activation in (IDENTITY, torch.relu)
+        return self._pooling(x) if whole else None
+
+    def _pooling(self, x: Tensor) -> MaxPool | None:
+        fits = self.tiles and self.window == (2, 2) and maps_fit(x)
+        return MaxPool(rectify=self.activation is torch.relu) if fits else None
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, H, W, C) to (N, H', W', C)."""
         rectify = self.activation is torch.relu
-        tiles = self.window == self.strides and not self.same
-        if tiles and torch.compiler.is_compiling():
+        pooling = self._pooling(x)
+        if self.tiles and torch.compiler.is_compiling():
             y = tile_max_pool(x, self.window, rectify=rectify)
-        elif tiles and self.window == (2, 2) and kernels.maps_fit(x):
-            y = kernels.max_pool(x, rectify=rectify)
+        elif pooling is not None:
+            y = run(x, (pooling,))
         else:
             rectify = False
             y = max_pool(x, self.window, self.strides, same=self.same)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from saccade.training.kernels import layers
+
 Tensor = Any  # torch has no type information here
 
 
@@ -37,6 +39,10 @@ class Reshape(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape  # without the batch
+
+    def layer(self, x: Tensor) -> layers.Layer:
+        """Return the same for kernels of ours in a row."""
+        return layers.Reshape(self.shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, …) to (N, *shape)."""

@@ -1,0 +1,182 @@
+"""Our kernels as layers over feature maps (N, H, W, C) on a processor, with their gradients.
+
+    y = run(x, (MaxPool(rectify=True), Reshape((-1,)), Dense(kernel, bias)))
+
+Layers in a row are one node to autograd, since what it does for each takes as long as a small
+kernel. Those that multiply are in `products`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import torch
+
+from saccade.training.kernels.calling import call
+from saccade.training.kernels.library import load_kernels
+
+Tensor = Any  # torch has no type information here
+Kept = tuple[tuple[Any, ...], Any]  # for the way back: tensors or None, and what is no tensor
+
+_NAMES: Final = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
+
+
+class Layer(Protocol):
+    """One layer's work, each way, on tensors that autograd does not watch."""
+
+    @property
+    def weights(self) -> tuple[Tensor | None, ...]:
+        """What it learns."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """Return the layer's output, and what `backward` needs."""
+
+    def backward(
+        self, gradient: Tensor, kept: Kept, asked: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        """Return the gradients of `x` and of the weights, None for those that nobody asked for.
+
+        `gradient` is that of the output, contiguous.
+        """
+
+
+def run(x: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """Return what the layers, one after the other, make of `x`."""
+    return _Run.apply(x, layers, *(weight for layer in layers for weight in layer.weights))
+
+
+class _Run(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layers: Sequence[Layer], *weights: Tensor) -> Tensor:
+        ctx.layers, ctx.format, ctx.kept = layers, x.dtype, []
+        tensors: list[Tensor | None] = []
+        for layer in layers:
+            x, (needed, facts) = layer.forward(x)
+            ctx.kept.append((len(needed), facts))
+            tensors += needed
+        ctx.save_for_backward(*tensors)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        tensors, for_x, asked = ctx.saved_tensors, *_split(ctx.needs_input_grad)
+        gradients: list[Tensor | None] = []
+        for index in reversed(range(len(ctx.layers))):
+            layer, (count, facts) = ctx.layers[index], ctx.kept[index]
+            tensors, needed = tensors[: len(tensors) - count], tensors[len(tensors) - count :]
+            num_weights = len(layer.weights)
+            asked, own = asked[: len(asked) - num_weights], asked[len(asked) - num_weights :]
+            on = for_x or any(asked)  # further down somebody asks
+            gradient, *found = layer.backward(gradient.contiguous(), (needed, facts), (on, *own))
+            gradients[:0] = found
+            if not on and index:
+                gradients[:0] = [None] * len(asked)
+                break
+        return None if gradient is None else gradient.to(ctx.format), None, *gradients
+
+
+def _split(asked: tuple[bool, ...]) -> tuple[bool, tuple[bool, ...]]:
+    """Return whether the gradient of `x` is asked for, and those of the weights."""
+    for_x, _, *for_weights = asked
+    return for_x, tuple(for_weights)
+
+
+def where(asked: Iterable[bool], *gradients: Tensor | None) -> list[Tensor | None]:
+    """Return the gradients that were asked for, None for others: autograd refuses them."""
+    return [found if wanted else None for wanted, found in zip(asked, gradients, strict=True)]
+
+
+def maps_fit(x: Tensor) -> bool:
+    """Whether `MaxPool` and `Normalise` take `x`, and are not in the compiler's way."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in _NAMES
+        and not torch.compiler.is_compiling()
+        and load_kernels() is not None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MaxPool:
+    """(N, H, W, C) to (N, H // 2, W // 2, C): the largest of each 2×2; `rectify` adds a ReLU.
+
+    Equal to PyTorch's, bit for bit, in the gradient too.
+    """
+
+    rectify: bool = False
+    weights: tuple[()] = ()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """Pool `x`."""
+        x = x.contiguous()
+        n, height, width, channels = x.shape
+        y = x.new_empty((n, height // 2, width // 2, channels))
+        place = torch.empty_like(y, dtype=torch.uint8)
+        call(f"pool_{_NAMES[x.dtype]}", x, y, place, *x.shape, self.rectify)
+        return y, ((place,), x.shape)
+
+    def backward(self, gradient: Tensor, kept: Kept, asked: Sequence[bool]) -> list[Tensor]:
+        """Send each entry back to its place."""
+        (place,), shape = kept
+        dx = gradient.new_empty(shape)
+        call(f"unpool_{_NAMES[gradient.dtype]}", gradient, place, dx, *shape)
+        return [dx]
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    """(N, …) to (N, *shape): the same numbers."""
+
+    shape: tuple[int, ...]
+    weights: tuple[()] = ()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """Reshape `x`."""
+        return x.reshape(x.shape[0], *self.shape), ((), x.shape)
+
+    def backward(self, gradient: Tensor, kept: Kept, asked: Sequence[bool]) -> list[Tensor]:
+        """Reshape back."""
+        _, shape = kept
+        return [gradient.reshape(shape)]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalise:
+    """(…, C) by its own mean and variance over all axes but the last, in the type of `x`.
+
+    `tell` is given the mean and the biased variance (C,), float32. Ioffe & Szegedy 2015.
+    """
+
+    gamma: Tensor | None
+    beta: Tensor | None
+    epsilon: float
+    rectify: bool
+    tell: Callable[[Tensor, Tensor], None]
+
+    @property
+    def weights(self) -> tuple[Tensor | None, ...]:
+        """Scale and offset."""
+        return self.gamma, self.beta
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """Normalise `x`, and `tell`."""
+        x, channels = x.contiguous(), x.shape[-1]
+        gamma = torch.ones(channels) if self.gamma is None else self.gamma
+        beta = torch.zeros(channels) if self.beta is None else self.beta
+        y, mean, variance = torch.empty_like(x), torch.empty(channels), torch.empty(channels)
+        sizes = (x.numel() // channels, channels, self.rectify)
+        call(
+            f"normalise_{_NAMES[x.dtype]}", x, y, mean, variance, gamma, beta, self.epsilon, *sizes
+        )
+        self.tell(mean, variance)
+        return y, ((x, mean, variance, gamma, beta), sizes)
+
+    def backward(self, gradient: Tensor, kept: Kept, asked: Sequence[bool]) -> list[Tensor | None]:
+        """Return gradients through the mean and the variance too."""
+        (x, mean, variance, gamma, beta), sizes = kept
+        dx, dgamma, dbeta = torch.empty_like(x), torch.empty_like(mean), torch.empty_like(mean)
+        operands = (gradient.to(x.dtype), x, dx, mean, variance, gamma, beta, dgamma, dbeta)
+        call(f"unnormalise_{_NAMES[x.dtype]}", *operands, self.epsilon, *sizes)
+        return [dx, *where(asked[1:], dgamma, dbeta)]
