@@ -180,3 +180,30 @@ class Normalise:
         operands = (gradient.to(x.dtype), x, dx, mean, variance, gamma, beta, dgamma, dbeta)
         call(f"unnormalise_{_NAMES[x.dtype]}", *operands, self.epsilon, *sizes)
         return [dx, *where(asked[1:], dgamma, dbeta)]
+
+
+@dataclass(frozen=True, slots=True)
+class NormaliseByPast:
+    """(…, C) by a known mean and variance (C,), in the type of `x`; without gradients."""
+
+    mean: Tensor
+    variance: Tensor
+    gamma: Tensor | None
+    beta: Tensor | None
+    epsilon: float
+    rectify: bool
+    weights: tuple[()] = ()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """Normalise `x`."""
+        x = x.contiguous()
+        y, moments = torch.empty_like(x), (self.mean, self.variance)
+        gamma = torch.ones_like(self.mean) if self.gamma is None else self.gamma
+        beta = torch.zeros_like(self.mean) if self.beta is None else self.beta
+        sizes = (x.numel() // x.shape[-1], x.shape[-1], self.rectify)
+        call(f"renormalise_{_NAMES[x.dtype]}", x, y, *moments, gamma, beta, self.epsilon, *sizes)
+        return y, ((), None)
+
+    def backward(self, gradient: Tensor, kept: Kept, asked: Sequence[bool]) -> list[Tensor]:
+        """Refuse: this is for inference."""
+        raise NotImplementedError("normalising by the past has no gradient here")

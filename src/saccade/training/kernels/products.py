@@ -128,9 +128,9 @@ class Convolution:
     def takes(self, x: Tensor) -> bool:
         """Whether maps `x` are fit for it, and it pays."""
         height, width, channels, maps = self.kernel.shape
+        learns = torch.is_grad_enabled() and self.kernel.requires_grad
         return (
-            torch.is_grad_enabled()
-            and self.kernel.requires_grad
+            (learns or _fill_tiles(x, _MEDIUM_PX))
             and height * width > 1
             and min(channels, maps) >= _LEAST_MAPS
             and channels % _TILE == maps % _TILE == 0
@@ -153,10 +153,11 @@ class Convolution:
     def backward(self, gradient: Tensor, kept: Kept, asked: Sequence[bool]) -> list[Tensor | None]:
         """Return the gradients of maps, kernel and bias."""
         (x, kernel), (small, made) = kept
-        for_x, _, for_bias = asked
-        maps, dx, dbias = kernel.shape[-1], None, None
-        dkernel = torch.empty_like(kernel)
-        call("convolution_weights", x, gradient, dkernel, made)
+        for_x, for_kernel, for_bias = asked
+        maps, dx, dkernel, dbias = kernel.shape[-1], None, None, None
+        if for_kernel:
+            dkernel = torch.empty_like(kernel)
+            call("convolution_weights", x, gradient, dkernel, made)
         if for_x and small:
             dx = torch.empty_like(x)
             call("convolution_backward", gradient, kernel, dx, made)
@@ -165,7 +166,7 @@ class Convolution:
         if for_bias:
             dbias = torch.empty(maps)
             call("sums_of_maps", gradient, dbias, gradient.numel() // maps, maps)
-        return [dx, *where(asked[1:], dkernel, dbias)]
+        return [dx, dkernel, dbias]
 
 
 def _convolved_by_torch(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from saccade.models.backend import load_keras
-from saccade.training.kernels.layers import Layer, Normalise, maps_fit, run
+from saccade.training.kernels.layers import Layer, Normalise, NormaliseByPast, maps_fit, run
 from saccade.training.twins.activations import IDENTITY, Activation
 from saccade.training.twins.weights import value_of
 
@@ -35,24 +35,30 @@ class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
 
     def layer(self, x: Tensor) -> Layer | None:
         """Return a kernel of ours that does the whole of it on `x`, or None."""
-        return self._by_batch(x) if self.activation in (IDENTITY, torch.relu) else None
+        return self._kernel(x) if self.activation in (IDENTITY, torch.relu) else None
 
-    def _by_batch(self, x: Tensor) -> Normalise | None:
-        learns = self.training and not self.frozen
-        if not learns or x.numel() <= x.shape[-1] or not maps_fit(x):
+    def _kernel(self, x: Tensor) -> Normalise | NormaliseByPast | None:
+        if not maps_fit(x):
             return None
-        rectify = self.activation is torch.relu
-        return Normalise(self.gamma, self.beta, self.epsilon, rectify, self._move)
+        weights = (self.gamma, self.beta, self.epsilon, self.activation is torch.relu)
+        if self._learns:
+            return Normalise(*weights, self._move) if x.numel() > x.shape[-1] else None
+        if torch.is_grad_enabled() or x.dtype != torch.bfloat16:
+            return None
+        return NormaliseByPast(self.moving_mean, self.moving_variance, *weights)
+
+    @property
+    def _learns(self) -> bool:
+        return self.training and not self.frozen
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (…, C) to the same shape; in training also moves the statistics."""
-        if not self.training or self.frozen:
-            return self.activation(self._normalise_by_past(x.float()))
-        layer = self._by_batch(x)
-        if layer is None:
-            return self.activation(self._normalise_by_batch(x.float()))
-        y = run(x, (layer,))
-        return y if layer.rectify else self.activation(y)
+        layer = self._kernel(x)
+        if layer is not None:
+            y = run(x, (layer,))
+            return y if layer.rectify else self.activation(y)
+        by = self._normalise_by_batch if self._learns else self._normalise_by_past
+        return self.activation(by(x.float()))
 
     def _normalise_by_past(self, x: Tensor) -> Tensor:
         mean, variance = self.moving_mean, self.moving_variance
