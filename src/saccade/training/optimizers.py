@@ -55,29 +55,28 @@ class Update:
             return float(rate(self.num_updates))
         return float(rate())
 
-    def apply(self, rate: float | None) -> None:
-        """Take one step along the weights' gradients, which are then cleared."""
+    def apply(self, gradients: Sequence[Tensor | None], rate: float | None) -> None:
+        """Take one step along the gradients of the weights, None where there is none."""
         if rate is None:
             rate = self.learning_rate()
         with torch.no_grad():
             if self._rule is None:
-                self._apply_by_keras(rate)
+                self._apply_by_keras(gradients, rate)
             else:
-                gradients = [
-                    torch.zeros_like(w) if w.grad is None else w.grad for w in self.weights
+                found = [
+                    torch.zeros_like(w) if g is None else g.contiguous()
+                    for w, g in zip(self.weights, gradients, strict=True)
                 ]
                 if self._decayed:
                     torch._foreach_mul_(self._decayed, 1.0 - self.optimizer.weight_decay * rate)
-                self._rule(self.weights, gradients, rate, self.num_updates + 1)
+                self._rule(self.weights, found, rate, self.num_updates + 1)
         self.num_updates += 1
-        for weight in self.weights:
-            weight.grad = None
 
-    def _apply_by_keras(self, rate: float) -> None:
+    def _apply_by_keras(self, gradients: Sequence[Tensor | None], rate: float) -> None:
         if self._rate_variable is not None:
             self._rate_variable.fill_(rate)
         self.write_back()
-        self.optimizer.apply([weight.grad for weight in self.weights], self._variables)
+        self.optimizer.apply(list(gradients), self._variables)
 
     def write_back(self) -> None:
         """Tell the optimizer how many updates there were."""

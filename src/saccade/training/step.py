@@ -110,8 +110,8 @@ class TrainingStep:
         if not self.graph.training:
             self.graph.train()
         loss, self.outputs = self._forward(x, y, weight)
-        loss.backward()
-        self._update.apply(learning_rate)
+        gradients = torch.autograd.grad(loss, self._update.weights, allow_unused=True)
+        self._update.apply(gradients, learning_rate)
         return loss.detach()
 
     def _loss_and_outputs(
@@ -119,8 +119,13 @@ class TrainingStep:
     ) -> tuple[Tensor, Tensor]:
         with self.precision.autocast(self.device.type):
             outputs = self.graph(x)
-        loss = self.loss(y, outputs, weight) + sum(penalty() for penalty in self._penalties)
+        loss = self._penalised(self.loss(y, outputs, weight))
         return loss, outputs.detach().float()
+
+    def _penalised(self, loss: Tensor) -> Tensor:
+        for penalty in self._penalties:
+            loss = loss + penalty()
+        return loss
 
     def predict(self, x: Data) -> npt.NDArray[np.float32]:
         """Return the model's outputs for one batch, in inference mode."""
@@ -139,10 +144,8 @@ class TrainingStep:
         outputs = self.infer(on_device(x, self.device))
         weight = None if sample_weight is None else on_device(sample_weight, self.device).float()
         with torch.no_grad():
-            loss = self.loss(self.loss.labels(on_device(y, self.device)), outputs, weight) + sum(
-                penalty() for penalty in self._penalties
-            )
-        return loss, outputs
+            labels = self.loss.labels(on_device(y, self.device))
+            return self._penalised(self.loss(labels, outputs, weight)), outputs
 
     def write_back(self) -> None:
         """Bring the Keras model up to date, so that plain Keras can go on from here."""
