@@ -69,6 +69,7 @@ def train_network(
     with progress.stage("train", total=100) as stage:
         if engine_name() != "torch":
             return _train_by_keras(model, parts, stage, checkpoint_dir, "")
+        from saccade.training.denormals import denormals_flushed
         from saccade.training.graph import Unsupported
 
         try:
@@ -76,7 +77,8 @@ def train_network(
         except Unsupported as reason:
             note = f"trained by Keras's own fit: {reason}"
             return _train_by_keras(model, parts, stage, checkpoint_dir, note)
-        return loop.run(checkpoint_dir)
+        with denormals_flushed():
+            return loop.run(checkpoint_dir)
 
 
 def _train_by_keras(

@@ -9,6 +9,7 @@ from typing import Any
 from saccade.models.backend import load_keras
 from saccade.training.compiler import pays
 from saccade.training.examples import Batch, Examples
+from saccade.training.denormals import denormals_flushed
 from saccade.training.graph import Unsupported
 from saccade.training.meters import Meters
 from saccade.training.step import TrainingStep, on_device
@@ -59,6 +60,10 @@ class Session:
 
     def run(self) -> Any:
         """Train, and return the model's History."""
+        with denormals_flushed():
+            return self._run()
+
+    def _run(self) -> Any:
         model, callbacks = self._model, self._callbacks
         if self._arguments["verbose"]:
             print(f"saccade: trains in {self._step.precision}", flush=True)

@@ -5,6 +5,10 @@
 #include <cmath>
 #include <cstdint>
 
+#ifdef __SSE3__
+#include <immintrin.h>
+#endif
+
 namespace {
 
 using Index = int64_t;
@@ -35,4 +39,15 @@ extern "C" void rmsprop(float* weight, const float* gradient, float* square, flo
   for (Index i = 0; i < n; i += kPart)
     move(weight + i, gradient + i, square + i, mean ? mean + i : nullptr, rate, rho, momentum,
          epsilon, std::min(kPart, n - i));
+}
+
+// Lets numbers below 1.2e-38 count as zero, or not, in each of these threads.
+extern "C" void flush_denormals(int on, int threads) {
+#ifdef __SSE3__
+#pragma omp parallel num_threads(threads)
+  {
+    _MM_SET_FLUSH_ZERO_MODE(on ? _MM_FLUSH_ZERO_ON : _MM_FLUSH_ZERO_OFF);
+    _MM_SET_DENORMALS_ZERO_MODE(on ? _MM_DENORMALS_ZERO_ON : _MM_DENORMALS_ZERO_OFF);
+  }
+#endif
 }
