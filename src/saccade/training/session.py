@@ -8,8 +8,8 @@ from typing import Any
 
 from saccade.models.backend import load_keras
 from saccade.training.compiler import pays
-from saccade.training.examples import Batch, Examples
 from saccade.training.denormals import denormals_flushed
+from saccade.training.examples import Batch, Examples
 from saccade.training.graph import Unsupported
 from saccade.training.meters import Meters
 from saccade.training.step import TrainingStep, on_device
