@@ -1,6 +1,6 @@
 """What fine-tuning gains or loses beside the head alone, at which rate, on held-out photographs.
 
-    python -m benchmarks fine_tuning [--quick] [--rates 1e-5,3e-5,1e-4,3e-4] [--epochs 6]
+    python -m benchmarks fine_tuning [--quick] [--rates 1e-5,3e-5,1e-4,3e-4,1e-3] [--epochs 6]
 
 MobileNet-0.25 with ImageNet's weights, on training pictures alone of cats and dogs and of flowers:
 each seed deals them anew into some to train on, of which a tenth validates, and the rest, which is
@@ -132,7 +132,7 @@ def measure(sets: Path, given: argparse.Namespace) -> dict[str, Spread]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few pictures, one rate, one epoch")
-    parser.add_argument("--rates", default="1e-5,3e-5,1e-4,3e-4")
+    parser.add_argument("--rates", default="1e-5,3e-5,1e-4,3e-4,1e-3")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     given = parser.parse_args()

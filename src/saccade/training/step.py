@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -119,13 +120,8 @@ class TrainingStep:
     ) -> tuple[Tensor, Tensor]:
         with self.precision.autocast(self.device.type):
             outputs = self.graph(x)
-        loss = self._penalised(self.loss(y, outputs, weight))
+        loss = _penalised(self.loss(y, outputs, weight), self._penalties)
         return loss, outputs.detach().float()
-
-    def _penalised(self, loss: Tensor) -> Tensor:
-        for penalty in self._penalties:
-            loss = loss + penalty()
-        return loss
 
     def predict(self, x: Data) -> npt.NDArray[np.float32]:
         """Return the model's outputs for one batch, in inference mode."""
@@ -145,7 +141,8 @@ class TrainingStep:
         weight = None if sample_weight is None else on_device(sample_weight, self.device).float()
         with torch.no_grad():
             labels = self.loss.labels(on_device(y, self.device))
-            return self._penalised(self.loss(labels, outputs, weight)), outputs
+            loss = self.loss(labels, outputs, weight)
+            return _penalised(loss, self._penalties), outputs
 
     def write_back(self) -> None:
         """Bring the Keras model up to date, so that plain Keras can go on from here."""
@@ -169,6 +166,12 @@ class TrainingStep:
         self._update.num_updates = int(arrays["num_updates"])
         torch.set_rng_state(torch.from_numpy(arrays["random"]))
         self.write_back()
+
+
+def _penalised(loss: Tensor, penalties: Sequence[Penalty]) -> Tensor:
+    for penalty in penalties:
+        loss = loss + penalty()
+    return loss
 
 
 def on_device(data: Data, device: Any) -> Tensor:
