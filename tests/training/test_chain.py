@@ -150,3 +150,34 @@ def test_only_what_the_next_alone_reads_is_in_a_row() -> None:
     x = torch.rand(2, 8, 8, 3)
     assert torch.allclose(graph(x), model(x), atol=1e-5)
     assert graph.num_layers == 5
+
+
+def looking_at_bytes(*after: Any) -> Any:
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((14, 12, 3)), L.Rescaling(1 / 64, offset=-2.0), *after])
+    model.compile()
+    return model
+
+
+@needs_tiles
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_pixels_are_rescaled_from_their_bytes_as_a_convolution_would_round_them(n: int) -> None:
+    model = looking_at_bytes(L.Conv2D(16, 3, padding="same"), L.MaxPooling2D(), L.Flatten())
+    x = torch.randint(0, 256, (n, 14, 12, 3), dtype=torch.uint8)
+    graph = Graph(graph_of(model))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        by_bytes, by_floats = graph(x), graph(x.float())
+        in_turn = chain_of(graph).twins[1](x.float() * (1 / 64) + -2.0).flatten(1)
+    assert torch.equal(by_bytes, by_floats)
+    assert torch.equal(by_bytes, in_turn)
+
+
+def test_pixels_that_no_convolution_reads_are_not_rounded() -> None:
+    model = looking_at_bytes(L.Flatten(), L.Dense(4))
+    x = torch.randint(0, 256, (3, 14, 12, 3), dtype=torch.uint8)
+    graph = Graph(graph_of(model))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rescaled = chain_of(graph).twins[0](x)
+    assert rescaled.dtype == torch.float32
+    assert torch.equal(rescaled, x.float() * (1 / 64) + -2.0)
+    assert torch.allclose(graph(x), model(x.float()), atol=1e-5), "without narrow products"

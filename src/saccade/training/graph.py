@@ -23,6 +23,7 @@ from saccade.training.twins import (
     MaxPooling,
     Pointwise,
     PooledConvolution,
+    Rescaling,
     arithmetic_of,
     twin_of,
 )
@@ -53,6 +54,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         self._add_nodes(model, slots)
         self._output = slots[id(_only_tensor(model, "outputs"))]
         self._join_neighbours()
+        self._round_pixels()
         self.num_layers = sum(_num_layers(call.twin) for call in self._calls)  # in one pass
         self._chain()
         self._twins = torch.nn.ModuleList(c.twin for c in self._calls if c.twin is not None)
@@ -77,7 +79,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
             x = x.squeeze(-1)
         elif x.ndim == rank - 1 and self._input_shape[-1] == 1:
             x = x.unsqueeze(-1)
-        return x.to(self._input_type)
+        return x if x.dtype == torch.uint8 and self._takes_bytes else x.to(self._input_type)
 
     def _add_nodes(self, model: Any, slots: dict[int, int]) -> None:
         for node in nodes_in_order(model):
@@ -111,6 +113,14 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
             if twin is not None:
                 call.twin, call.outputs = twin, after.outputs
                 self._calls.remove(after)
+
+    def _round_pixels(self) -> None:
+        """Let pixels be rescaled from their bytes, and rounded, where convolutions would round."""
+        readers = [call for call in self._calls if 0 in call.inputs]
+        self._takes_bytes = all(isinstance(call.twin, Rescaling) for call in readers)
+        for call, after in self._neighbours():
+            if isinstance(call.twin, Rescaling):
+                call.twin.is_rounded = isinstance(after.twin, Convolution | PooledConvolution)
 
     def _chain(self) -> None:
         """Make one twin of those in a row."""

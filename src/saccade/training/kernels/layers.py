@@ -21,6 +21,7 @@ Tensor = Any  # torch has no type information here
 Kept = tuple[tuple[Any, ...], Any]  # for the way back: tensors or None, and what is no tensor
 
 _NAMES: Final = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
+_PIXELS: Final = {torch.uint8: "uint8", torch.float32: "float32"}
 
 
 class Layer(Protocol):
@@ -89,13 +90,13 @@ def where(asked: Iterable[bool], *gradients: Tensor | None) -> list[Tensor | Non
 
 
 def maps_fit(x: Tensor) -> bool:
-    """Whether `MaxPool` and `Normalise` take `x`, and are not in the compiler's way."""
-    return (
-        x.device.type == "cpu"
-        and x.dtype in _NAMES
-        and not torch.compiler.is_compiling()
-        and load_kernels() is not None
-    )
+    """Whether `MaxPool` and `Normalise` take `x`."""
+    return x.device.type == "cpu" and x.dtype in _NAMES and ready()
+
+
+def ready() -> bool:
+    """Whether there are kernels, which are not in the compiler's way."""
+    return not torch.compiler.is_compiling() and load_kernels() is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,31 @@ class Reshape:
         """Reshape back."""
         _, shape = kept
         return [gradient.reshape(shape)]
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """x · scale + offset as bfloat16, of pixels that are uint8 or float32; they get no gradient."""
+
+    scale: float
+    offset: float
+    weights: tuple[()] = ()
+
+    @staticmethod
+    def takes(x: Tensor) -> bool:
+        """Whether `x` is such pixels."""
+        return x.dtype in _PIXELS and not x.requires_grad and x.device.type == "cpu" and ready()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """Rescale `x`."""
+        x = x.contiguous()
+        y = torch.empty(x.shape, dtype=torch.bfloat16)
+        call(f"rescale_{_PIXELS[x.dtype]}", x, y, self.scale, self.offset, x.numel())
+        return y, ((), None)
+
+    def backward(self, gradient: Tensor, kept: Kept, asked: Sequence[bool]) -> list[Tensor | None]:
+        """Give pixels no gradient."""
+        return [None]
 
 
 @dataclass(frozen=True, slots=True)

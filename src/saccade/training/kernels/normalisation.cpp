@@ -1,5 +1,5 @@
-// Batch normalisation of feature maps (…, C), the channels last in memory, with a ReLU behind it where
-// asked, and the sums that a bias's gradient is.
+// Pixels rescaled; batch normalisation of feature maps (…, C), the channels last in memory, with a
+// ReLU behind it where asked; and the sums that a bias's gradient is.
 //
 // Sixteen channels at a time go through a block of rows, so that what belongs to a channel, its scale
 // and its sums, stays in registers. Entries are float32 or bfloat16, the upper half of a float32.
@@ -27,6 +27,7 @@ constexpr Index kGroup = 128;     // rows that are summed in float32 before they
 using Lanes = float __attribute__((vector_size(64)));
 using Bits = uint32_t __attribute__((vector_size(64)));
 using Halves = Half __attribute__((vector_size(32)));
+using Bytes = uint8_t __attribute__((vector_size(16)));
 
 // The first `n` of sixteen entries, the others zero; `n` may be a constant, which is much faster.
 template <typename Count>
@@ -40,10 +41,21 @@ template <typename Count>
 inline Lanes load(const Half* from, Count n) {
   Halves halves{};
   std::memcpy(&halves, from, n * sizeof(Half));
-#ifdef __AVX512F__  // of which GCC 12 makes two instructions more
+#ifdef __AVX512F__  // of the others GCC 12 makes more instructions
   return Lanes(Bits(_mm512_cvtepu16_epi32(__m256i(halves))) << 16);
 #else
   return Lanes(__builtin_convertvector(halves, Bits) << 16);
+#endif
+}
+
+template <typename Count>
+inline Lanes load(const uint8_t* from, Count n) {
+  Bytes bytes{};
+  std::memcpy(&bytes, from, n);
+#ifdef __AVX512F__
+  return Lanes(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(__m128i(bytes))));
+#else
+  return __builtin_convertvector(bytes, Lanes);
 #endif
 }
 
@@ -222,7 +234,32 @@ void unnormalise(const Entry* gradient, const Entry* x, Entry* dx, const float* 
   });
 }
 
+// Pixels as x · scale + offset, which bfloat16 rounds.
+template <typename Entry>
+void rescale(const Entry* x, Half* y, float scale, float offset, Index n, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (Index from = 0; from < n; from += kNear) {
+    const Index to = std::min(n, from + kNear), whole = from + (to - from) / kLanes * kLanes;
+    const auto rescaled = [=](Index i, auto count) {
+      store(load(x + i, count) * scale + offset, y + i, count);
+    };
+    for (Index i = from; i < whole; i += kLanes)
+      rescaled(i, std::integral_constant<Index, kLanes>());
+    if (whole < to) rescaled(whole, to - whole);
+  }
+}
+
 }  // namespace
+
+extern "C" void rescale_uint8(const uint8_t* x, Half* y, float scale, float offset, Index n,
+                              int threads) {
+  rescale(x, y, scale, offset, n, threads);
+}
+
+extern "C" void rescale_float32(const float* x, Half* y, float scale, float offset, Index n,
+                                int threads) {
+  rescale(x, y, scale, offset, n, threads);
+}
 
 // The sums of maps over all places, which is the gradient of a convolution's bias.
 extern "C" void sums_of_maps(const Half* x, float* to, Index rows, Index channels, int threads) {

@@ -12,7 +12,7 @@ from saccade.training.twins.activations import IDENTITY, Pointwise
 from saccade.training.twins.chain import Chain
 from saccade.training.twins.convolutions import Convolution, PooledConvolution
 from saccade.training.twins.merging import arithmetic_of
-from saccade.training.twins.normalization import BatchNormalization
+from saccade.training.twins.normalization import BatchNormalization, Rescaling
 from saccade.training.twins.pooling import MaxPooling
 from saccade.training.twins.registry import twin_of
 
@@ -24,6 +24,7 @@ __all__ = [
     "MaxPooling",
     "Pointwise",
     "PooledConvolution",
+    "Rescaling",
     "arithmetic_of",
     "twin_of",
 ]

@@ -8,7 +8,14 @@ import torch
 import torch.nn.functional as F
 
 from saccade.models.backend import load_keras
-from saccade.training.kernels.layers import Layer, Normalise, NormaliseByPast, maps_fit, run
+from saccade.training.kernels.layers import (
+    Layer,
+    Normalise,
+    NormaliseByPast,
+    Rescale,
+    maps_fit,
+    run,
+)
 from saccade.training.twins.activations import IDENTITY, Activation
 from saccade.training.twins.weights import value_of
 
@@ -155,9 +162,20 @@ class Rescaling(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, layer: Any) -> None:
         super().__init__()
         self.scale, self.offset = _number(layer.scale), _number(layer.offset)
+        self.is_rounded = False  # who reads it rounds it to bfloat16, where products are of that
+
+    def layer(self, x: Tensor) -> Layer | None:
+        """Return a kernel of ours that does the whole of it on `x`, or None."""
+        numbers = (self.scale, self.offset)
+        plain = self.is_rounded and all(isinstance(number, float) for number in numbers)
+        fits = plain and torch.is_autocast_enabled("cpu") and Rescale.takes(x)
+        return Rescale(*numbers) if fits else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return x · scale + offset, as float32."""
+        """Return x · scale + offset, as float32, or rounded where our kernel does it."""
+        layer = self.layer(x)
+        if layer is not None:
+            return run(x, (layer,))
         return x.float() * self.scale + self.offset
 
 
