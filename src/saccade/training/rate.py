@@ -17,10 +17,10 @@ from saccade.machine import least_seconds, measure_gigaflops
 from saccade.models.backend import engine_name
 from saccade.models.compact import CompactDesign, Shape, multiply_adds, num_entries
 
-_SUSTAINED: Final = {"float32": 0.5, "bf16": 1.0}  # of a matrix product's rate
+_SUSTAINED: Final = {"float32": 0.5, "bf16": 1.5}  # of a matrix product's rate
 # Of one entry of a feature map: pooled in the pass that writes it, and others.
-_POOLED_S: Final = {"float32": 0.0, "bf16": 0.93e-9}
-_OTHER_S: Final = {"float32": 0.0, "bf16": 7.1e-9}
+_POOLED_S: Final = {"float32": 0.0, "bf16": 0.71e-9}
+_OTHER_S: Final = {"float32": 0.0, "bf16": 6.1e-9}
 _SIDE: Final = 2_048  # of the matrices; smaller ones do not fill a matrix unit
 
 
