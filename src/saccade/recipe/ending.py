@@ -28,8 +28,8 @@ from saccade.recipe.unknown import num_known
 from saccade.training import Pictures, decide_mirroring, logits_of
 
 _SOME: Final = 32  # pictures to rehearse with
-_TIMES: Final = 4  # a batch is asked; the second still finds its memory for the first time
-_ENOUGH_S: Final = 0.5
+_MORE: Final = 64  # pictures of a batch, each of which costs about as much as in a longer one
+_TIMES: Final = 3  # that it is asked; the second still finds its memory for the first time
 _LONG_S: Final = 3.0  # a bundle that takes this long is large, and rehearsed once only
 # Not rehearsed, since it hangs on no network: what to do next, most of it an import; writing the
 # report, its pictures and `run.json`; and, around the recipe, starting Python and ending it.
@@ -62,7 +62,8 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     plan, _ = decide_mirroring(prepared.plan, train)  # as training will
     if plan.design is not None and plan.augmentation.flip:
         network = with_mirror(network, prepared)  # it may be shipped so
-    some, batch = _first(train, _SOME), _first(train, train.scored_at_once)
+    some = _first(train, _SOME)
+    batch = _first(train, min(_MORE, train.scored_at_once))
     with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
         path = Path(folder, "model.saccade")
         fixed_s, busy = _ship(network, prepared, some, path)
@@ -122,15 +123,13 @@ def _ship(network: Any, prepared: Prepared, some: Pictures, path: Path) -> tuple
 
 
 def _seconds_a_picture(ask: Callable[[], Any], count: int) -> float:
-    """Return the seconds of one of `count` pictures, the last time of a few: the first warm up."""
-    enough = time.monotonic() + _ENOUGH_S
+    """Return the seconds of one of `count` pictures, once they are warm."""
+    took = []
     for _ in range(_TIMES):
         began = time.monotonic()
         ask()
-        ended = time.monotonic()
-        if ended > enough:
-            break
-    return (ended - began) / count
+        took.append(time.monotonic() - began)
+    return min(took) / count
 
 
 def _first(pictures: Pictures, count: int) -> Pictures:
