@@ -32,13 +32,15 @@ _SIDES_PX: Final = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224)
 _KEPT_SIDE_PX: Final = 64  # pictures of one size up to here are used as they are
 _STEM_SIDE_PX: Final = 64  # from here on the first convolution has stride 2
 _LAST_SIDE_PX: Final = 3  # the side of the last feature map, at least
-# Width of the first stage and residual pairs, from cheap to dear.
-_LADDER: Final = ((16, 0), (24, 0), (32, 0), (32, 1), (48, 1), (64, 1), (64, 2), (96, 2), (128, 2))
+# Width of the first stage and residual pairs, from cheap to dear; a tile of a matrix unit holds
+# sixteen maps, and others are several times as slow.
+_LADDER: Final = ((16, 0), (32, 0), (32, 1), (48, 1), (64, 1), (64, 2), (96, 2), (128, 2))
+_SMALL: Final = (24, 0)  # what pictures must leave time for
 _WIDEST: Final = 512
 _NOMINAL_BUDGET_S: Final = 300.0
 _BACKBONE_SIDES_PX: Final = (96, 224)  # the least and the most that a backbone is shown
 _FINE_TUNING_RATE: Final = 1e-4  # the peak; what the backbone knows should be bent, not replaced
-_MANY_EPOCHS: Final = 8  # from here on unchanged pictures would be learnt by heart
+_MANY_EPOCHS: Final = 10  # from here on unchanged pictures would be learnt by heart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +255,7 @@ def _choose_network(facts: Facts) -> tuple[CompactDesign, int, int]:
     """Return the design and the picture's height and width; see the module's docstring."""
     sizes = _sizes(facts)
     for height, width in reversed(sizes[1:]):
-        design = _design(facts, _LADDER[1], height, width)
+        design = _design(facts, _SMALL, height, width)
         if _epochs_in_time(facts, design, height, width) >= _needed_epochs(facts.num_train):
             break
     else:
