@@ -26,6 +26,18 @@ def test_array_that_cannot_be_written_is_copied() -> None:
     assert next(Examples.of(x, np.zeros(6)).batches(4, shuffle=False)).x.shape == (4, 2)
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("locked", [False, True])
+def test_array_that_runs_backwards_is_read_as_it_stands(shuffle: bool, locked: bool) -> None:
+    x = np.arange(24, dtype=np.float32).reshape(6, 4)[::-1, ::-1]
+    x.flags.writeable = not locked
+    y = np.arange(6)[::-1]
+    for batch in Examples.of(x, y).batches(4, shuffle=shuffle):
+        for row, label in zip(batch.x, batch.y, strict=True):
+            assert row.tolist() == x[5 - int(label)].tolist()
+        assert batch.x.is_contiguous()
+
+
 def test_split_takes_the_last_rows_as_keras_does() -> None:
     first, last = counted().split(0.25)
     assert first.x.tolist() == [0, 1, 2, 3, 4, 5, 6]

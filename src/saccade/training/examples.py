@@ -87,8 +87,8 @@ class Examples:
 
 
 def _tensor(array: Array, rows: Any) -> Any:
-    if not array.flags.writeable:  # PyTorch has no tensors that cannot be written
-        return torch.from_numpy(np.array(array[rows], order="C"))
+    if not array.flags.writeable or min(array.strides) < 0:  # PyTorch has no such tensors
+        return torch.from_numpy(np.require(array[rows], requirements=["C", "W"]))
     tensor = torch.from_numpy(array)
     if isinstance(rows, slice):
         return tensor[rows].contiguous()
