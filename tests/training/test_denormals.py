@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,9 @@ from saccade.training.kernels import library
 keras = load_keras()
 L = keras.layers
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 TINY = 2.0**-70  # whose square is a denormal number
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def num_zero(num: int = 1 << 20) -> int:

@@ -26,17 +26,10 @@ L = keras.layers
 FORMATS = [torch.float32, torch.bfloat16]
 ROUNDING = {torch.float32: 1e-6, torch.bfloat16: 4e-3}  # of one number, relative
 
+pytestmark = pytest.mark.usefixtures("two_threads")  # kernels share their work out
+
 needs_kernels = pytest.mark.skipif(library.load_kernels() is None, reason="no C++ compiler")
 needs_tiles = pytest.mark.skipif(not library.has_tiles(), reason="the processor has no AMX")
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    """Kernels share their work out, whatever the suite runs with."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def leaf(tensor: Any) -> Any:

@@ -20,7 +20,7 @@ import numpy as np
 from saccade.bundle import Manifest, write_bundle
 from saccade.bundle.unusualness import FEWEST_VALIDATION, Known
 from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate, evaluate_labels
-from saccade.predict import load
+from saccade.predict import Classifier, load
 from saccade.progress import Progress, Silence
 from saccade.recipe.mirrored import with_mirror
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
@@ -66,14 +66,14 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     batch = _first(train, min(_MORE, train.scored_at_once))
     with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
         path = Path(folder, "model.saccade")
-        fixed_s, busy = _ship(network, prepared, some, path)
+        classifier, fixed_s, busy = _ship(network, prepared, some, path)
         if fixed_s < _LONG_S * busy:  # most of it was imports and warming up, which come once
-            fixed_s, busy = _ship(network, prepared, some, path)
-        classifier, (pixels, *_) = load(path), batch.batches()
+            classifier, fixed_s, busy = _ship(network, prepared, some, path)
+        (pixels,) = batch.batches()
         running_s = _seconds_a_picture(lambda: classifier.predict_batch(pixels), len(pixels))
-    calibrating_s = _seconds_a_picture(
-        lambda: logits_of(network, batch, progress=Silence()), len(pixels)
-    )
+        calibrating_s = _seconds_a_picture(
+            lambda: logits_of(network, batch, progress=Silence()), len(pixels)
+        )
     num_validation = len(prepared.pictures(VALIDATION).rows)
     num_test = len(prepared.pictures(TEST).rows)
     judging_s = calibrating_s * num_validation
@@ -87,10 +87,12 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     )
 
 
-def _ship(network: Any, prepared: Prepared, some: Pictures, path: Path) -> tuple[float, float]:
-    """Return the seconds of a bundle, written and opened.
+def _ship(
+    network: Any, prepared: Prepared, some: Pictures, path: Path
+) -> tuple[Classifier, float, float]:
+    """Return a bundle, opened, and the seconds that writing and opening it took.
 
-    The second number is by how much it took longer than it would alone on the machine, 1 to 10.
+    The last number is by how much it took longer than it would alone on the machine, 1 to 10.
     """
     began, worked = time.monotonic(), time.process_time()
     logits = logits_of(network, some, progress=Silence())
@@ -116,10 +118,10 @@ def _ship(network: Any, prepared: Prepared, some: Pictures, path: Path) -> tuple
         parity_logits=logits,
         known=Known(train=some.batches(), validation=some.batches()) if enough else None,
     )
-    load(path)
+    classifier = load(path)
     ended = time.monotonic()
     busy = min(max((ended - began) / max(time.process_time() - worked, 1e-3), 1.0), _BUSIEST)
-    return ended - answered, busy
+    return classifier, ended - answered, busy
 
 
 def _seconds_a_picture(ask: Callable[[], Any], count: int) -> float:

@@ -58,12 +58,9 @@ class Session:
         self._train_hooks = _overrides(self._callbacks, _BATCH_HOOKS)
         self._test_hooks = _overrides(self._callbacks, _TEST_HOOKS)
 
+    @denormals_flushed()
     def run(self) -> Any:
         """Train, and return the model's History."""
-        with denormals_flushed():
-            return self._run()
-
-    def _run(self) -> Any:
         model, callbacks = self._model, self._callbacks
         if self._arguments["verbose"]:
             print(f"saccade: trains in {self._step.precision}", flush=True)

@@ -23,9 +23,8 @@ class MaxPooling(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.window, self.strides = tuple(layer.pool_size), tuple(layer.strides)
         self.same = layer.padding == "same"
-        self.activation: Activation = IDENTITY
-
         self.tiles = self.window == self.strides and not self.same
+        self.activation: Activation = IDENTITY
 
     def layer(self, x: Tensor) -> Layer | None:
         """Return a kernel of ours that does the whole of it on `x`, or None."""
