@@ -21,15 +21,19 @@ from saccade.training.twins import (
     Chain,
     Convolution,
     MaxPooling,
+    Merging,
     Pointwise,
     PooledConvolution,
     Rescaling,
+    ResidualNormalization,
     arithmetic_of,
+    total,
     twin_of,
 )
 
 keras = load_keras()
 Tensor = Any  # torch has no type information here
+_SUMMANDS = 2  # a branch and a shortcut
 
 
 class Unsupported(Exception):
@@ -109,10 +113,12 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
     def _join_neighbours(self) -> None:
         """Let a layer do the work of the one behind it, where that is the only one to read it."""
         for call, after in self._neighbours():
-            twin = _joined(call.twin, after.twin)
+            twin = _joined(call.twin, after.twin, len(after.inputs))
             if twin is not None:
-                call.twin, call.outputs = twin, after.outputs
-                self._calls.remove(after)
+                others = [slot for slot in after.inputs if slot not in call.outputs]
+                call.twin, call.inputs, call.outputs = twin, call.inputs + others, after.outputs
+                self._calls.remove(call)
+                self._calls[self._calls.index(after)] = call  # where all it reads is known
 
     def _round_pixels(self) -> None:
         """Let pixels be rescaled from their bytes, and rounded, where convolutions would round."""
@@ -132,18 +138,16 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
 
     def _neighbours(self) -> Iterator[tuple[_Call, _Call]]:
         """Yield, from the last on, each call with a twin and the only one that reads its output."""
-        readers: dict[int, list[_Call]] = {}
-        for call in self._calls:
-            for slot in call.inputs:
-                readers.setdefault(slot, []).append(call)
-        for call in reversed(self._calls):
+        for call in reversed(self._calls.copy()):
             slot = call.outputs[0]
-            if call.twin is None or slot == self._output or len(readers.get(slot, ())) != 1:
-                continue
-            yield call, readers[slot][0]
+            readers = [other for other in self._calls for read in other.inputs if read == slot]
+            if call.twin is not None and slot != self._output and len(readers) == 1:
+                yield call, readers[0]
 
 
-def _joined(first: torch.nn.Module, second: torch.nn.Module | None) -> torch.nn.Module | None:
+def _joined(
+    first: torch.nn.Module, second: torch.nn.Module | None, num_inputs: int
+) -> torch.nn.Module | None:
     """Return one twin for two in a row, or None where they stay two.
 
     A ReLU goes behind max pooling, on a quarter of the numbers. The largest entry of a window stays
@@ -151,7 +155,7 @@ def _joined(first: torch.nn.Module, second: torch.nn.Module | None) -> torch.nn.
     gradients are the same.
     """
     if isinstance(second, Pointwise) and second.function is torch.relu:
-        takes = isinstance(first, Convolution | BatchNormalization)
+        takes = isinstance(first, Convolution | BatchNormalization | Merging)
         if takes and first.activation is IDENTITY:
             first.activation = torch.relu
             return first
@@ -159,6 +163,9 @@ def _joined(first: torch.nn.Module, second: torch.nn.Module | None) -> torch.nn.
         if first.activation is torch.relu:
             first.activation, second.activation = IDENTITY, torch.relu
         return PooledConvolution(first, second)
+    if isinstance(first, BatchNormalization) and first.activation is IDENTITY:
+        if isinstance(second, Merging) and second.merge is total and num_inputs == _SUMMANDS:
+            return ResidualNormalization(first, second)
     return None
 
 

@@ -29,7 +29,7 @@ class Layer(Protocol):
 
     @property
     def weights(self) -> tuple[Tensor | None, ...]:
-        """What it learns."""
+        """What gets gradients beside `x`: what it learns, and a second input."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
         """Return the layer's output, and what `backward` needs."""
@@ -172,7 +172,8 @@ class Rescale:
 class Normalise:
     """(…, C) by its own mean and variance over all axes but the last, in the type of `x`.
 
-    `tell` is given the mean and the biased variance (C,), float32. Ioffe & Szegedy 2015.
+    A `shortcut` of the same shape and type is added, then `rectify` adds a ReLU. `tell` is given
+    the mean and the biased variance (C,), float32. Ioffe & Szegedy 2015, He et al. 2016.
     """
 
     gamma: Tensor | None
@@ -180,11 +181,12 @@ class Normalise:
     epsilon: float
     rectify: bool
     tell: Callable[[Tensor, Tensor], None]
+    shortcut: Tensor | None = None
 
     @property
     def weights(self) -> tuple[Tensor | None, ...]:
-        """Scale and offset."""
-        return self.gamma, self.beta
+        """Scale and offset, and the shortcut."""
+        return self.gamma, self.beta, self.shortcut
 
     def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
         """Normalise `x`, and `tell`."""
@@ -192,32 +194,40 @@ class Normalise:
         gamma = torch.ones(channels) if self.gamma is None else self.gamma
         beta = torch.zeros(channels) if self.beta is None else self.beta
         y, mean, variance = torch.empty_like(x), torch.empty(channels), torch.empty(channels)
-        sizes = (x.numel() // channels, channels, self.rectify)
-        call(
-            f"normalise_{_NAMES[x.dtype]}", x, y, mean, variance, gamma, beta, self.epsilon, *sizes
-        )
+        operands = (x, _contiguous(self.shortcut), y, mean, variance, gamma, beta)
+        sizes = (x.numel() // channels, channels)
+        call(f"normalise_{_NAMES[x.dtype]}", *operands, self.epsilon, *sizes, self.rectify)
         self.tell(mean, variance)
-        return y, ((x, mean, variance, gamma, beta), sizes)
+        is_masked_by_y = self.rectify and self.shortcut is not None
+        return y, ((x, mean, variance, gamma, beta, y if is_masked_by_y else None), sizes)
 
     def backward(self, gradient: Tensor, kept: Kept, asked: Sequence[bool]) -> list[Tensor | None]:
         """Return gradients through the mean and the variance too."""
-        (x, mean, variance, gamma, beta), sizes = kept
-        dx, dgamma, dbeta = torch.empty_like(x), torch.empty_like(mean), torch.empty_like(mean)
-        operands = (gradient.to(x.dtype), x, dx, mean, variance, gamma, beta, dgamma, dbeta)
-        call(f"unnormalise_{_NAMES[x.dtype]}", *operands, self.epsilon, *sizes)
-        return [dx, *where(asked[1:], dgamma, dbeta)]
+        (x, *moments_and_weights, y), sizes = kept
+        gradient, name = gradient.to(x.dtype), _NAMES[x.dtype]
+        dx, (dgamma, dbeta) = torch.empty_like(x), torch.empty(2, x.shape[-1])
+        numbers = (*moments_and_weights, dgamma, dbeta, self.epsilon, *sizes)
+        if y is None:
+            rectify = self.rectify and self.shortcut is None
+            call(f"unnormalise_{name}", gradient, x, dx, *numbers, rectify)
+            passed = gradient
+        else:
+            passed = torch.empty_like(x)
+            call(f"unnormalise_rectified_sum_{name}", gradient, y, passed, x, dx, *numbers)
+        return [dx, *where(asked[1:], dgamma, dbeta, passed)]
 
 
 @dataclass(frozen=True, slots=True)
 class NormaliseByPast:
-    """(…, C) by a known mean and variance (C,), in the type of `x`; without gradients."""
+    """As `Normalise`, by a known mean and variance (C,); without gradients."""
 
-    mean: Tensor
-    variance: Tensor
     gamma: Tensor | None
     beta: Tensor | None
     epsilon: float
     rectify: bool
+    mean: Tensor
+    variance: Tensor
+    shortcut: Tensor | None = None
     weights: tuple[()] = ()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
@@ -226,10 +236,15 @@ class NormaliseByPast:
         y, moments = torch.empty_like(x), (self.mean, self.variance)
         gamma = torch.ones_like(self.mean) if self.gamma is None else self.gamma
         beta = torch.zeros_like(self.mean) if self.beta is None else self.beta
-        sizes = (x.numel() // x.shape[-1], x.shape[-1], self.rectify)
-        call(f"renormalise_{_NAMES[x.dtype]}", x, y, *moments, gamma, beta, self.epsilon, *sizes)
+        operands = (x, _contiguous(self.shortcut), y, *moments, gamma, beta)
+        sizes = (x.numel() // x.shape[-1], x.shape[-1])
+        call(f"renormalise_{_NAMES[x.dtype]}", *operands, self.epsilon, *sizes, self.rectify)
         return y, ((), None)
 
     def backward(self, gradient: Tensor, kept: Kept, asked: Sequence[bool]) -> list[Tensor]:
         """Refuse: this is for inference."""
         raise NotImplementedError("normalising by the past has no gradient here")
+
+
+def _contiguous(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.contiguous()

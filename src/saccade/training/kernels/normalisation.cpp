@@ -1,5 +1,5 @@
-// Pixels rescaled; batch normalisation of feature maps (…, C), the channels last in memory, with a
-// ReLU behind it where asked; and the sums that a bias's gradient is.
+// Pixels rescaled; batch normalisation of feature maps (…, C), the channels last in memory, where
+// asked with a shortcut added and a ReLU behind it; and the sums that a bias's gradient is.
 //
 // Sixteen channels at a time go through a block of rows, so that what belongs to a channel, its scale
 // and its sums, stays in registers. Entries are float32 or bfloat16, the upper half of a float32.
@@ -178,39 +178,34 @@ struct Affine {
 
 inline Lanes floor_of(bool rectify) { return Lanes{} + (rectify ? 0.0f : -INFINITY); }
 
+// `shortcut` may be null.
 template <typename Entry>
-void normalise(const Entry* x, Entry* y, const Affine& by, Index rows, Index channels, bool rectify,
-               int threads) {
+void normalise(const Entry* x, const Entry* shortcut, Entry* y, const Affine& by, Index rows,
+               Index channels, bool rectify, int threads) {
   const Lanes floor = floor_of(rectify);
   each_row(rows, channels, threads, [&](Index c, auto n) {
     const Lanes scale = load(&by.scale[c], n), offset = load(&by.offset[c], n);
     return [=](Index r) {
-      const Lanes value = load(x + r * channels + c, n) * scale + offset;
+      Lanes value = load(x + r * channels + c, n) * scale + offset;
+      if (shortcut) value += load(shortcut + r * channels + c, n);
       store(value < floor ? floor : value, y + r * channels + c, n);
     };
   });
 }
 
-// With x̂ = (x - mean) / √(variance + ε) and g the gradient where the ReLU let through:
+// With x̂ = (x - mean) / √(variance + ε) and g the gradient that reaches it:
 // dβ = Σ g, dγ = Σ g·x̂, dx = γ / √(variance + ε) · (g - dβ / rows - x̂ · dγ / rows).
-template <typename Entry>
-void unnormalise(const Entry* gradient, const Entry* x, Entry* dx, const float* mean,
-                 const float* variance, const Affine& by, float* dgamma, float* dbeta,
-                 float epsilon, Index rows, Index channels, bool rectify, int threads) {
-  const Lanes floor = floor_of(rectify);
-  const auto let_through = [=, &by](Index c, auto n) {
-    const Lanes scale = load(&by.scale[c], n), offset = load(&by.offset[c], n);
-    return [=](Lanes value, Index r) {
-      const Lanes g = load(gradient + r * channels + c, n);
-      return value * scale + offset <= floor ? Lanes{} : g;
-    };
-  };
+// g is what `reaching(c, n)` returns for a value and its row, and from then on `again(c, n)`.
+template <typename Entry, typename Reaching, typename Again>
+void unnormalise(const Entry* x, Entry* dx, const float* mean, const float* variance,
+                 const Affine& by, float* dgamma, float* dbeta, float epsilon, Index rows,
+                 Index channels, int threads, Reaching reaching, Again again) {
   // Around the mean, which x̂ is proportional to.
   const auto found = sums(rows, channels, threads, [&](Index c, auto n) {
-    const auto through = let_through(c, n);
+    const auto reaches = reaching(c, n);
     const Lanes centre = load(mean + c, n);
     return [=](Index r, Lanes& first, Lanes& second) {
-      const Lanes value = load(x + r * channels + c, n), g = through(value, r);
+      const Lanes value = load(x + r * channels + c, n), g = reaches(value, r);
       first += g;
       second += g * (value - centre);
     };
@@ -224,14 +219,41 @@ void unnormalise(const Entry* gradient, const Entry* x, Entry* dx, const float* 
     bias[c] = float(by.scale[c] * found[c] / rows);
   }
   each_row(rows, channels, threads, [&](Index c, auto n) {
-    const auto through = let_through(c, n);
+    const auto reaches = again(c, n);
     const Lanes centre = load(mean + c, n), scale = load(&by.scale[c], n);
     const Lanes a = load(&slope[c], n), b = load(&bias[c], n);
     return [=](Index r) {
       const Lanes value = load(x + r * channels + c, n);
-      store(scale * through(value, r) - (value - centre) * a - b, dx + r * channels + c, n);
+      store(scale * reaches(value, r) - (value - centre) * a - b, dx + r * channels + c, n);
     };
   });
+}
+
+// The gradient where the ReLU behind the normalised values, if there is one, let them through.
+template <typename Entry>
+auto let_through(const Entry* gradient, const Affine& by, Index channels, bool rectify) {
+  const Lanes floor = floor_of(rectify);
+  return [=, &by](Index c, auto n) {
+    const Lanes scale = load(&by.scale[c], n), offset = load(&by.offset[c], n);
+    return [=](Lanes value, Index r) {
+      const Lanes g = load(gradient + r * channels + c, n);
+      return value * scale + offset <= floor ? Lanes{} : g;
+    };
+  };
+}
+
+// The gradient where the ReLU behind a sum let that through, as it did where `y` is positive; written
+// to `passed`, which is the gradient of the shortcut too.
+template <typename Entry>
+auto let_pass(const Entry* gradient, const Entry* y, Entry* passed, Index channels) {
+  return [=](Index c, auto n) {
+    return [=](Lanes, Index r) {
+      const Index place = r * channels + c;
+      const Lanes g = load(y + place, n) <= Lanes{} ? Lanes{} : load(gradient + place, n);
+      store(g, passed + place, n);
+      return g;
+    };
+  };
 }
 
 // Pixels as x · scale + offset, which bfloat16 rounds.
@@ -270,19 +292,20 @@ extern "C" void sums_of_maps(const Half* x, float* to, Index rows, Index channel
 }
 
 #define NORMALISATION(NAME, ENTRY)                                                                 \
-  extern "C" void normalise_##NAME(const ENTRY* x, ENTRY* y, float* mean, float* variance,         \
-                                   const float* gamma, const float* beta, float epsilon,           \
-                                   Index rows, Index channels, int rectify, int threads) {         \
+  extern "C" void normalise_##NAME(const ENTRY* x, const ENTRY* shortcut, ENTRY* y, float* mean,   \
+                                   float* variance, const float* gamma, const float* beta,         \
+                                   float epsilon, Index rows, Index channels, int rectify,         \
+                                   int threads) {                                                  \
     moments(x, mean, variance, rows, channels, threads);                                           \
     const Affine by(mean, variance, gamma, beta, epsilon, channels);                               \
-    normalise(x, y, by, rows, channels, rectify, threads);                                         \
+    normalise(x, shortcut, y, by, rows, channels, rectify, threads);                               \
   }                                                                                                \
-  extern "C" void renormalise_##NAME(const ENTRY* x, ENTRY* y, const float* mean,                  \
-                                     const float* variance, const float* gamma,                    \
+  extern "C" void renormalise_##NAME(const ENTRY* x, const ENTRY* shortcut, ENTRY* y,              \
+                                     const float* mean, const float* variance, const float* gamma, \
                                      const float* beta, float epsilon, Index rows, Index channels, \
                                      int rectify, int threads) {                                   \
     const Affine by(mean, variance, gamma, beta, epsilon, channels);                               \
-    normalise(x, y, by, rows, channels, rectify, threads);                                         \
+    normalise(x, shortcut, y, by, rows, channels, rectify, threads);                               \
   }                                                                                                \
   extern "C" void unnormalise_##NAME(const ENTRY* gradient, const ENTRY* x, ENTRY* dx,             \
                                      const float* mean, const float* variance, const float* gamma, \
@@ -290,8 +313,18 @@ extern "C" void sums_of_maps(const Half* x, float* to, Index rows, Index channel
                                      float epsilon, Index rows, Index channels, int rectify,       \
                                      int threads) {                                                \
     const Affine by(mean, variance, gamma, beta, epsilon, channels);                               \
-    unnormalise(gradient, x, dx, mean, variance, by, dgamma, dbeta, epsilon, rows, channels,       \
-                rectify, threads);                                                                 \
+    const auto through = let_through(gradient, by, channels, rectify);                             \
+    unnormalise(x, dx, mean, variance, by, dgamma, dbeta, epsilon, rows, channels, threads,        \
+                through, through);                                                                 \
+  }                                                                                                \
+  extern "C" void unnormalise_rectified_sum_##NAME(                                                \
+      const ENTRY* gradient, const ENTRY* y, ENTRY* passed, const ENTRY* x, ENTRY* dx,             \
+      const float* mean, const float* variance, const float* gamma, const float* beta,             \
+      float* dgamma, float* dbeta, float epsilon, Index rows, Index channels, int threads) {       \
+    const Affine by(mean, variance, gamma, beta, epsilon, channels);                               \
+    unnormalise(x, dx, mean, variance, by, dgamma, dbeta, epsilon, rows, channels, threads,        \
+                let_pass(gradient, y, passed, channels),                                           \
+                let_through(passed, by, channels, false));                                         \
   }
 
 NORMALISATION(bfloat16, Half)

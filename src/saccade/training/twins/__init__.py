@@ -11,8 +11,12 @@ answers None and the layer itself is called.
 from saccade.training.twins.activations import IDENTITY, Pointwise
 from saccade.training.twins.chain import Chain
 from saccade.training.twins.convolutions import Convolution, PooledConvolution
-from saccade.training.twins.merging import arithmetic_of
-from saccade.training.twins.normalization import BatchNormalization, Rescaling
+from saccade.training.twins.merging import Merging, arithmetic_of, total
+from saccade.training.twins.normalization import (
+    BatchNormalization,
+    Rescaling,
+    ResidualNormalization,
+)
 from saccade.training.twins.pooling import MaxPooling
 from saccade.training.twins.registry import twin_of
 
@@ -22,9 +26,12 @@ __all__ = [
     "Chain",
     "Convolution",
     "MaxPooling",
+    "Merging",
     "Pointwise",
     "PooledConvolution",
     "Rescaling",
+    "ResidualNormalization",
     "arithmetic_of",
+    "total",
     "twin_of",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from saccade.models.backend import load_keras
+from saccade.training.twins.activations import IDENTITY, Activation
 from saccade.training.twins.weights import value_of
 
 keras = load_keras()
@@ -19,15 +20,16 @@ Tensors = tuple[Tensor, ...]
 
 
 class Merging(torch.nn.Module):  # type: ignore[misc]
-    """Add, Concatenate, Maximum and the like."""
+    """Add, Concatenate, Maximum and the like; `activation` is one that the graph moved here."""
 
     def __init__(self, merge: Callable[[Tensors], Tensor]) -> None:
         super().__init__()
         self.merge = merge
+        self.activation: Activation = IDENTITY
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Map several (N, …) to one; axes of length 1 stretch as in Keras."""
-        return self.merge(tensors)
+        return self.activation(self.merge(tensors))
 
 
 def elementwise(merge: Callable[[Tensors], Tensor]) -> Callable[[Any], Merging | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from saccade.training.kernels.layers import (
     run,
 )
 from saccade.training.twins.activations import IDENTITY, Activation
+from saccade.training.twins.merging import Merging
 from saccade.training.twins.weights import value_of
 
 keras = load_keras()
@@ -40,7 +42,7 @@ class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
         self.frozen = not layer.trainable
         self.activation: Activation = IDENTITY
 
-    def layer(self, x: Tensor) -> Layer | None:
+    def layer(self, x: Tensor) -> Normalise | NormaliseByPast | None:
         """Return a kernel of ours that does the whole of it on `x`, or None."""
         return self._kernel(x) if self.activation in (IDENTITY, torch.relu) else None
 
@@ -52,7 +54,7 @@ class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
             return Normalise(*weights, self._move) if x.numel() > x.shape[-1] else None
         if torch.is_grad_enabled() or x.dtype != torch.bfloat16:
             return None
-        return NormaliseByPast(self.moving_mean, self.moving_variance, *weights)
+        return NormaliseByPast(*weights, self.moving_mean, self.moving_variance)
 
     @property
     def _learns(self) -> bool:
@@ -92,6 +94,23 @@ class BatchNormalization(torch.nn.Module):  # type: ignore[misc]
         with torch.no_grad():
             self.moving_mean.mul_(self.momentum).add_(mean * (1.0 - self.momentum))
             self.moving_variance.mul_(self.momentum).add_(variance * (1.0 - self.momentum))
+
+
+class ResidualNormalization(torch.nn.Module):  # type: ignore[misc]
+    """BatchNormalization of a branch, the Add of a shortcut, and the activation behind that."""
+
+    def __init__(self, normalization: BatchNormalization, total: Merging) -> None:
+        super().__init__()
+        self.normalization, self.total = normalization, total
+
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """Map two (…, C) to one."""
+        layer = self.normalization.layer(x)
+        alike = shortcut.shape == x.shape and shortcut.dtype == x.dtype
+        if layer is None or not alike or self.total.activation not in (IDENTITY, torch.relu):
+            return self.total(self.normalization(x), shortcut)
+        rectify = self.total.activation is torch.relu
+        return run(x, (replace(layer, rectify=rectify, shortcut=shortcut),))
 
 
 def batch_normalization(layer: Any) -> BatchNormalization | None:
