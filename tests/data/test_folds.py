@@ -109,7 +109,7 @@ def test_a_fold_apart_leaves_a_validation_part_of_the_rest():
 
 def test_no_test_part_is_made_where_none_is_wanted():
     digest = np.arange(40, dtype=np.uint64)
-    index = split_index(index_of([0, 1] * 20), digest, seed=0, test_share=None)
+    index = split_index(index_of([0, 1] * 20), digest, seed=0, with_test=False)
     assert np.bincount(index.part, minlength=3).tolist() == [36, 4, 0]
 
 

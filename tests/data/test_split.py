@@ -7,7 +7,7 @@ import pytest
 
 from saccade.data.index import Index
 from saccade.data.split import open_rows, split_index
-from saccade.errors import DataError, SettingsError
+from saccade.errors import DataError
 from saccade.types import PARTS
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -241,10 +241,21 @@ def test_a_thousand_classes_and_a_hundred_thousand_pictures_are_quick():
     assert table.min() >= 1
 
 
-@pytest.mark.parametrize("shares", [(0.0, 0.2), (0.5, 0.5), (-0.1, 0.2), (0.1, 1.2)])
-def test_shares_that_leave_nothing_are_refused(shares):
-    with pytest.raises(SettingsError, match="shares are above 0"):
-        split(make_index([0, 1] * 9), validation_share=shares[0], test_share=shares[1])
+def test_a_tenth_validates_until_less_is_enough():
+    assert counts(split(make_index([0, 1] * 12_500)))[0] == [8_750, 1_250, 2_500]
+    assert counts(split(make_index([0, 1] * 20_000)))[0] == [14_750, 1_250, 4_000]
+
+
+def test_enough_of_the_rarest_class_validates():
+    index = make_index([0] * 49_000 + [1] * 1_000)
+    assert counts(split(index)) == [[36_750, 2_450, 9_800], [750, 50, 200]]
+
+
+def test_enough_is_counted_in_groups_of_copies():
+    index = make_index([0, 1] * 15_000)
+    digest = np.arange(30_000, dtype=np.uint64) // 10 + 1  # five of each class in a group
+    table = counts(split(index, digest=digest, with_test=False))
+    assert table == [[13_500, 1_500, 0], [13_500, 1_500, 0]]
 
 
 def test_the_parts_are_those_of_the_types():

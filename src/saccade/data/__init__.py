@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from saccade.data.source import Entry, Source
     from saccade.data.split import (
         TEST_SHARE,
-        VALIDATION_SHARE,
         deal_folds,
         fold_apart,
         open_rows,
         split_index,
+        validation_share,
     )
     from saccade.data.strata import by_strata
     from saccade.data.workers import Workers
@@ -50,7 +50,6 @@ _HOME = {
     "Source": "source",
     "TEST_SHARE": "split",
     "UNASSIGNED": "index",
-    "VALIDATION_SHARE": "split",
     "Workers": "workers",
     "build_cache": "cache",
     "build_index": "scan",
@@ -73,6 +72,7 @@ _HOME = {
     "resemblance": "series",
     "sampled_series": "series",
     "split_index": "split",
+    "validation_share": "split",
     "write_index": "index",
     "written": "labelsets",
 }
@@ -81,7 +81,6 @@ __all__ = [
     "ALONE",
     "TEST_SHARE",
     "UNASSIGNED",
-    "VALIDATION_SHARE",
     "Cache",
     "CacheEntry",
     "Entry",
@@ -115,6 +114,7 @@ __all__ = [
     "resemblance",
     "sampled_series",
     "split_index",
+    "validation_share",
     "write_index",
     "written",
 ]

@@ -15,7 +15,8 @@ the other is left out with its reason. Equal pictures with different labels are 
 copies "copy".
 
 With the same index and seed the split is the same. A class of three pictures gives one to each
-part; shares of larger classes come out to within one group of copies.
+part; shares of larger classes come out to within one group of copies. A tenth validates, or less
+where less is enough (`validation_share`): what does not train teaches nothing.
 """
 
 from __future__ import annotations
@@ -28,17 +29,32 @@ import numpy.typing as npt
 
 from saccade.data.index import UNASSIGNED, Index
 from saccade.data.kin import Kin, joined
-from saccade.errors import DataError, SettingsError
+from saccade.errors import DataError
 from saccade.types import PARTS
 
 _TRAIN, _VALIDATION, _TEST = map(PARTS.index, ("train", "validation", "test"))
-VALIDATION_SHARE: Final = 0.1
+_DEALT: Final = (_TEST, _VALIDATION)  # in this order, out of what trains otherwise
 TEST_SHARE: Final = 0.2
+_VALIDATION_SHARE: Final = 0.1
+_ENOUGH: Final = 2_500  # to validate on: the deviation of a rate of 90 % is then 0.6 points
+_ENOUGH_OF_EACH: Final = 50  # class
 _OPEN_SHARE: Final = 1 / 3
 _NAMED: Final = 5  # classes in an error message
 
 _Rows = npt.NDArray[np.intp]
 _Mask = npt.NDArray[np.bool_]
+
+
+def validation_share(num_of_class: _Rows) -> float:
+    """Return the share of each class that validates, (C,) being how many there are to deal out.
+
+    A tenth, but no more than is enough for its figures, all together and of the rarest class.
+    """
+    present = num_of_class[num_of_class > 0]
+    if not len(present):
+        return _VALIDATION_SHARE
+    enough = max(_ENOUGH / float(present.sum()), _ENOUGH_OF_EACH / float(present.min()))
+    return min(_VALIDATION_SHARE, enough)
 
 
 def open_rows(index: Index, *, seed: int, named: _Rows | None = None) -> _Mask:
@@ -66,50 +82,43 @@ def open_rows(index: Index, *, seed: int, named: _Rows | None = None) -> _Mask:
     return is_open
 
 
-def split_index(  # noqa: PLR0913  (two shares, and what else is known of the rows)
+def split_index(
     index: Index,
     pixel_digest: npt.NDArray[np.uint64],
     *,
     seed: int,
-    validation_share: float = VALIDATION_SHARE,
-    test_share: float | None = TEST_SHARE,
+    with_test: bool = True,
     is_open: _Mask | None = None,
     kin: Kin | None = None,
     strata: Index | None = None,
 ) -> Index:
     """Return the index with the part of every usable row set, and left-out copies given a reason.
 
-    The shares are of each class's pictures, for parts that the user did not give; a `test_share` of
-    None makes no test part. Rows that are open (see `open_rows`; none unless given) train, unless a
-    class has too few other pictures. `strata`, an index of the same rows (see `strata.by_strata`),
-    has the classes that are dealt out where labels are sets; whether each label can be trained on
-    is then for the caller to see. Raises DataError where a class has too few different pictures, or
-    none to train on.
+    Parts that the user did not give take a share of each class, the test part only `with_test`.
+    Rows that are open (see `open_rows`; none unless given) train, unless a class has too few other
+    pictures. `strata`, an index of the same rows (see `strata.by_strata`), has the classes that are
+    dealt out where labels are sets; whether each label can be trained on is then for the caller to
+    see. Raises DataError where a class has too few different pictures, or none to train on.
     """
-    shares = {_VALIDATION: validation_share}
-    if test_share is not None:
-        shares = {_TEST: test_share} | shares
-    if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
-        raise SettingsError(
-            "shares are above 0 and together below 1, got "
-            + " and ".join(f"{share} for {PARTS[part]}" for part, share in shares.items())
-        )
     index = _without_unlabelled(index)
     group = _groups(index, (pixel_digest, index.sha256))
     index = _without_copies(_flagged(index, group), group)
-    shares = {part: s for part, s in shares.items() if not len(index.rows_of(part))}
+    wanted = _DEALT if with_test else (_VALIDATION,)
+    parts = [part for part in wanted if not len(index.rows_of(part))]
     part = np.where(index.usable & (index.part == UNASSIGNED), _TRAIN, index.part).astype(np.int8)
     index = index.with_columns(part=part)
     if strata is None:
         _refuse_untrainable(index)
-    if not shares:
+    if not parts:
         return index
     dealt = index
     if strata is not None:
         dealt = index.with_columns(classes=strata.classes, label=strata.label)
     if is_open is None:
         is_open = np.zeros(len(index), dtype=np.bool_)
-    units = _units(dealt, group, kin or Kin(), len(shares) + 1)
+    units = _units(dealt, group, kin or Kin(), len(parts) + 1)
+    share = {_TEST: TEST_SHARE, _VALIDATION: validation_share(_num_units(dealt, units))}
+    shares = {part: share[part] for part in parts}
     return index.with_columns(part=_carved(dealt, units, shares, seed, is_open))
 
 

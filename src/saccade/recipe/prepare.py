@@ -16,7 +16,6 @@ from saccade.config import TrainSettings
 from saccade.data import (
     ALONE,
     TEST_SHARE,
-    VALIDATION_SHARE,
     Cache,
     Index,
     LabelSets,
@@ -31,6 +30,7 @@ from saccade.data import (
     open_rows,
     open_source,
     split_index,
+    validation_share,
 )
 from saccade.errors import DataError, SettingsError
 from saccade.models import AUTO, BackboneDesign, engine_name, wanted_input_shape
@@ -147,7 +147,7 @@ def _prepare(request: Request, workers: Workers, *, clock: Clock, progress: Prog
                 index,
                 cache.pixel_digest,
                 seed=request.settings.seed,
-                test_share=TEST_SHARE if folds is None else None,
+                with_test=folds is None,
                 is_open=is_open,
                 kin=kinship.kin,
                 strata=strata,
@@ -229,12 +229,13 @@ def build_body(design: BackboneDesign, plan: TrainPlan) -> Backbone:
 def _num_train(index: Index, folds: int | None) -> int:
     """Return about how many pictures the split will leave to train on."""
     num_given = np.bincount(index.part[index.usable & (index.part >= 0)], minlength=len(PARTS))
+    trainable = index.usable & (index.part != VALIDATION) & (index.part != TEST)
     share = 1.0
-    share -= 0.0 if num_given[VALIDATION] else VALIDATION_SHARE
-    test_share = TEST_SHARE if folds is None else 1 / folds
-    share -= 0.0 if num_given[TEST] else test_share
-    trainable = int(index.usable.sum()) - num_given[VALIDATION] - num_given[TEST]
-    return max(1, int(trainable * share))
+    if not num_given[VALIDATION]:
+        share -= validation_share(np.bincount(index.label[trainable & (index.label >= 0)]))
+    if not num_given[TEST]:
+        share -= TEST_SHARE if folds is None else 1 / folds
+    return max(1, int(trainable.sum() * share))
 
 
 def _planned_time(settings: TrainSettings, clock: Clock) -> float | None:
