@@ -9,6 +9,7 @@ from saccade.augmentation import Augmentation
 from saccade.errors import SettingsError
 from saccade.training.augment import augment, mix
 from saccade.training.geometry import _maps
+from saccade.training.kernels.library import load_kernels
 
 
 def pictures(num=16, height=6, width=9, channels=3):
@@ -74,6 +75,23 @@ def test_light_keeps_the_order_of_greys():
     assert len({tuple(row) for row in changed}) == 20
 
 
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("read_only", [False, True])
+def test_light_is_what_the_formula_says(read_only):
+    """The witness: contrast around the mean of every seventh byte, then brightness, by itself."""
+    batch = pictures(num=8)
+    batch.flags.writeable = not read_only
+    changed = augmented(batch[:, :, ::-1], light=0.9)  # as views are, too
+    random = np.random.default_rng(1)
+    contrasts = 1 + 0.9 * (2 * random.random((8, 1)) - 1)
+    brightnesses = 255 * 0.9 * (random.random((8, 1)) - 0.5)
+    for n in range(8):
+        before = batch[n, :, ::-1].astype(float)
+        mean = before.reshape(-1)[::7].mean()
+        wanted = (before - mean) * contrasts[n] + mean + brightnesses[n]
+        assert np.abs(np.clip(wanted, 0, 255) - changed[n]).max() < 0.501
+
+
 def test_same_seed_same_pictures():
     batch = pictures()
     every = {"rotate": 30, "shear": 0.2, "shift": 0.2, "zoom": 0.3, "flip": True}
@@ -90,19 +108,32 @@ def test_pictures_given_stay_as_they_are():
     assert np.array_equal(batch, before)
 
 
+@pytest.fixture(params=["kernels", "NumPy"])
+def way(request, monkeypatch):
+    """Who changes the pictures."""
+    load_kernels.cache_clear()
+    if request.param == "NumPy":
+        monkeypatch.setenv("SACCADE_KERNELS", "off")
+    elif load_kernels() is None:
+        pytest.skip("no C++ compiler")
+    yield
+    load_kernels.cache_clear()
+
+
+STRAIGHT = {"shift": 0.2, "zoom": 0.3, "flip": True, "flip_vertical": True}
 FILLS = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "constant": "constant"}
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("fill", FILLS)
-@pytest.mark.parametrize("shape", [(6, 9), (12, 12), (17, 5)])
-def test_one_gather_shows_what_the_formula_says(fill, shape):
+@pytest.mark.parametrize("shape", [(6, 9, 3), (12, 12, 1), (17, 5, 4)])
+@pytest.mark.parametrize("oblique", [{}, {"rotate": 40, "shear": 0.3}])
+def test_one_gather_shows_what_the_formula_says(fill, shape, oblique):
     """The witness: every pixel of every picture by itself, from a picture padded by NumPy."""
-    changes = Augmentation(
-        rotate=40, shear=0.3, shift=0.2, zoom=0.3, flip=True, flip_vertical=True, fill=fill
-    )
-    batch, (height, width), pad = pictures(height=shape[0], width=shape[1]), shape, 60
+    changes = Augmentation(**STRAIGHT, **oblique, fill=fill)
+    batch, (height, width, _), pad = pictures(16, *shape), shape, 60
     shown = augment(batch, changes, np.random.default_rng(3))
-    matrices, centres = _maps(len(batch), shape, changes, np.random.default_rng(3))
+    matrices, centres = _maps(len(batch), shape[:2], changes, np.random.default_rng(3))
     padded = np.pad(batch, [(0, 0), (pad, pad), (pad, pad), (0, 0)], mode=FILLS[fill])
     near_an_edge = 0
     for n, (matrix, centre) in enumerate(zip(matrices, centres, strict=True)):

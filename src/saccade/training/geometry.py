@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.augmentation import Augmentation, Fill
+from saccade.training.kernels.pictures import shown_at
 
 Whole = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -48,16 +49,23 @@ def _shown(
     num_images, height, width, channels = pixels.shape
     down, right = (np.arange(side) + 0.5 - side / 2 for side in (height, width))
     reach = 2 * (height + width)  # no map leads further away from the picture
-    rows = _fixed(matrix[:, :1, 0] * down + centre[:, :1] + reach)[:, :, None]
-    columns = _fixed(matrix[:, 1:, 1] * right + centre[:, 1:] + reach)[:, None, :]
-    if matrix[:, [0, 1], [1, 0]].any():
+    rows = _fixed(matrix[:, :1, 0] * down + centre[:, :1] + reach)
+    columns = _fixed(matrix[:, 1:, 1] * right + centre[:, 1:] + reach)
+    end = num_images * height * width
+    row_at, column_at = (_folded(side, reach, fill, end) for side in (height, width))
+    is_oblique = matrix[:, [0, 1], [1, 0]].any()
+    if not is_oblique:
+        places = row_at.take(rows >> _FRACTION_BITS), column_at.take(columns >> _FRACTION_BITS)
+        shown = shown_at(pixels, *places)
+        if shown is not None:
+            return shown
+    rows, columns = rows[:, :, None], columns[:, None, :]
+    if is_oblique:
         rows = rows + _fixed(matrix[:, :1, 1] * right)[:, None, :]
         columns = columns + _fixed(matrix[:, 1:, 0] * down)[:, :, None]
-    end = num_images * height * width
-    row_starts, in_row = _folded(height, reach, fill, end) * width, _folded(width, reach, fill, end)
     first = (np.arange(num_images) * (height * width))[:, None, None]
-    flat = row_starts.take(rows >> _FRACTION_BITS) + first
-    flat = flat + in_row.take(columns >> _FRACTION_BITS)
+    flat = (row_at * width).take(rows >> _FRACTION_BITS) + first
+    flat = flat + column_at.take(columns >> _FRACTION_BITS)
     return _gather(pixels.reshape(-1, channels), flat, fill).reshape(pixels.shape)
 
 

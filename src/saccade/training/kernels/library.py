@@ -35,6 +35,7 @@ _SOURCES: Final = (
     "dense.cpp",
     "normalisation.cpp",
     "muon.cpp",
+    "pictures.cpp",
     "pooling.cpp",
     "stem.cpp",
     "steps.cpp",
