@@ -18,7 +18,7 @@ from saccade.models.backend import load_keras
 from saccade.models.outputs import output_kind
 from saccade.training.augment import changed
 from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_checkpoint
-from saccade.training.mirror import decide_mirroring
+from saccade.training.deciding import decide_changes
 from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
 from saccade.training.result import (
     FitResult,
@@ -58,8 +58,8 @@ class KerasLoop:
         self.model, self.train, self.validation = model, train, validation
         self.sample = sample_like(train, validation, seed=plan.seed)
         self.hooks, self.stage = hooks, stage
-        self.plan, mirror_note = decide_mirroring(plan, train)
-        self.standing = Standing(notes=[text for text in (note, mirror_note) if text])
+        self.plan, notes = decide_changes(plan, train)
+        self.standing = Standing(notes=[note, *notes] if note else notes)
         self.batch_size = min(plan.batch_size, len(train.rows))
         self.steps_per_epoch = len(train.rows) // self.batch_size
         self.horizon = Horizon(max_steps=plan.max_epochs * self.steps_per_epoch)

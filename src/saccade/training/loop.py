@@ -23,7 +23,7 @@ from saccade.training.checkpoint import (
     under,
     write_checkpoint,
 )
-from saccade.training.mirror import decide_mirroring
+from saccade.training.deciding import decide_changes
 from saccade.training.plan import TrainPlan
 from saccade.training.result import (
     FitResult,
@@ -119,10 +119,8 @@ class _Loop:
         self.hooks, self.stage, self.progress = hooks, stage, progress
         self.batch_size = min(plan.batch_size, len(train.rows))
         self.steps_per_epoch = len(train.rows) // self.batch_size
-        self.standing = Standing()
-        self.plan, note = decide_mirroring(plan, train)
-        if note:
-            self.standing.notes.append(note)
+        self.plan, notes = decide_changes(plan, train)
+        self.standing = Standing(notes=notes)
         load_keras().utils.set_random_seed(plan.seed)
         self.learner = Learner(model, self.plan, several_labels=train.several_labels)
         self.num_epochs = float(plan.max_epochs)  # that the time allows, once it is measured
