@@ -247,8 +247,20 @@ def test_a_tenth_validates_until_less_is_enough():
 
 
 def test_enough_of_the_rarest_class_validates():
-    index = make_index([0] * 49_000 + [1] * 1_000)
-    assert counts(split(index)) == [[36_750, 2_450, 9_800], [750, 50, 200]]
+    index = make_index([0] * 54_000 + [1] * 6_000)
+    assert counts(split(index)) == [[40_500, 2_700, 10_800], [4_500, 300, 1_200]]
+    rarer = make_index([0] * 49_000 + [1] * 1_000)
+    assert counts(split(rarer)) == [[34_300, 4_900, 9_800], [700, 100, 200]]
+
+
+def test_large_groups_are_tested_however_little_validates():
+    """Of each class 3 films of 7 % each, and a share of 1 % that validates."""
+    films, singles = np.repeat(np.arange(6), 2_100), np.arange(6, 6 + 2 * 23_700)
+    digest = np.concatenate([films, singles]).astype(np.uint64) + 1
+    labels = np.concatenate([films % 2, singles % 2])
+    index = make_index(labels.tolist())
+    tested = [split(index, digest, seed=seed).part[: len(films)] == TEST for seed in range(20)]
+    assert 0.1 < np.mean(tested) < 0.35
 
 
 def test_enough_is_counted_in_groups_of_copies():

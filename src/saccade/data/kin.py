@@ -7,9 +7,9 @@ A group that the user names, and copies equal to the pixel, are facts and always
 pair is a judgement, and where everything looks a little like something else a chain of pairs leads
 through a whole class: its part would be one lump, and the others would lack what it shows. So pairs
 are followed from the surest to the least sure, and one that would make a group of more than a
-twentieth of a class (of a small class, a quarter, or 10 pictures) is not followed. A part that the
-split makes, a tenth of a class or a fifth, so holds two groups or more, and every class keeps
-enough groups to lie in every part.
+twentieth of a class (of a small class, a quarter, or 10 pictures) is not followed. A test part that
+the split makes, a fifth of a class, so holds four groups or more, and every class keeps enough
+groups to lie in every part.
 """
 
 from __future__ import annotations

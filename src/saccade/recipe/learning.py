@@ -100,19 +100,17 @@ def network_curve(
     parts = _parts(unit, train, validation, SHARES)
     whole = _point_of(fit, len(train.rows), validation)
     epochs = plan.max_epochs if plan.budget_s is None else fit.num_epochs
+    # Fewer pictures would perhaps decide otherwise, and the curve say what the change did.
+    alike = replace(plan, augmentation=fit.augmentation, augmentation_is_asked=True)
 
     def learnt(places: _Rows | None, *, share: float, num_epochs: int) -> LearningPoint:
-        some = (
-            train
-            if places is None
-            else train._replace(rows=train.rows[places], labels=train.labels[places])
-        )
+        some = train if places is None else train.some(places)
         budget_s = None if plan.budget_s is None else plan.budget_s * share
         done = train_network(
             build(),
             train=some,
             validation=validation,
-            plan=replace(plan, budget_s=budget_s, max_epochs=num_epochs),
+            plan=replace(alike, budget_s=budget_s, max_epochs=num_epochs),
             checkpoint_dir=None,
             hooks=Hooks(),
             progress=Silence(),

@@ -119,15 +119,19 @@ def _prepare(request: Request, workers: Workers, *, clock: Clock, progress: Prog
     if request.data_digest not in (None, data_digest):
         raise DataError(f"{source.name} has changed since {request.folder} began; train anew")
     strata = None if sets is None else by_strata(index, sets)
+    dealt = (index if strata is None else strata, series if named is None else named)
     is_open = index.usable  # in folds every picture trains as well as judges
     if folds is None:
-        dealt = index if strata is None else strata
-        groups = series if named is None else named
-        is_open = open_rows(dealt, seed=request.settings.seed, named=groups)
+        is_open = open_rows(dealt[0], seed=request.settings.seed, named=dealt[1])
     engine_name()  # imports what trains, so that the plan knows what time is left
     num_classes = len(index.classes if sets is None else sets.names)
     plan = request.plan or _plan(
-        index, is_open, request.settings, num_classes=num_classes, clock=clock
+        index,
+        is_open,
+        request.settings,
+        num_classes=num_classes,
+        num_train=_num_train(*dealt, folds),
+        clock=clock,
     )
     # Before the pictures are decoded: weights that do not fit shall cost no time.
     body = None if plan.backbone is None else build_body(plan.backbone, plan)
@@ -190,6 +194,7 @@ def _plan(
     settings: TrainSettings,
     *,
     num_classes: int,
+    num_train: int,
     clock: Clock,
 ) -> TrainPlan:
     """Derive the plan from the headers of `rows`, none of which is, or will be, a test picture."""
@@ -199,7 +204,7 @@ def _plan(
         index,
         rows,
         num_classes=num_classes,
-        num_train=_num_train(index, settings.folds),
+        num_train=num_train,
         budget_s=_planned_time(settings, clock),
         epochs=settings.epochs,
         seed=settings.seed,
@@ -226,13 +231,20 @@ def build_body(design: BackboneDesign, plan: TrainPlan) -> Backbone:
     return body
 
 
-def _num_train(index: Index, folds: int | None) -> int:
-    """Return about how many pictures the split will leave to train on."""
+def _num_train(index: Index, groups: npt.NDArray[np.intp] | None, folds: int | None) -> int:
+    """Return about how many pictures the split will leave to train on.
+
+    It deals out `groups` (N,) whole, -1 being no group, by the index's classes.
+    """
     num_given = np.bincount(index.part[index.usable & (index.part >= 0)], minlength=len(PARTS))
     trainable = index.usable & (index.part != VALIDATION) & (index.part != TEST)
     share = 1.0
     if not num_given[VALIDATION]:
-        share -= validation_share(np.bincount(index.label[trainable & (index.label >= 0)]))
+        counted = trainable & (index.label >= 0)
+        if groups is not None:
+            first = np.unique(groups, return_index=True)[1]  # of each group, and one of no group
+            counted &= (groups < 0) | np.isin(np.arange(len(groups)), first)
+        share -= validation_share(np.bincount(index.label[counted]))
     if not num_given[TEST]:
         share -= TEST_SHARE if folds is None else 1 / folds
     return max(1, int(trainable.sum() * share))

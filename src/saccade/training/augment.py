@@ -100,8 +100,8 @@ def _relight(pixels: Pixels, most: float, random: np.random.Generator) -> Pixels
     if relit is not None:
         return relit
     relit = np.empty_like(pixels, order="C")
-    for picture, entries, out in zip(pixels, table, relit, strict=True):
-        bytes_out = picture.tobytes().translate(entries.tobytes())  # 6 times as quick as indexing
+    for picture, its_table, out in zip(pixels, table, relit, strict=True):
+        bytes_out = picture.tobytes().translate(its_table.tobytes())  # 6 times as quick as indexing
         out[:] = np.frombuffer(bytes_out, np.uint8).reshape(picture.shape)
     return relit
 

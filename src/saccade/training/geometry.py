@@ -39,7 +39,8 @@ def move(
         at_once = max(1, _PIXELS_AT_ONCE // (height * width))
     groups = [slice(start, start + at_once) for start in range(0, num_images, at_once)]
     fill = augmentation.fill
-    return np.concatenate([_shown(pixels[g], matrix[g], centre[g], fill) for g in groups])
+    shown = [_shown(pixels[g], matrix[g], centre[g], fill) for g in groups]
+    return shown[0] if len(shown) == 1 else np.concatenate(shown)
 
 
 def _shown(

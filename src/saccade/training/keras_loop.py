@@ -17,8 +17,8 @@ import numpy.typing as npt
 from saccade.models.backend import load_keras
 from saccade.models.outputs import output_kind
 from saccade.training.augment import changed
+from saccade.training.changes import decide_changes
 from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_checkpoint
-from saccade.training.deciding import decide_changes
 from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
 from saccade.training.result import (
     FitResult,

@@ -18,12 +18,12 @@ from saccade.errors import DataError
 from saccade.models.backend import engine_name, load_keras
 from saccade.progress import Progress, Stage
 from saccade.training.augment import changed
+from saccade.training.changes import decide_changes
 from saccade.training.checkpoint import (
     read_checkpoint,
     under,
     write_checkpoint,
 )
-from saccade.training.deciding import decide_changes
 from saccade.training.plan import TrainPlan
 from saccade.training.result import (
     FitResult,
@@ -93,6 +93,8 @@ def _check(train: Pictures, validation: Pictures) -> None:
     for pictures in (train, validation):
         if len(pictures.rows) != len(pictures.labels):
             raise ValueError(f"{len(pictures.rows)} rows have {len(pictures.labels)} labels")
+        if pictures.group is not None and len(pictures.rows) != len(pictures.group):
+            raise ValueError(f"{len(pictures.rows)} rows have {len(pictures.group)} groups")
     if not len(train.rows) or not len(validation.rows):
         raise DataError("training needs at least one picture to train on and one to validate on")
 

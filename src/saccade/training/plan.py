@@ -111,7 +111,7 @@ class TrainPlan:
     patience: int  # epochs without a lower calibrated loss before training stops
     budget_s: float | None
     seed: int
-    augmentation_is_asked: bool = False  # done as it is; else flips only where pictures allow them
+    augmentation_is_asked: bool = False  # done as it is; else as pictures decide (`changes`)
     backbone: BackboneDesign | None = None  # the network below the head, in transfer learning
     class_weights: tuple[float, ...] | None = None  # on names, where classes are uneven
     why: str = ""  # this network, where the choice was `auto`'s

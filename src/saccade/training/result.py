@@ -38,6 +38,11 @@ class Pictures(NamedTuple):
     labels: npt.NDArray[Any]
     group: npt.NDArray[np.intp] | None = None  # (n,)
 
+    def some(self, places: npt.NDArray[np.intp]) -> Pictures:
+        """Return some of the pictures, without a copy of any."""
+        group = None if self.group is None else self.group[places]
+        return Pictures(self.pixels, self.rows[places], self.labels[places], group)
+
     def taken(self, places: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         """Return copies of some of the pictures, and their labels."""
         return self.pixels[self.rows[places]], self.labels[places]
@@ -100,7 +105,7 @@ class FitResult:
     images_per_second: float
     precision: str
     compiled: bool
-    augmentation: Augmentation  # what was done to training pictures, flips only as decided
+    augmentation: Augmentation  # what was done to training pictures, as was decided
     stopped: bool  # the caller asked to stop before training was done
     notes: tuple[str, ...]
 

@@ -16,7 +16,8 @@ from saccade.training.mirror import decide_mirroring
 from saccade.training.plan import TrainPlan
 from saccade.training.result import Pictures
 
-_FEW: Final = 100  # subjects a class; a thousand would be a set of pictures like any other
+_FEW: Final = 100  # subjects of a class: a judgement; fifty gain much, cats and dogs need nothing
+_SHOWN_OFTEN: Final = 3  # pictures of a subject; fewer are not frames of one film
 _MORE: Final[dict[str, Any]] = {"light": 0.5, "colour": 0.4}
 _OF_PHOTOGRAPHS: Final[dict[str, Any]] = {"light": 0.8, "rotate": 15.0, "erase": 0.3}
 
@@ -34,20 +35,34 @@ def _decide_strength(plan: TrainPlan, train: Pictures) -> tuple[TrainPlan, str]:
     What the user asked for is done as it is, and pictures that are not relit, since they are shown
     a few times only, or to layers that stay as they are, are left so.
     """
-    planned, number = plan.augmentation, num_subjects(train)
-    if plan.design is None or plan.augmentation_is_asked or not planned.light or number is None:
+    planned = plan.augmentation
+    if plan.design is None or plan.augmentation_is_asked or not planned.light:
         return plan, ""
-    num_classes = train.labels.shape[1] if train.several_labels else len(np.unique(train.labels))
-    if number >= _FEW * num_classes:
+    number = num_subjects(train)
+    if number is None or number >= _FEW:
         return plan, ""
     more = _MORE | _OF_PHOTOGRAPHS if planned.zoom else _MORE  # tiny pictures would be ruined
+    if plan.channels == 1:
+        more = {name: strength for name, strength in more.items() if name != "colour"}
     changes = replace(planned, **more)
-    note = f"pictures of only {number:,} subjects: changed more, to stand for others ({changes})"
+    note = f"about {number:,} subjects a class: changed more, to stand for others ({changes})"
     return replace(plan, augmentation=changes), note
 
 
 def num_subjects(train: Pictures) -> int | None:
-    """Return how many groups there are, and pictures that stand alone; None without groups."""
+    """Return how many subjects the pictures of a class, or of a label, show: the median's.
+
+    A subject is a group, or a picture that stands alone. None without groups, and where they have
+    hardly more pictures than one each.
+    """
     if train.group is None:
         return None
-    return len(np.setdiff1d(train.group, [-1])) + int((train.group < 0).sum())
+    alone = np.arange(len(train.group)) + train.group.max(initial=-1) + 1
+    subject = np.where(train.group < 0, alone, train.group)
+    if train.several_labels:
+        shown = [subject[with_it] for with_it in train.labels.T]
+    else:
+        shown = [subject[train.labels == label] for label in np.unique(train.labels)]
+    numbers = [len(np.unique(subjects)) for subjects in shown if len(subjects)]
+    seldom = len(subject) < _SHOWN_OFTEN * len(np.unique(subject))
+    return None if seldom or not numbers else int(np.median(numbers))
