@@ -126,7 +126,7 @@ FILLS = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "constant": 
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("fill", FILLS)
-@pytest.mark.parametrize("shape", [(6, 9, 3), (12, 12, 1), (17, 5, 4)])
+@pytest.mark.parametrize("shape", [(6, 9, 3), (12, 12, 1), (17, 5, 4), (1, 8, 3)])
 @pytest.mark.parametrize("oblique", [{}, {"rotate": 40, "shear": 0.3}])
 def test_one_gather_shows_what_the_formula_says(fill, shape, oblique):
     """The witness: every pixel of every picture by itself, from a picture padded by NumPy."""

@@ -5,8 +5,9 @@ For an output pixel at (i, j) from the picture's middle, the input pixel shown i
     (y, x) = centre + R(angle) · S(shear) · diag(shown) · (i, j)
 
 with signs in `shown` for mirroring. Where nothing is rotated or sheared, y depends on i alone and x
-on j alone, and the same arithmetic runs on rows and columns, a thousandth of the pixels. Gathering
-picks the nearest pixel; the small unevenness of a zoom costs less than blending would.
+on j alone, and the same arithmetic runs on rows and columns, a thousandth of the pixels. Kernels do
+the gathering, where there are any. It picks the nearest pixel; the small unevenness of a zoom costs
+less than blending would.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.augmentation import Augmentation, Fill
-from saccade.training.kernels.pictures import shown_at
+from saccade.training.kernels.pictures import Sloping, shown_along, shown_at
 
 Whole = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -55,15 +56,18 @@ def _shown(
     end = num_images * height * width
     row_at, column_at = (_folded(side, reach, fill, end) for side in (height, width))
     is_oblique = matrix[:, [0, 1], [1, 0]].any()
-    if not is_oblique:
+    slopes = _fixed(matrix[:, :1, 1] * right), _fixed(matrix[:, 1:, 0] * down)
+    if is_oblique:
+        sides = Sloping(rows, slopes[0], row_at), Sloping(columns, slopes[1], column_at)
+        shown = shown_along(pixels, *sides, fraction_bits=_FRACTION_BITS)
+    else:
         places = row_at.take(rows >> _FRACTION_BITS), column_at.take(columns >> _FRACTION_BITS)
         shown = shown_at(pixels, *places)
-        if shown is not None:
-            return shown
+    if shown is not None:
+        return shown
     rows, columns = rows[:, :, None], columns[:, None, :]
     if is_oblique:
-        rows = rows + _fixed(matrix[:, :1, 1] * right)[:, None, :]
-        columns = columns + _fixed(matrix[:, 1:, 0] * down)[:, :, None]
+        rows, columns = rows + slopes[0][:, None, :], columns + slopes[1][:, :, None]
     first = (np.arange(num_images) * (height * width))[:, None, None]
     flat = (row_at * width).take(rows >> _FRACTION_BITS) + first
     flat = flat + column_at.take(columns >> _FRACTION_BITS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,14 @@ Pixels = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
 
+class Sloping(NamedTuple):
+    """Places along one side that are shown, in fixed point: starts, and slopes added to them."""
+
+    starts: Places  # (N, places of the output along this side)
+    slopes: Places  # (N, places along the other)
+    shown: Places  # which pixel that is, by whole places; of none, the side's length or more
+
+
 def shown_at(pixels: Pixels, rows: Places, columns: Places) -> Pixels | None:
     """Return pictures whose rows and columns are those (N, H) and (N, W) of `pixels`.
 
@@ -24,6 +32,19 @@ def shown_at(pixels: Pixels, rows: Places, columns: Places) -> Pixels | None:
         return None
     shown = np.empty(pixels.shape, np.uint8)
     call("show_places", *_tensors(pixels, rows, columns, shown), *pixels.shape)
+    return shown
+
+
+def shown_along(
+    pixels: Pixels, rows: Sloping, columns: Sloping, *, fraction_bits: int
+) -> Pixels | None:
+    """Return pictures whose rows and columns depend on both; see `Sloping`."""
+    if load_kernels() is None:
+        return None
+    shown = np.empty(pixels.shape, np.uint8)
+    (x, y), sides = _tensors(pixels, shown), (rows, columns)
+    along = [part for side in sides for part in (*_tensors(*side), len(side.shown))]
+    call("show_slopes", x, *along, fraction_bits, y, *pixels.shape)
     return shown
 
 
