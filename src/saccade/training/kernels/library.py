@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +65,7 @@ def load_kernels() -> ctypes.CDLL | None:
     if switch("SACCADE_KERNELS") is False:
         return None
     compiler = find_compiler()
-    if not compiler:
+    if not compiler or find_spec("torch") is None:  # whose threads they share
         return None
     import torch  # noqa: F401  (first, so that both use one and the same thread pool)
 

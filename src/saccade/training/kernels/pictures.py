@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from saccade.training.kernels.calling import call
 from saccade.training.kernels.library import load_kernels
 
 Pixels = npt.NDArray[np.uint8]
@@ -31,7 +29,7 @@ def shown_at(pixels: Pixels, rows: Places, columns: Places) -> Pixels | None:
     if load_kernels() is None:
         return None
     shown = np.empty(pixels.shape, np.uint8)
-    call("show_places", *_tensors(pixels, rows, columns, shown), *pixels.shape)
+    _call("show_places", pixels, rows, columns, shown, *pixels.shape)
     return shown
 
 
@@ -42,9 +40,8 @@ def shown_along(
     if load_kernels() is None:
         return None
     shown = np.empty(pixels.shape, np.uint8)
-    (x, y), sides = _tensors(pixels, shown), (rows, columns)
-    along = [part for side in sides for part in (*_tensors(*side), len(side.shown))]
-    call("show_slopes", x, *along, fraction_bits, y, *pixels.shape)
+    along = [part for side in (rows, columns) for part in (*side, len(side.shown))]
+    _call("show_slopes", pixels, *along, fraction_bits, shown, *pixels.shape)
     return shown
 
 
@@ -54,9 +51,18 @@ def translated(pixels: Pixels, tables: Pixels) -> Pixels | None:
         return None
     shown = np.empty(pixels.shape, np.uint8)
     size = pixels.size // len(pixels)
-    call("translate", *_tensors(pixels, tables, shown), len(pixels), size)
+    _call("translate", pixels, tables, shown, len(pixels), size)
     return shown
 
 
-def _tensors(*arrays: npt.NDArray[Any]) -> list[Any]:
-    return [torch.from_numpy(np.require(array, requirements=["C", "W"])) for array in arrays]
+def _call(name: str, *arguments: npt.NDArray[Any] | int) -> None:
+    """Call a kernel on arrays and numbers; only what trains has PyTorch, which this imports."""
+    import torch
+
+    from saccade.training.kernels.calling import call
+
+    call(name, *(a if isinstance(a, int) else _tensor(torch, a) for a in arguments))
+
+
+def _tensor(torch: Any, array: npt.NDArray[Any]) -> Any:
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
