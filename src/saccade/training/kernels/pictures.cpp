@@ -56,7 +56,7 @@ void show_oblique(const Byte* x, Side rows, Side columns, Byte* y, Sizes size) {
 }  // namespace
 
 // Places are (N, H) and (N, W).
-extern "C" void show_places(const Byte* x, const Index* rows, const Index* columns, Byte* y, Index n,
+extern "C" void show_places(const Byte* x, Byte* y, const Index* rows, const Index* columns, Index n,
                             Index height, Index width, Index channels, int threads) {
   const auto show = channels == 3   ? show_straight<3>
                     : channels == 1 ? show_straight<1>
@@ -69,10 +69,10 @@ extern "C" void show_places(const Byte* x, const Index* rows, const Index* colum
 }
 
 // Rows start at (N, H) and slope along (N, W); columns start at (N, W) and slope along (N, H).
-extern "C" void show_slopes(const Byte* x, const Index* rows, const Index* row_slopes,
+extern "C" void show_slopes(const Byte* x, Byte* y, const Index* rows, const Index* row_slopes,
                             const Index* row_shown, Index num_rows, const Index* columns,
                             const Index* column_slopes, const Index* column_shown,
-                            Index num_columns, Index bits, Byte* y, Index n, Index height,
+                            Index num_columns, Index bits, Index n, Index height,
                             Index width, Index channels, int threads) {
   const auto show = channels == 3   ? show_oblique<3>
                     : channels == 1 ? show_oblique<1>
@@ -86,7 +86,7 @@ extern "C" void show_slopes(const Byte* x, const Index* rows, const Index* row_s
 }
 
 // Each byte of a picture becomes the entry of its table, (N, 256).
-extern "C" void translate(const Byte* x, const Byte* tables, Byte* y, Index n, Index size,
+extern "C" void translate(const Byte* x, Byte* y, const Byte* tables, Index n, Index size,
                           int threads) {
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (Index k = 0; k < n; ++k)

@@ -26,42 +26,34 @@ def shown_at(pixels: Pixels, rows: Places, columns: Places) -> Pixels | None:
 
     What lies at the height or the width or beyond, where there is none, is black.
     """
-    if load_kernels() is None:
-        return None
-    shown = np.empty(pixels.shape, np.uint8)
-    _call("show_places", pixels, rows, columns, shown, *pixels.shape)
-    return shown
+    return _shown("show_places", pixels, rows, columns, *pixels.shape)
 
 
 def shown_along(
     pixels: Pixels, rows: Sloping, columns: Sloping, *, fraction_bits: int
 ) -> Pixels | None:
     """Return pictures whose rows and columns depend on both; see `Sloping`."""
-    if load_kernels() is None:
-        return None
-    shown = np.empty(pixels.shape, np.uint8)
     along = [part for side in (rows, columns) for part in (*side, len(side.shown))]
-    _call("show_slopes", pixels, *along, fraction_bits, shown, *pixels.shape)
-    return shown
+    return _shown("show_slopes", pixels, *along, fraction_bits, *pixels.shape)
 
 
 def translated(pixels: Pixels, tables: Pixels) -> Pixels | None:
     """Return pictures in which each byte is its entry of the picture's table, (N, 256)."""
+    return _shown("translate", pixels, tables, len(pixels), pixels.size // len(pixels))
+
+
+def _shown(name: str, pixels: Pixels, *arguments: npt.NDArray[Any] | int) -> Pixels | None:
+    """Return what a kernel makes of pictures; only what trains has PyTorch, which this imports."""
     if load_kernels() is None:
         return None
-    shown = np.empty(pixels.shape, np.uint8)
-    size = pixels.size // len(pixels)
-    _call("translate", pixels, tables, shown, len(pixels), size)
-    return shown
-
-
-def _call(name: str, *arguments: npt.NDArray[Any] | int) -> None:
-    """Call a kernel on arrays and numbers; only what trains has PyTorch, which this imports."""
     import torch
 
     from saccade.training.kernels.calling import call
 
-    call(name, *(a if isinstance(a, int) else _tensor(torch, a) for a in arguments))
+    shown = np.empty(pixels.shape, np.uint8)
+    given = (pixels, shown, *arguments)
+    call(name, *(a if isinstance(a, int) else _tensor(torch, a) for a in given))
+    return shown
 
 
 def _tensor(torch: Any, array: npt.NDArray[Any]) -> Any:
