@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from benchmarks import planted
 import saccade
 from saccade.cli.words import answer
 from saccade.config import choose_settings
-from saccade.data import read_index
+from saccade.data import Index, Kin, read_index
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 from saccade.recipe.clock import Clock
+from saccade.recipe.kinship import _across
 from saccade.recipe.prepare import prepare
 from saccade.recipe.request import new_request, resumed_request, write_started
 from saccade.run import open_run
@@ -59,6 +61,44 @@ def test_planted_near_copies_never_lie_on_two_sides(tmp_path):
         assert len(pairs) == 72
         assert [pair for pair in pairs if part[pair[0]] != part[pair[1]]] == []
         assert set(part.values()) == {0, 1, 2}
+
+
+def kin_at_random(num_rows, num_pairs, *, left_out):
+    """Return an index of so many rows in three parts, some left out, and the pairs among them."""
+    random = np.random.default_rng(0)
+    first, second = np.sort(random.integers(0, num_rows, (2, num_pairs)), axis=0)
+    score = random.random(num_pairs).astype(np.float32)
+    columns = {"width_px": 1, "height_px": 1, "label": 0, "sha256": "", "mode": "L", "flags": ""}
+    index = Index(
+        classes=("a",),
+        path=np.array([f"{row}" for row in range(num_rows)], object),
+        part=random.integers(0, 3, num_rows).astype(np.int8),
+        reason=np.where(random.random(num_rows) < left_out, "blank", "").astype(object),
+        **{name: np.full(num_rows, value) for name, value in columns.items()},
+    )
+    return index, Kin(named=None, near=(first, second, score))
+
+
+def test_leaks_are_those_that_a_look_at_each_pair_finds():
+    index, kin = kin_at_random(60, 200, left_out=0.2)
+    wanted = []
+    for first, second, score in zip(*kin.near, strict=True):
+        parts = index.part[first], index.part[second]
+        if index.reason[first] or index.reason[second]:
+            continue
+        if (parts[0] == TEST) != (parts[1] == TEST):
+            ends = (first, second) if parts[0] == TEST else (second, first)
+            wanted.append((*ends, score))
+    assert len(wanted) > 30
+    assert _across(index, kin) == wanted
+
+
+def test_leaks_among_many_pictures_take_no_quadratic_step():
+    """A look at every row for each pair would take minutes."""
+    index, kin = kin_at_random(300_000, 300_000, left_out=0.1)
+    began = time.process_time()
+    assert len(_across(index, kin)) > 100_000
+    assert time.process_time() - began < 5
 
 
 def test_leak_of_a_users_split_has_both_accuracies(tmp_path):

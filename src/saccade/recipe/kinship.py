@@ -113,12 +113,12 @@ def _across(index: Index, kin: Kin) -> list[tuple[int, int, float]]:
     """Return (test row, other row, score) of near copies with one end in the test part."""
     if kin.near is None:
         return []
-    pairs = []
-    for first, second, score in zip(*(column.tolist() for column in kin.near), strict=True):
-        ends = (index.part[first] == _TEST, index.part[second] == _TEST)
-        if index.usable[first] and index.usable[second] and ends[0] != ends[1]:
-            pairs.append((first, second, score) if ends[0] else (second, first, score))
-    return pairs
+    first, second, score = kin.near
+    tested, usable = index.part == _TEST, index.usable
+    across = usable[first] & usable[second] & (tested[first] != tested[second])
+    first, second, score = first[across], second[across], score[across]
+    ends = np.where(tested[first], (first, second), (second, first))
+    return list(zip(*ends.tolist(), score.tolist(), strict=True))
 
 
 def _groups_split(
