@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_pairs_come_once_and_in_order():
 def test_low_frequencies_are_a_cosine_transform():
     """SciPy's transform, whose waves of degree 0 are smaller by the square root of two."""
     thumbs = np.random.default_rng(2).integers(0, 256, (5, THUMB_PX, THUMB_PX), dtype=np.uint8)
-    ours = copies._descriptors(thumbs)[0]
+    ours = copies._descriptors(thumbs, np.arange(len(thumbs)))[0]
     waves = dctn(thumbs.astype(float), axes=(1, 2), norm="ortho")
     waves[:, 0] *= np.sqrt(2)
     waves[:, :, 0] *= np.sqrt(2)
@@ -157,3 +158,34 @@ def test_look_reports_each_edge():
     # One red pixel of four: luma 76.2 once, and three times 0.
     assert left == pytest.approx([63.75, 0, 0, 76.245 * np.sqrt(3) / 4], rel=1e-4)
     assert right.tolist() == left.tolist()
+
+
+def test_memory_follows_the_thumbnails_and_not_their_numbers_in_float64(monkeypatch):
+    """Of 8,192 thumbnails, 8 MiB, neither 64 MiB of float64 are made nor one more copy of all."""
+    monkeypatch.setattr(copies, "usable_cores", lambda: 1)
+    thumbs = np.random.default_rng(0).integers(0, 256, (8192, THUMB_PX, THUMB_PX)).astype(np.uint8)
+    copies.likely_pairs(thumbs[:64])  # what is kept between calls
+    tracemalloc.start()
+    try:
+        copies.likely_pairs(thumbs)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * thumbs.nbytes
+
+
+def test_blocks_change_no_pair(monkeypatch):
+    random = np.random.default_rng(0)
+    thumbs = random.integers(0, 256, (30, 8, 8)).astype(np.uint8).repeat(4, 1).repeat(4, 2)
+    thumbs = np.concatenate([thumbs, np.clip(thumbs * 0.9 + 5, 0, 255).astype(np.uint8)])
+    thumbs[7] = 9  # shows nothing
+    whole = copies.likely_pairs(thumbs)
+    assert len(whole) >= 29
+    monkeypatch.setattr(copies, "_AT_ONCE", 7)
+    monkeypatch.setattr(copies, "_BLOCK", 3)
+    blocks = copies.likely_pairs(thumbs)
+    for name in ("first", "second", "variant"):
+        np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name))
+    rows = copies._with_contrast(thumbs)
+    np.testing.assert_array_equal(rows, np.delete(np.arange(60), 7))
+    assert len(copies._with_contrast(thumbs[:0])) == 0

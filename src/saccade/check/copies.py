@@ -45,6 +45,7 @@ _TINTS_DIFFER: Final = 0.35
 _TINTS_WEIGH: Final = 0.2  # of what is above, up to 0.5: by so much more must detail agree
 _FLAT: Final = 4.0  # standard deviation, of 255; what is flatter shows nothing to compare
 _BLOCK: Final = 1024
+_AT_ONCE: Final = 1 << 15  # descriptors that are compared at a time
 _STEPS: Final = 5  # of alignment
 _INSET: Final = 0.08  # what a cropped variant leaves out of width and height
 # (mirrored, left, top) as shares of the width and height that are left out.
@@ -110,15 +111,15 @@ def near_copies(thumbs: Pixels, tints: Tints, bar: Bar = COPIES) -> Pairs:
 
 def likely_pairs(thumbs: Pixels, bar: Bar = COPIES) -> Likely:
     """Return the pairs with like low frequencies, which are worth aligning."""
-    rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= _FLAT)
-    first, second, variant = _candidates(_descriptors(thumbs[rows]), bar.similar)
+    rows = _with_contrast(thumbs)
+    first, second, variant = _candidates(_descriptors(thumbs, rows), bar.similar)
     return Likely(first=rows[first], second=rows[second], variant=variant)
 
 
 def every_likely_pair(thumbs: Pixels) -> Likely:
     """Return all pairs with like low frequencies, none mirrored or cropped; takes N squared."""
-    rows = np.flatnonzero(thumbs.std(axis=(1, 2)) >= _FLAT)
-    vectors = _descriptors(thumbs[rows])[0]
+    rows = _with_contrast(thumbs)
+    vectors = _descriptors(thumbs, rows)[0]
     first, second = np.nonzero(np.triu(vectors @ vectors.T >= COPIES.similar, k=1))
     return Likely(first=rows[first], second=rows[second], variant=np.zeros_like(first))
 
@@ -144,13 +145,21 @@ def compared(
     return Pairs(first=ends[0, new], second=ends[1, new], score=best[new])
 
 
-def _descriptors(thumbs: Pixels) -> _Floats:
-    """Return unit vectors of low frequencies, (variants, N, 27)."""
-    size = len(_low_frequencies()[0])
-    vectors = np.empty((len(_VARIANTS), len(thumbs), size), np.float32)
-    waves = _waves()
+def _with_contrast(thumbs: Pixels) -> _Rows:
+    """Return the rows of thumbnails that show something, without all of them in float64."""
+    spread = np.empty(len(thumbs))
     for start in range(0, len(thumbs), _BLOCK):
-        some = thumbs[start : start + _BLOCK].reshape(-1, THUMB_PX**2).astype(np.float32)
+        spread[start : start + _BLOCK] = thumbs[start : start + _BLOCK].std(axis=(1, 2))
+    return np.flatnonzero(spread >= _FLAT)
+
+
+def _descriptors(thumbs: Pixels, rows: _Rows) -> _Floats:
+    """Return unit vectors of low frequencies of some thumbnails, (variants, len(rows), 27)."""
+    size = len(_low_frequencies()[0])
+    vectors = np.empty((len(_VARIANTS), len(rows), size), np.float32)
+    waves = _waves()
+    for start in range(0, len(rows), _BLOCK):
+        some = thumbs[rows[start : start + _BLOCK]].reshape(-1, THUMB_PX**2).astype(np.float32)
         product = (some @ waves).reshape(len(some), len(_VARIANTS), size)
         vectors[:, start : start + _BLOCK] = product.transpose(1, 0, 2)
     length = np.sqrt(np.einsum("vnk,vnk->vn", vectors, vectors))[..., None]
@@ -180,9 +189,12 @@ def _neighbours(
 ) -> npt.NDArray[np.int64]:
     """Return codes of like pairs in one band's buckets: a picture, and a picture or its variant."""
     random, num_bits = np.random.default_rng(seed), planes.shape[1]
-    bits = flat @ planes > flat[:num_rows].mean(axis=0) @ planes
     powers = (1 << np.arange(num_bits)).astype(np.float32)
-    bucket = (bits.astype(np.float32) @ powers).astype(np.int32)
+    middle = flat[:num_rows].mean(axis=0) @ planes
+    bucket = np.empty(len(flat), np.int32)
+    for begin in range(0, len(flat), _AT_ONCE):  # all at once would be gigabytes
+        bits = flat[begin : begin + _AT_ONCE] @ planes > middle
+        bucket[begin : begin + _AT_ONCE] = bits.astype(np.float32) @ powers
     order = np.argsort(bucket[:num_rows], kind="stable")
     size = np.bincount(bucket[:num_rows], minlength=1 << num_bits)
     start = np.cumsum(size) - size
@@ -196,9 +208,18 @@ def _neighbours(
         low, high = np.minimum(order[place], rows), np.maximum(order[place], rows)
         wanted = low != high % num_rows
         low, high = low[wanted], high[wanted]
-        like = np.einsum("ij,ij->i", flat[low], flat[high]) >= similar
+        like = _products(flat, low, high) >= similar
         codes.append(low[like].astype(np.int64) * len(flat) + high[like])
     return np.unique(np.concatenate(codes))
+
+
+def _products(flat: _Floats, low: _Rows, high: _Rows) -> _Floats:
+    """Return the inner product of each pair of descriptors, (P,)."""
+    products = np.empty(len(low), np.float32)
+    for begin in range(0, len(low), _AT_ONCE):
+        some = slice(begin, begin + _AT_ONCE)
+        products[some] = np.einsum("ij,ij->i", flat[low[some]], flat[high[some]])
+    return products
 
 
 def _side_by_side(work: Callable[[int], _Any], items: Iterable[int]) -> list[_Any]:
