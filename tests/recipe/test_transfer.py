@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import zipfile
 from dataclasses import replace
@@ -163,9 +164,13 @@ def test_fine_tuning_is_judged_by_validation(data: Path, weights: Path, tmp_path
         data, weights=weights, cut=CUT, fine_tune=True, epochs=2, out=tmp_path, progress=Silence()
     )
     losses = run.fit["history"]["val_calibrated_loss"]
-    assert losses[run.fit["best_epoch"] - 1] == min(losses)
+    kept, head = losses[run.fit["best_epoch"] - 1], min(losses[:-2])
     (note,) = [note for note in run.notes if note.startswith("fine-tuning")]
     tuned = run.fit["best_epoch"] > len(losses) - 2
+    after, before = map(float, re.search(r"loss ([\d.]+), ([\d.]+) before", note).groups())
+    assert before == pytest.approx(head, abs=1e-4)
+    assert kept == pytest.approx(after if tuned else before, abs=1e-4)
+    assert kept < head if tuned else kept == head
     assert ("is kept" if tuned else "is undone") in note
     assert run.next_steps.curve.points[-1].num_train == run.images.train  # of a head alone
     assert run.test.accuracy.value == 1.0

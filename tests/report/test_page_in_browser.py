@@ -96,7 +96,7 @@ def test_figures_are_drawn_offline(browser, digits_page) -> None:
         assert page.locator("[data-chart]").count() == 3
         assert page.locator("[data-chart] .scatterlayer .trace").count() == 6
         assert page.locator("[data-chart=reliability] .errorbar").count() >= 3
-        assert "best: epoch 17" in page.locator("[data-chart=loss]").inner_text()
+        assert "kept: epoch 17" in page.locator("[data-chart=loss]").inner_text()
 
 
 def test_heat_map_is_drawn(browser, tmp_path, large) -> None:
@@ -277,7 +277,7 @@ def test_without_scripts_the_numbers_are_there(browser, digits_page) -> None:
     with shown(browser, digits_page, script=False) as page:
         assert page.locator("[data-chart] svg").count() == 0
         page.get_by_text("The numbers by epoch").click()
-        assert page.get_by_role("row", name="17 (best)").is_visible()
+        assert page.get_by_role("row", name="17 (kept)").is_visible()
 
 
 def test_hostile_names_do_nothing(browser, tmp_path, digits, evaluate) -> None:

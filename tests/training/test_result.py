@@ -23,7 +23,7 @@ def outputs(sharpness):
 
 
 def figures(logits, kind="logits"):
-    return epoch_figures(lambda _: logits, kind, pictures(), pictures())
+    return epoch_figures(lambda _: logits, kind, pictures(), pictures())[0]
 
 
 def test_figures_are_the_sums_written_out():
@@ -36,6 +36,8 @@ def test_figures_are_the_sums_written_out():
     shipped = apply_temperature(logits, fit_temperature(logits, LABELS))
     expected = -np.log(shipped[np.arange(300), LABELS]).mean()
     assert found["val_calibrated_loss"] == pytest.approx(expected)
+    _, losses = epoch_figures(lambda _: outputs(3.0), "logits", pictures(), pictures())
+    np.testing.assert_allclose(losses, -np.log(shipped[np.arange(300), LABELS]), rtol=1e-4)
 
 
 def test_calibrated_loss_forgives_sureness():
@@ -49,7 +51,8 @@ def test_one_sigmoid_has_two_classes():
     labels = (LABELS > 0).astype(int)
     some = Pictures(np.zeros((300, 1, 1, 1), np.uint8), np.arange(300), labels)
     column = np.where(labels, 0.8, 0.2).astype(np.float32)[:, None]
-    found = epoch_figures(lambda _: column, "sigmoid", some, some)
+    found, losses = epoch_figures(lambda _: column, "sigmoid", some, some)
+    np.testing.assert_allclose(losses, -np.log(0.8), rtol=1e-5)
     assert found["val_loss"] == pytest.approx(-np.log(0.8), rel=1e-5)
     assert found["val_calibrated_loss"] == found["val_loss"]  # never wrong, but not sharpened
 
@@ -75,7 +78,9 @@ def test_figures_of_labels_are_scikit_learns():
     targets = random.random((300, 4)) < 0.3
     logits = random.normal(np.where(targets, 3.0, -3.0), 4.0).astype(np.float32)
     some = Pictures(np.zeros((300, 1, 1, 1), np.uint8), np.arange(300), targets)
-    found = epoch_figures(lambda _: logits, "logits", some, some)
+    found, losses = epoch_figures(lambda _: logits, "logits", some, some)
+    assert losses.shape == (300,)
+    assert losses.mean() == found["val_calibrated_loss"]
     p = 1 / (1 + np.exp(-logits.astype(np.float64)))
     each = [metrics.log_loss(targets[:, label], p[:, label]) for label in range(4)]
     assert found["val_loss"] == pytest.approx(np.mean(each))

@@ -301,7 +301,7 @@ def _mark_epoch(layout: Figure, epoch: int, num_epochs: int, *, at_top: bool) ->
             "yanchor": "top" if at_top else "bottom",
             "xanchor": "right" if late else "left",
             "xshift": -4 if late else 4,
-            "text": f"best: epoch {epoch}",
+            "text": f"kept: epoch {epoch}",
             "showarrow": False,
         }
     ]

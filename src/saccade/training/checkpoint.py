@@ -19,7 +19,8 @@ import numpy.typing as npt
 from saccade.files import atomic_path, sha256_of, write_json
 
 Arrays = dict[str, npt.NDArray[Any]]
-_VERSION: Final = 3  # 2: histories hold the calibrated loss; 3: fewer pictures validate
+# 2: histories hold the calibrated loss; 3: fewer pictures validate; 4: the last of equals is kept
+_VERSION: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -151,13 +151,13 @@ class KerasLoop:
 
     def _score(self) -> None:
         """Score and record this epoch, or say that it left no numbers."""
-        latest = epoch_figures(self._outputs, self.kind, self.sample, self.validation)
+        latest, losses = epoch_figures(self._outputs, self.kind, self.sample, self.validation)
         weights = _arrays(self.model.variables)
         values = [np.asarray(list(latest.values())), *weights.values()]
         self.diverged = not all(np.isfinite(numbers).all() for numbers in values)
         if self.diverged:
             return
-        if self.standing.record(latest):
+        if self.standing.record(latest, losses, falling=self.ours):
             self.standing.best = weights
         epoch = self.standing.epoch
         in_all = epoch / max(self.standing.done, 1e-9)

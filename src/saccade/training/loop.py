@@ -217,10 +217,12 @@ class _Loop:
         if not learner.is_finite():
             raise _Diverged
         with learner.averaged():
-            figures = epoch_figures(learner.outputs, learner.kind, self.sample, self.validation)
+            figures, losses = epoch_figures(
+                learner.outputs, learner.kind, self.sample, self.validation
+            )
             if not np.isfinite(list(figures.values())).all():
                 raise _Diverged
-            if standing.record(figures):
+            if standing.record(figures, losses, falling=learner.ours):
                 standing.best = learner.weights()
         self.stage.describe(describe(standing.epoch, self.num_epochs, figures))
         self.hooks.on_epoch(standing.epoch, figures)

@@ -21,6 +21,7 @@ from saccade.models.outputs import OutputKind, to_logits
 # perfect, and hide which one has the widest margin.
 DECIDING: Final = "val_calibrated_loss"
 KEYS: Final = ("loss", "accuracy", "val_loss", "val_accuracy", DECIDING)
+Losses = npt.NDArray[np.float64]  # (n,) cross-entropies in nats
 _SCORED_AT_ONCE: Final = 256  # pictures in a batch that is only scored, at most
 _SCORED_VALUES: Final = 1 << 23  # and numbers in it: larger pictures would fill the memory
 _ROWS_AT_ONCE: Final = 4096  # of logits
@@ -95,7 +96,8 @@ class FitResult:
     `loss` and `accuracy` are measured on a fixed sample of training pictures, unchanged, in the
     same way as `val_loss` and `val_accuracy`, so that their gap is overfitting and nothing else.
     `val_calibrated_loss` is `val_loss` after scaling by the temperature that calibrates, where that
-    is above 1; the best epoch is that with the lowest, the earliest of equals.
+    is above 1; the best epoch has the lowest, or comes later and is as low but for chance
+    (`Standing.record`).
     """
 
     history: Mapping[str, tuple[float, ...]]  # one entry an epoch; loss is cross-entropy in nats
@@ -120,33 +122,37 @@ def epoch_figures(
     kind: OutputKind,
     sample: Pictures,
     validation: Pictures,
-) -> dict[str, float]:
-    """Return an epoch's figures under `KEYS`; `predict` gives a model's outputs for pictures.
+) -> tuple[dict[str, float], Losses]:
+    """Return an epoch's figures under `KEYS`, and the deciding loss of each validation picture.
 
-    Losses are mean cross-entropies in nats; they are NaN where an output is not a finite number.
-    With several labels a picture the loss is a label's, and accuracy the share of pictures with
-    every label right at a probability of one half.
+    `predict` gives a model's outputs for pictures. Losses under `KEYS` are mean cross-entropies in
+    nats; they are NaN where an output is not a finite number. With several labels a picture the
+    loss is a label's, and accuracy the share of pictures with every label right at a probability of
+    one half.
     """
     seen, unseen = (to_logits(predict(p), kind) for p in (sample, validation))
     if not (np.isfinite(seen).all() and np.isfinite(unseen).all()):
-        return dict.fromkeys(KEYS, math.nan)
+        return dict.fromkeys(KEYS, math.nan), np.full(len(validation.rows), math.nan)
     fit = fit_label_temperature if validation.several_labels else fit_temperature
     temperature = max(1.0, fit(unseen, validation.labels))
+    deciding = _cross_entropies(unseen, validation.labels, temperature=temperature)
     return {
-        "loss": _cross_entropy(seen, sample.labels),
+        "loss": float(_cross_entropies(seen, sample.labels).mean()),
         "accuracy": _accuracy(seen, sample.labels),
-        "val_loss": _cross_entropy(unseen, validation.labels),
+        "val_loss": float(_cross_entropies(unseen, validation.labels).mean()),
         "val_accuracy": _accuracy(unseen, validation.labels),
-        DECIDING: _cross_entropy(unseen, validation.labels, temperature=temperature),
-    }
+        DECIDING: float(deciding.mean()),
+    }, deciding
 
 
-def _cross_entropy(
+def _cross_entropies(
     logits: npt.NDArray[np.float32], labels: npt.NDArray[Any], *, temperature: float = 1.0
-) -> float:
+) -> Losses:
+    """Return each picture's; with several labels a picture, the mean of its labels'."""
     if labels.ndim == 2:  # -ln of sigmoid(z) where the label is had, of sigmoid(-z) where not
         towards = np.where(labels, logits, -logits).astype(np.float64) / temperature
-        return float(np.logaddexp(0, -towards).mean())
+        several: Losses = np.logaddexp(0, -towards).mean(axis=1)
+        return several
     loss = np.empty(len(labels))
     for start in range(0, len(labels), _ROWS_AT_ONCE):  # all at once in float64 are gigabytes
         rows = slice(start, start + _ROWS_AT_ONCE)
@@ -154,7 +160,7 @@ def _cross_entropy(
         below = some - some.max(axis=1, keepdims=True)
         true = below[np.arange(len(below)), labels[rows]]
         loss[rows] = np.log(np.exp(below).sum(axis=1)) - true
-    return float(loss.mean())
+    return loss
 
 
 def _accuracy(logits: npt.NDArray[np.float32], labels: npt.NDArray[Any]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -14,10 +15,12 @@ from saccade.errors import DataError
 from saccade.models import set_seed
 from saccade.training.checkpoint import Arrays, Checkpoint, under
 from saccade.training.plan import TrainPlan
-from saccade.training.result import DECIDING, KEYS, FitResult
+from saccade.training.result import DECIDING, KEYS, FitResult, Losses
 from saccade.training.schedule import has_stalled, patience_for
 
 _MOST_RETRIES: Final = 3
+_CLEARLY: Final = 1.0  # standard errors; docs/journey.md has what one and two give
+_HELD_AS_ARRAYS: Final = ("best", "lowest_losses")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,19 +35,23 @@ class Standing:
     train_seconds: float = 0.0  # in training steps
     num_images: int = 0
     history: dict[str, list[float]] = field(default_factory=lambda: {key: [] for key in KEYS})
-    best: Arrays = field(default_factory=dict)
+    best_epoch: int = 0  # from 1; 0 before the first
+    best: Arrays = field(default_factory=dict)  # its weights
+    lowest_losses: Losses = field(default_factory=lambda: np.empty(0))
     notes: list[str] = field(default_factory=list)
 
     @classmethod
     def from_checkpoint(cls, stored: Checkpoint) -> Standing:
         """Read what `to_checkpoint` made."""
-        return cls(**stored.document, best=under("best/", stored.arrays))
+        lowest = stored.arrays["lowest_losses"]
+        return cls(**stored.document, best=under("best/", stored.arrays), lowest_losses=lowest)
 
     def to_checkpoint(self, state: Arrays) -> Checkpoint:
         """Return a checkpoint with the engine's own state; `under` "state/" finds it again."""
         arrays = {f"state/{name}": value for name, value in state.items()}
         arrays |= {f"best/{name}": value for name, value in self.best.items()}
-        names = [entry.name for entry in fields(self) if entry.name != "best"]
+        arrays["lowest_losses"] = self.lowest_losses
+        names = [entry.name for entry in fields(self) if entry.name not in _HELD_AS_ARRAYS]
         return Checkpoint(arrays=arrays, document={name: getattr(self, name) for name in names})
 
     def begin_epoch(self, seed: int) -> np.random.Generator:
@@ -61,17 +68,23 @@ class Standing:
         history = {key: list(values) for key, values in self.history.items()}
         return replace(self, history=history, notes=list(self.notes))
 
-    def record(self, figures: Mapping[str, float]) -> bool:
-        """Take in an epoch's figures; return whether it is the best so far."""
+    def record(self, figures: Mapping[str, float], losses: Losses, *, falling: bool) -> bool:
+        """Take in an epoch's figures; return whether it is the best so far, to be kept.
+
+        `losses` (n,) are the calibrated ones of the validation pictures. Which epoch has the lowest
+        mean is partly chance. Where the rate is `falling`, a later one within a standard error of
+        it, picture by picture, is taken for the better one, after the rule of Breiman, Friedman,
+        Olshen and Stone ("Classification and Regression Trees", 1984) for the choice among trees.
+        """
+        lowest = min(self.history[DECIDING], default=math.inf)
         for key in KEYS:
             self.history[key].append(figures[key])
-        return self.best_epoch == len(self.history[DECIDING])
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch with the lowest calibrated validation loss, from 1; 0 before the first."""
-        losses = self.history[DECIDING]
-        return 1 + losses.index(min(losses)) if losses else 0
+        if figures[DECIDING] < lowest:
+            self.lowest_losses = losses
+        elif not falling or _is_clearly_above(losses, self.lowest_losses):
+            return False
+        self.best_epoch = len(self.history[DECIDING])
+        return True
 
     def is_finished(self, plan: TrainPlan) -> bool:
         """Return whether the work is done, or nothing has improved for long.
@@ -124,7 +137,10 @@ class Standing:
     ) -> FitResult:
         """Return how training went; `started` is on the clock of `time.monotonic`."""
         if not stopped and self.done < 1.0:
-            notes = [*notes, f"stopped early, after epoch {self.epoch}: nothing improved any more"]
+            notes = [
+                *notes,
+                f"stopped early, after epoch {self.epoch}: the validation loss fell no more",
+            ]
         return FitResult(
             history={key: tuple(values) for key, values in self.history.items()},
             best_epoch=self.best_epoch,
@@ -137,3 +153,11 @@ class Standing:
             stopped=stopped,
             notes=(*self.notes, *notes),
         )
+
+
+def _is_clearly_above(losses: Losses, lowest: Losses) -> bool:
+    """Return whether the mean of n losses is by more above that of others than chance makes it."""
+    above = losses - lowest
+    if len(above) < 2:
+        return bool(above.mean() > 0)
+    return bool(above.mean() > _CLEARLY * above.std(ddof=1) / math.sqrt(len(above)))

@@ -154,7 +154,7 @@ def _solved(
     best = None
     for strength in _STRENGTHS:
         weights = path.solve(strength)
-        figures = epoch_figures(partial(_logits, weights), "logits", sample, unseen)
+        figures, _ = epoch_figures(partial(_logits, weights), "logits", sample, unseen)
         for key in KEYS:
             history[key].append(figures[key])
         number_of_best = 1 + int(np.argmin(history[DECIDING]))
@@ -182,7 +182,7 @@ def fine_tune(
 
     Batch normalisation stays frozen, its statistics with it: a few small batches would only blur
     what a million pictures have settled. The result's epochs follow on those of `head`; what is
-    kept is the one with the lowest calibrated validation loss of all.
+    kept is its best or the best of `head`, whichever has the lower calibrated validation loss.
     """
     before = network.get_weights()
     _unfreeze(network)
@@ -197,14 +197,14 @@ def fine_tune(
         hooks=Hooks(),
         progress=progress,
     )
-    lowest = {name: min(fit.history[DECIDING]) for name, fit in (("no", head), ("yes", tuned))}
-    is_better = lowest["yes"] < lowest["no"]
+    loss_before, loss_after = (fit.history[DECIDING][fit.best_epoch - 1] for fit in (head, tuned))
+    is_better = loss_after < loss_before
     if not is_better:
         network.set_weights(before)
     verdict = "is kept" if is_better else "is undone, and the frozen network kept"
     note = (
-        f"fine-tuning {verdict}: calibrated validation loss {lowest['yes']:.4f}, "
-        f"{lowest['no']:.4f} before"
+        f"fine-tuning {verdict}: calibrated validation loss {loss_after:.4f}, "
+        f"{loss_before:.4f} before"
     )
     return replace(
         tuned,
