@@ -1,10 +1,11 @@
 """Sets of any size out of real pictures: one .tar of class folders, every picture different.
 
 Small ones are Fashion-MNIST's 28 px as PNG files (`digits`, enlarged, where that is asked for);
-larger ones are the photographs of `cats-vs-dogs-192px.tar`, resized, as JPEG files. A set larger
-than its source takes each picture several times and writes the copy's number into a corner, so that
-no two files, and no two pictures, are equal. Classes are dealt in turn: nothing can be learned from
-them, and what it costs to try is what is measured.
+larger ones are the photographs of `cats-vs-dogs-192px.tar`, resized, as JPEG files. A million of
+the small ones hold each picture fifteen times, its number written into a corner, so that no two
+files, and no two pictures, are equal; and so do fewer, since near copies cost time, and a set must
+not grow in kind with its size. Photographs are repeated where there are no more. Classes are dealt
+in turn: nothing can be learned from them, and what it costs to try is what is measured.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from saccade.data import open_source
 from saccade.progress import Silence
 
 PHOTOGRAPHS = "cats-vs-dogs-192px.tar"
+_COPIES = 15
 _NUMBER_BYTES = 4
 _BLOCK_PX = 8  # of a JPEG, which keeps a block of black or white
 
@@ -33,7 +35,8 @@ def write_small(path: Path, *, name: str, side_px: int, count: int, num_classes:
     """Write `count` pictures of a named set, grey, `side_px` wide, as PNG files."""
     arrays = open_source(name, progress=Silence()).arrays
     assert arrays is not None
-    base = [_resized(Image.fromarray(picture[..., 0]), side_px) for picture in arrays[:count]]
+    different = arrays[: -(-count // _COPIES)]
+    base = [_resized(Image.fromarray(picture[..., 0]), side_px) for picture in different]
 
     def encode(number: int) -> bytes:
         pixels = base[number % len(base)].copy()

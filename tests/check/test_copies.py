@@ -189,3 +189,59 @@ def test_blocks_change_no_pair(monkeypatch):
     rows = copies._with_contrast(thumbs)
     np.testing.assert_array_equal(rows, np.delete(np.arange(60), 7))
     assert len(copies._with_contrast(thumbs[:0])) == 0
+
+
+def test_memory_follows_the_pairs_and_not_the_bands_that_each_is_found_in(monkeypatch):
+    """Fifteen copies of each of 1,000 pictures share most buckets: each pair is found in many."""
+    monkeypatch.setattr(copies, "usable_cores", lambda: 1)
+    random = np.random.default_rng(0)
+    thumbs = random.integers(0, 256, (1000, 8, 8)).astype(np.uint8).repeat(4, 1).repeat(4, 2)
+    thumbs = np.tile(thumbs, (15, 1, 1))
+    thumbs[:, 0, 0] = random.integers(0, 256, len(thumbs))
+    copies.likely_pairs(thumbs[:64])  # what is kept between calls
+    tracemalloc.start()
+    try:
+        likely = copies.likely_pairs(thumbs, copies.NEARLY_EQUAL)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(likely) == len({*zip(likely.first.tolist(), likely.second.tolist(), strict=True)})
+    assert len(likely) > 0.9 * 1000 * 15 * 14 / 2
+    assert peak < 280 * len(likely)  # 210; with the codes of all 28 bands 400
+
+
+def test_aligning_ends_for_a_pair_that_lies_still_and_changes_nothing_else():
+    """All five steps for every pair, as if none ever lay still."""
+    random = np.random.default_rng(0)
+    blobs = [np.asarray(blob.convert("L")) for blob in planted.blobs(40, side_px=THUMB_PX + 6)]
+    moving = np.stack([blob[3:-3, 3:-3] for blob in blobs]).astype(np.float32)
+    corners = random.integers(1, 6, (40, 2))
+    still = np.stack(
+        [
+            blob[top : top + THUMB_PX, left : left + THUMB_PX]
+            for blob, (top, left) in zip(blobs, corners, strict=True)
+        ]
+    ).astype(np.float32)
+    still[:10] = moving[:10]
+    still = copies._standard(still)
+    place = np.tile(np.array([1, 0, 1, 0], np.float32), (40, 1))
+    aligned = copies._aligned(still, moving, place)
+    slowly = place.copy()
+    for _ in range(copies._STEPS):
+        slowly += copies._improvement(still, moving, slowly)
+    theirs = copies._agreement(still, copies._placed(moving, slowly))
+    ours = copies._agreement(still, aligned)
+    assert ours == pytest.approx(theirs, abs=2e-3)
+    assert ours[10:].mean() > copies._agreement(still, copies._standard(moving))[10:].mean() + 0.1
+    assert len(copies._aligned(still[:0], moving[:0], place[:0])) == 0
+
+
+def test_a_mark_in_a_corner_does_not_push_a_copy_away():
+    """Aligning would trade all the rest for the mark; a copy that lies well stays where it is."""
+    random = np.random.default_rng(3)
+    thumbs = np.stack([np.asarray(b.convert("L")) for b in planted.blobs(60, side_px=THUMB_PX)])
+    marked = thumbs.copy()
+    marked[:, 0, :2] = np.clip(marked[:, 0, :2] + random.integers(-20, 21, (60, 2)), 0, 255)
+    pairs = near_copies(np.concatenate([thumbs, marked]), grey(120), copies.NEARLY_EQUAL)
+    found = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+    assert found == {(row, row + 60) for row in range(60)}

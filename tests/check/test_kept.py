@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,17 @@ def test_thumbnails_are_pillows_less_the_padding(width, height):
     tints = tints_of(pixels, np.array([1]), [(100, 100), (width, height)])[0]
     assert tints.astype(int) == pytest.approx(tint_of(inner).astype(int), abs=1)
     assert not tints_of(pixels[..., :1], np.array([0]), [(100, 100)]).any()
+
+
+def test_many_large_pictures_are_never_all_in_float32():
+    pixels = np.zeros((400, 128, 128, 3), np.uint8)  # 19 MiB; 75 MiB in float32
+    rows, sizes = np.arange(400), [(128, 128)] * 400
+    thumbs_of(pixels[:1], rows[:1], sizes)  # what is kept between calls
+    tracemalloc.start()
+    try:
+        thumbs_of(pixels, rows, sizes)
+        tints_of(pixels, rows, sizes)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < pixels.nbytes

@@ -17,7 +17,7 @@ more their colours differ (`tints`), the more must their detail agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -46,7 +46,8 @@ _TINTS_WEIGH: Final = 0.2  # of what is above, up to 0.5: by so much more must d
 _FLAT: Final = 4.0  # standard deviation, of 255; what is flatter shows nothing to compare
 _BLOCK: Final = 1024
 _AT_ONCE: Final = 1 << 15  # descriptors that are compared at a time
-_STEPS: Final = 5  # of alignment
+_STEPS: Final = 5  # of alignment, at most
+_SETTLED: Final = 2e-3  # of half a side, a thirtieth of a pixel: what moves less, lies
 _INSET: Final = 0.08  # what a cropped variant leaves out of width and height
 # (mirrored, left, top) as shares of the width and height that are left out.
 _VARIANTS: Final = (
@@ -169,97 +170,115 @@ def _descriptors(thumbs: Pixels, rows: _Rows) -> _Floats:
 
 def _candidates(vectors: _Floats, similar: float) -> tuple[_Rows, _Rows, _Rows]:
     """Return (first, second, variant of second) that share a bucket and have like frequencies."""
-    num_variants, num_rows, size = vectors.shape
+    num_rows, size = vectors.shape[1:]
     if num_rows < 2:
         return (np.empty(0, np.intp),) * 3
     scale = 1 / np.maximum(vectors[0].std(axis=0), 1e-3)
     num_bits = min(_MAX_BITS, int(np.log2(num_rows)) + 3)
     planes = np.random.default_rng(0).standard_normal((_NUM_BANDS, size, num_bits)) * scale[:, None]
-    flat = vectors.reshape(-1, size)
-    found = _side_by_side(
-        lambda band: _neighbours(flat, planes[band].astype(np.float32), num_rows, similar, band),
+    codes = np.empty(0, np.int64)
+    for found in _side_by_side(
+        lambda band: _neighbours(vectors, planes[band].astype(np.float32), similar, band),
         range(_NUM_BANDS),
-    )
-    pair, best = _best_variant(np.concatenate(found), num_rows, num_variants)
-    return pair // num_rows, pair % num_rows, best
+    ):  # most pairs share many buckets, and once is enough
+        codes = _each_once(np.concatenate([codes, found]))
+    low, high = np.divmod(codes, vectors.shape[0] * num_rows)
+    return low, high % num_rows, high // num_rows
 
 
 def _neighbours(
-    flat: _Floats, planes: _Floats, num_rows: int, similar: float, seed: int
+    vectors: _Floats, planes: _Floats, similar: float, seed: int
 ) -> npt.NDArray[np.int64]:
     """Return codes of like pairs in one band's buckets: a picture, and a picture or its variant."""
-    random, num_bits = np.random.default_rng(seed), planes.shape[1]
-    powers = (1 << np.arange(num_bits)).astype(np.float32)
-    middle = flat[:num_rows].mean(axis=0) @ planes
-    bucket = np.empty(len(flat), np.int32)
-    for begin in range(0, len(flat), _AT_ONCE):  # all at once would be gigabytes
-        bits = flat[begin : begin + _AT_ONCE] @ planes > middle
-        bucket[begin : begin + _AT_ONCE] = bits.astype(np.float32) @ powers
-    order = np.argsort(bucket[:num_rows], kind="stable")
-    size = np.bincount(bucket[:num_rows], minlength=1 << num_bits)
+    num_variants, num_rows, _ = vectors.shape
+    random = np.random.default_rng(seed)
+    middle = vectors[0].mean(axis=0) @ planes
+    bucket = _buckets(vectors[0], planes, middle)
+    order = np.argsort(bucket, kind="stable")
+    size = np.bincount(bucket, minlength=1 << planes.shape[1])
     start = np.cumsum(size) - size
-    rows = np.flatnonzero(size[bucket] > 0)
-    turn = random.integers(0, 1 << 20, len(rows))  # of a large bucket, each sees others
     codes = [np.empty(0, np.int64)]
-    for step in range(_WINDOW):
-        more = size[bucket[rows]] > step
-        rows, turn = rows[more], turn[more]
-        place = start[bucket[rows]] + (turn + step) % size[bucket[rows]]
-        low, high = np.minimum(order[place], rows), np.maximum(order[place], rows)
-        wanted = low != high % num_rows
-        low, high = low[wanted], high[wanted]
-        like = _products(flat, low, high) >= similar
-        codes.append(low[like].astype(np.int64) * len(flat) + high[like])
-    return np.unique(np.concatenate(codes))
+    for variant in range(num_variants):
+        if variant:
+            bucket = _buckets(vectors[variant], planes, middle)
+        rows = np.flatnonzero(size[bucket] > 0)
+        turn = random.integers(0, 1 << 20, len(rows))  # of a large bucket, each sees others
+        for step in range(_WINDOW):
+            more = size[bucket[rows]] > step
+            rows, turn = rows[more], turn[more]
+            low = order[start[bucket[rows]] + (turn + step) % size[bucket[rows]]]
+            low, high = low[low != rows], rows[low != rows]
+            like = _products(vectors[0], low, vectors[variant], high) >= similar
+            low, high = low[like], high[like]
+            if not variant:  # both are whole, and it is one pair whoever finds the other
+                low, high = np.minimum(low, high), np.maximum(low, high)
+            codes.append((low * num_variants + variant) * num_rows + high)
+    return _each_once(np.concatenate(codes))
 
 
-def _products(flat: _Floats, low: _Rows, high: _Rows) -> _Floats:
+def _each_once(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the sorted codes, each once; by sorting, which here is faster than hashing."""
+    codes.sort()
+    return codes[np.diff(codes, prepend=-1) > 0]
+
+
+def _buckets(vectors: _Floats, planes: _Floats, middle: _Floats) -> npt.NDArray[np.int32]:
+    """Return each descriptor's bucket: on which side of each plane through `middle` it lies."""
+    powers = (1 << np.arange(planes.shape[1])).astype(np.float32)
+    bucket = np.empty(len(vectors), np.int32)
+    for begin in range(0, len(vectors), _AT_ONCE):  # all at once would be gigabytes
+        bits = vectors[begin : begin + _AT_ONCE] @ planes > middle
+        bucket[begin : begin + _AT_ONCE] = bits.astype(np.float32) @ powers
+    return bucket
+
+
+def _products(one: _Floats, low: _Rows, other: _Floats, high: _Rows) -> _Floats:
     """Return the inner product of each pair of descriptors, (P,)."""
     products = np.empty(len(low), np.float32)
     for begin in range(0, len(low), _AT_ONCE):
         some = slice(begin, begin + _AT_ONCE)
-        products[some] = np.einsum("ij,ij->i", flat[low[some]], flat[high[some]])
+        products[some] = np.einsum("ij,ij->i", one[low[some]], other[high[some]])
     return products
 
 
-def _side_by_side(work: Callable[[int], _Any], items: Iterable[int]) -> list[_Any]:
-    """Return what `work` gives for each item, on every core: NumPy holds no lock."""
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        return list(threads.map(work, items))
+def _side_by_side(work: Callable[[int], _Any], items: Iterable[int]) -> Iterator[_Any]:
+    """Yield what `work` gives for each item, in order, on every core: NumPy holds no lock."""
+    from threadpoolctl import threadpool_limits
 
-
-def _best_variant(
-    codes: npt.NDArray[np.int64], num_rows: int, num_variants: int
-) -> tuple[_Rows, _Rows]:
-    """Return pairs as first * num_rows + second, with the variants that were alike, each once."""
-    low, high = np.divmod(np.unique(codes), max(1, num_rows * num_variants))
-    return low * num_rows + high % max(1, num_rows), high // max(1, num_rows)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as threads:
+        yield from threads.map(work, items)
 
 
 def _verified(thumbs: Pixels, likely: Likely, agrees: float, detail_agrees: _Floats) -> _Floats:
-    """Return each pair's correlation after alignment; 0 where they are not copies.
+    """Return each pair's correlation once they lie on each other; 0 where they are not copies.
 
     `detail_agrees` (P,) is each pair's own.
     """
-    first, second, variant = likely.first, likely.second, likely.variant
-    score = np.zeros(len(first), np.float32)
     starts = np.array([_start(v) for v in _VARIANTS], np.float32)
 
-    def verify(begin: int) -> None:
-        block = np.arange(begin, min(begin + _BLOCK, len(first)))
-        still = _standard(thumbs[first[block]].astype(np.float32))
-        moving = thumbs[second[block]].astype(np.float32)
-        place = starts[variant[block]]
-        worth = _agreement(still, _placed(moving, place)) >= _PROMISES
-        still, block = still[worth], block[worth]
-        aligned = _aligned(still, moving[worth], place[worth])
-        agreed = _agreement(still, aligned)
-        detail = _agreement(_detail(still), _detail(aligned))
-        alike = (agreed >= agrees) & (detail >= detail_agrees[block])
-        score[block] = np.where(alike, agreed, 0)
+    def verify(begin: int) -> _Floats:
+        block = slice(begin, begin + _BLOCK)
+        place, needed = starts[likely.variant[block]], detail_agrees[block]
+        still = _standard(thumbs[likely.first[block]].astype(np.float32))
+        moving = thumbs[likely.second[block]].astype(np.float32)
+        shown = _placed(moving, place)
+        score = _judged(still, shown, agrees, needed)
+        # Most copies lie well as they are, and aligning takes ten times as long.
+        open_ = np.flatnonzero((score == 0) & (_agreement(still, shown) >= _PROMISES))
+        aligned = _aligned(still[open_], moving[open_], place[open_])
+        score[open_] = _judged(still[open_], aligned, agrees, needed[open_])
+        return score
 
-    _side_by_side(verify, range(0, len(first), _BLOCK))
-    return np.minimum(score, 1)
+    scores = list(_side_by_side(verify, range(0, len(likely), _BLOCK)))
+    return np.concatenate([np.empty(0, np.float32), *scores])
+
+
+def _judged(still: _Floats, shown: _Floats, agrees: float, detail_agrees: _Floats) -> _Floats:
+    """Return the correlation of each pair as they lie, up to 1; 0 of those that are no copies."""
+    agreed = np.minimum(_agreement(still, shown), 1)
+    alike = agreed >= agrees
+    alike[alike] = _agreement(_detail(still[alike]), _detail(shown[alike])) >= detail_agrees[alike]
+    return np.where(alike, agreed, 0)
 
 
 def _agreement(one: _Floats, other: _Floats) -> _Floats:
@@ -273,17 +292,26 @@ def _aligned(still: _Floats, moving: _Floats, place: _Floats) -> _Floats:
 
     `place` is (P, 4): scale and shift across, then down, in units of half a side.
     """
-    at = _centres()
+    place, moves = place.copy(), np.arange(len(place))
     for _ in range(_STEPS):
-        shown = _placed(moving, place)
-        down, across = np.gradient(shown, float(at[1] - at[0]), axis=(1, 2))
-        slopes = np.stack([across * at, across, down * at[:, None], down], axis=1)
-        slopes = slopes.reshape(len(shown), 4, THUMB_PX**2)
-        gap = (still - shown).reshape(len(shown), THUMB_PX**2, 1)
-        normal = slopes @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)
-        change = np.linalg.solve(normal, slopes @ gap)[..., 0]
-        place = place + np.clip(change, -0.1, 0.1) * np.sign(place[:, [0, 0, 2, 2]])
+        change = _improvement(still[moves], moving[moves], place[moves])
+        place[moves] += change
+        moves = moves[np.abs(change).max(axis=1, initial=0) > _SETTLED]
     return _placed(moving, place)
+
+
+def _improvement(still: _Floats, moving: _Floats, place: _Floats) -> _Floats:
+    """Return by how much to change `place`, (P, 4), so that `moving` lies better on `still`."""
+    at = _centres()
+    shown = _placed(moving, place)
+    down, across = np.gradient(shown, float(at[1] - at[0]), axis=(1, 2))
+    slopes = np.stack([across * at, across, down * at[:, None], down], axis=1)
+    slopes = slopes.reshape(len(shown), 4, THUMB_PX**2)
+    gap = (still - shown).reshape(len(shown), THUMB_PX**2, 1)
+    normal = slopes @ slopes.transpose(0, 2, 1) + 1e-2 * np.eye(4, dtype=np.float32)
+    change = np.linalg.solve(normal, slopes @ gap)[..., 0]
+    better: _Floats = np.clip(change, -0.1, 0.1) * np.sign(place[:, [0, 0, 2, 2]])
+    return better
 
 
 def _placed(moving: _Floats, place: _Floats) -> _Floats:

@@ -37,7 +37,7 @@ KEPT_VERSION: Final = 4
 # Seconds of two cores, rounded up.
 _PICTURE_S: Final = 5e-5
 _PAIR_S: Final = 2e-4
-_BLOCK: Final = 2048
+_BLOCK_VALUES: Final = 1 << 20  # of pictures that become float32 at once: they stay in a cache
 
 _Rows = npt.NDArray[np.intp]
 
@@ -166,8 +166,9 @@ def _inner(
     for which, (width, height) in enumerate(distinct.tolist()):
         places = np.flatnonzero(number.reshape(-1) == which)
         top, left = (pixels.shape[1] - height) // 2, (pixels.shape[2] - width) // 2
-        for start in range(0, len(places), _BLOCK):
-            some = places[start : start + _BLOCK]
+        block = max(1, _BLOCK_VALUES // (height * width * pixels.shape[3]))
+        for start in range(0, len(places), block):
+            some = places[start : start + block]
             yield some, pixels[rows[some], top : top + height, left : left + width]
 
 
