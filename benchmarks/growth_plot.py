@@ -19,8 +19,9 @@ from xml.sax.saxutils import escape
 COLOURS: Final = {
     "scan": "#4477aa",
     "cache": "#228833",
+    "copies": "#cc7722",
     "train": "#ee6677",
-    "bundle": "#aa8800",
+    "bundle": "#8888aa",
     "test": "#aa3377",
     "report": "#2299aa",
 }
