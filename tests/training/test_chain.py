@@ -15,7 +15,9 @@ from saccade.training.twins import Chain
 keras = load_keras()
 L = keras.layers
 
-needs_tiles = pytest.mark.skipif(not library.has_tiles(), reason="the processor has no AMX")
+needs_tiles = pytest.mark.skipif(
+    not library.has_tiles(), reason="the processor multiplies no bfloat16"
+)
 
 
 def network(*middle: Any) -> Any:

@@ -29,7 +29,9 @@ ROUNDING = {torch.float32: 1e-6, torch.bfloat16: 4e-3}  # of one number, relativ
 pytestmark = pytest.mark.usefixtures("two_threads")  # kernels share their work out
 
 needs_kernels = pytest.mark.skipif(library.load_kernels() is None, reason="no C++ compiler")
-needs_tiles = pytest.mark.skipif(not library.has_tiles(), reason="the processor has no AMX")
+needs_tiles = pytest.mark.skipif(
+    not library.has_tiles(), reason="the processor multiplies no bfloat16"
+)
 
 
 def leaf(tensor: Any) -> Any:
@@ -204,7 +206,15 @@ def test_block_fits_only_where_it_is_right(channels: int) -> None:
         assert not partial.takes(torch.zeros(2, 32, 32, 24)), "nor channels"
 
 
+@pytest.fixture(params=[False, True])
+def unit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """As if there were a unit for tiles, and as if there were none."""
+    monkeypatch.setattr(products, "has_tile_unit", lambda: request.param)
+    return bool(request.param)
+
+
 @needs_tiles
+@pytest.mark.usefixtures("unit")
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize(
     ("n", "size", "window", "channels", "maps", "padding"),
@@ -254,6 +264,13 @@ def test_convolution_passes_on_what_is_not_a_number() -> None:
     y.backward(gradient)
     assert kernel.grad[1, 1, :, 5].isnan().all()
     assert not kernel.grad[..., :5].isnan().any()
+
+
+@needs_tiles
+def test_small_maps_pay_without_training_only_by_the_unit(unit: bool) -> None:
+    convolution = products.Convolution(torch.zeros(3, 3, 32, 64), None, (1, 1))
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        assert convolution.takes(torch.zeros(24, 8, 8, 32)) is unit
 
 
 @needs_tiles
@@ -454,6 +471,61 @@ def loads(tmp_path: Path) -> str:
     return done.stdout.strip()
 
 
+# Sums of 11 products, of operands 80 bytes a row; of the last, 5 rows of pairs are filled. Then one
+# more product, that goes on with the sums.
+PLAIN_SUMS = """
+#include <cstdio>
+#include "products.h"
+int main() {
+  constexpr Index steps = 11, filled = 5, step = 40;
+  auto a = allocate<Half>(steps * kPair * step), b = allocate<Half>(steps * kTwo);
+  auto sums = allocate<float>(kSums);
+  unsigned state = 1;
+  const auto draw = [&] {
+    state = state * 1103515245 + 12345;
+    return narrow(float(state >> 16 & 15) - 7);
+  };
+  for (Index i = 0; i < steps * kPair * step; ++i) a[i] = draw();
+  for (Index i = 0; i < steps * kTwo; ++i) b[i] = draw();
+  for (Index c = 0; c < 2; ++c)
+    for (Index k = filled * kEntries; k < kTile; ++k) b[(steps - 1) * kTwo + c * kTile + k] = 0;
+  const Tiles tiles;
+  begin_sums<2>();
+  for (Index s = 0; s < steps; ++s) {
+    const Half* rows = &a[s * kPair * step];
+    add_product<2>(rows, rows + kSide * step, step * sizeof(Half), &b[s * kTwo],
+                   s == steps - 1 ? filled : kSide);
+  }
+  store_sums<2>(sums.get(), sums.get() + kSums / 2);
+  add(&b[0], &b[0], 1, false, sums.get());  // goes on with them
+  for (Index r = 0; r < kPair; ++r)
+    for (Index c = 0; c < kPair; ++c) {
+      float wanted = 0;
+      const auto second = [&](Index s, Index k) {
+        return widen(b[s * kTwo + c / kSide * kTile + k / 2 * kEntries + c % kSide * 2 + k % 2]);
+      };
+      for (Index s = 0; s < steps; ++s)
+        for (Index k = 0; k < kEntries; ++k)
+          wanted += widen(a[(s * kPair + r) * step + k]) * second(s, k);
+      for (Index k = 0; k < kEntries; ++k)
+        wanted += widen(b[r / kSide * kTile + r % kSide * kEntries + k]) * second(0, k);
+      if (sums[r * kPair + c] != wanted) return std::printf("%d %d", int(r), int(c)), 1;
+    }
+}
+"""
+
+
+@needs_tiles
+def test_tiles_are_multiplied_without_a_unit_too(tmp_path: Path) -> None:
+    """Whole numbers, whose sums float32 holds exactly, against plain loops."""
+    (tmp_path / "sums.cpp").write_text(PLAIN_SUMS)
+    folder = Path(library.__file__).parent
+    flags = [*library._FLAGS, "-mno-amx-bf16", f"-I{folder}", "-o", str(tmp_path / "sums")]
+    subprocess.run([library.find_compiler(), *flags, str(tmp_path / "sums.cpp")], check=True)
+    ran = subprocess.run([tmp_path / "sums"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "")
+
+
 @needs_kernels
 def test_kernels_are_compiled_once_and_kept_and_anew_where_damaged(tmp_path: Path) -> None:
     assert loads(tmp_path) == "True True"
@@ -469,7 +541,7 @@ def test_kernels_are_compiled_once_and_kept_and_anew_where_damaged(tmp_path: Pat
 @pytest.fixture
 def anew() -> Iterator[None]:
     """Kernels are looked for again, by this test and by those after it."""
-    looked_for = (library.load_kernels, library.has_tiles)
+    looked_for = (library.load_kernels, library._tiles_there_are)
     for found in looked_for:
         found.cache_clear()
     yield
@@ -489,5 +561,6 @@ def test_without_kernels_torch_does_the_work(
     monkeypatch.setenv(name, value)
     assert library.load_kernels() is None
     assert not library.has_tiles()
+    assert not library.has_tile_unit()
     assert not layers.maps_fit(torch.zeros(1, 2, 2, 1))
     assert list(tmp_path.rglob("*.so")) == []

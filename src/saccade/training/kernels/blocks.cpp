@@ -14,7 +14,7 @@
 
 #include <cstdint>
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+#if defined(__AVX512BF16__) && defined(__linux__)
 #include <omp.h>
 
 #include <algorithm>
@@ -64,7 +64,8 @@ void convolve(const Half* first, const Half* second, Index row, const Half* weig
   begin_sums<kWide>();
   for (Index y = 0; y < p.window_height; ++y)
     for (Index e = 0; e < p.stretch; e += kEntries, weights += kTwo)
-      add_product<kWide>(first + y * row + e, second + y * row + e, step, weights);
+      add_product<kWide>(first + y * row + e, second + y * row + e, step, weights,
+                         ceiling(p.stretch - e, 2));
   store_sums<kWide>(to_first, to_second);
 }
 

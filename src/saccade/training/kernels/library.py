@@ -79,11 +79,20 @@ def load_kernels() -> ctypes.CDLL | None:
         return None
 
 
-@cache
 def has_tiles() -> bool:
-    """Whether the library holds the kernels that need the tile unit (AMX), and may use it."""
+    """Whether the library holds the kernels that multiply tiles of bfloat16, and may use them."""
+    return _tiles_there_are() > 0
+
+
+def has_tile_unit() -> bool:
+    """Whether these use a unit for tiles (AMX), which multiplies faster by far."""
+    return _tiles_there_are() > 1
+
+
+@cache
+def _tiles_there_are() -> int:
     library = load_kernels()
-    return library is not None and bool(library.tiles_are_there())
+    return 0 if library is None else int(library.tiles_there_are())
 
 
 def find_compiler() -> str:

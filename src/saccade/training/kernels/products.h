@@ -78,32 +78,34 @@ inline void weights_turned(const float* from, Index step, Index rows, Index colu
 // `begin_sums` to `store_sums`, whose rows are 32 entries apart.
 template <int kWide>
 void begin_sums() {
-  _tile_zero(0);
-  _tile_zero(2);
-  if (kWide > 1) _tile_zero(1);
-  if (kWide > 1) _tile_zero(3);
+  zero_tile(0);
+  zero_tile(2);
+  if (kWide > 1) zero_tile(1);
+  if (kWide > 1) zero_tile(3);
 }
 
-// Adds one product; rows of `first` and `second` are `step` bytes apart.
+// Adds one product; rows of `first` and `second` are `step` bytes apart, and of the rows of `columns`
+// those after `filled` hold nothing.
 template <int kWide>
-void add_product(const Half* first, const Half* second, Index step, const Half* columns) {
-  _tile_loadd(4, first, step);
-  _tile_loadd(6, columns, 64);
-  _tile_dpbf16ps(0, 4, 6);
-  _tile_loadd(5, second, step);
-  _tile_dpbf16ps(2, 5, 6);
-  if (kWide > 1) _tile_loadd(7, columns + kTile, 64);
-  if (kWide > 1) _tile_dpbf16ps(1, 4, 7);
-  if (kWide > 1) _tile_dpbf16ps(3, 5, 7);
+void add_product(const Half* first, const Half* second, Index step, const Half* columns,
+                 Index filled = kSide) {
+  load_tile(4, first, step);
+  load_rows(6, columns, filled);
+  multiply_tiles(0, 4, 6);
+  load_tile(5, second, step);
+  multiply_tiles(2, 5, 6);
+  if (kWide > 1) load_rows(7, columns + kTile, filled);
+  if (kWide > 1) multiply_tiles(1, 4, 7);
+  if (kWide > 1) multiply_tiles(3, 5, 7);
 }
 
 template <int kWide>
 void store_sums(float* first, float* second) {
   constexpr Index stride = kPair * sizeof(float);
-  _tile_stored(0, first, stride);
-  _tile_stored(2, second, stride);
-  if (kWide > 1) _tile_stored(1, first + kSide, stride);
-  if (kWide > 1) _tile_stored(3, second + kSide, stride);
+  store_tile(0, first, stride);
+  store_tile(2, second, stride);
+  if (kWide > 1) store_tile(1, first + kSide, stride);
+  if (kWide > 1) store_tile(3, second + kSide, stride);
 }
 
 // Adds `steps` products of two tiles by two to (32, 32) sums, or begins with them.
@@ -113,10 +115,10 @@ inline void add(const Half* a, const Half* b, Index steps, bool begin, float* su
   if (begin) {
     begin_sums<2>();
   } else {
-    _tile_loadd(0, sums, stride);
-    _tile_loadd(1, sums + kSide, stride);
-    _tile_loadd(2, second, stride);
-    _tile_loadd(3, second + kSide, stride);
+    load_tile(0, sums, stride);
+    load_tile(1, sums + kSide, stride);
+    load_tile(2, second, stride);
+    load_tile(3, second + kSide, stride);
   }
   for (Index s = 0; s < steps; ++s, a += kTwo, b += kTwo) add_product<2>(a, a + kTile, 64, b);
   store_sums<2>(sums, second);

@@ -1,4 +1,4 @@
-"""Our layers that multiply, on the tile unit (AMX) of recent processors: see `layers`.
+"""Our layers that multiply bfloat16, by the tile unit (AMX) or by AVX512-BF16: see `layers`.
 
 Products are of bfloat16, sums float32; what a layer returns is bfloat16, as is the gradient of `x`;
 those of the weights are float32. Each says by `takes` whether it can do the work on `x`; where it
@@ -15,7 +15,7 @@ import torch
 
 from saccade.training.kernels.calling import call, geometry
 from saccade.training.kernels.layers import Kept, maps_fit, where
-from saccade.training.kernels.library import has_tiles
+from saccade.training.kernels.library import has_tile_unit, has_tiles
 
 Tensor = Any  # torch has no type information here
 
@@ -113,7 +113,8 @@ class Block:
 class Convolution:
     """Convolve (N, H, W, C), stride 1, each side padded by (rows, columns), to (N, H', W', maps).
 
-    For large maps it is PyTorch's convolution, but for the gradient of its weights.
+    For large maps, or without a tile unit, it is PyTorch's convolution, but for the gradient of its
+    weights.
     """
 
     kernel: Tensor
@@ -130,7 +131,7 @@ class Convolution:
         height, width, channels, maps = self.kernel.shape
         learns = torch.is_grad_enabled() and self.kernel.requires_grad
         return (
-            (learns or _fill_tiles(x, _MEDIUM_PX))
+            (learns or _pays_alone(x))
             and height * width > 1
             and min(channels, maps) >= _LEAST_MAPS
             and channels % _TILE == maps % _TILE == 0
@@ -142,7 +143,7 @@ class Convolution:
         x, kernel = _as_operand(x), self.kernel.contiguous()
         size = tuple(x.shape[i + 1] + 2 * self.padding[i] - kernel.shape[i] + 1 for i in (0, 1))
         made = geometry(x.shape, kernel.shape, self.padding, size)
-        small = _fill_tiles(x, _MEDIUM_PX)
+        small = _pays_alone(x)
         if small:
             y = torch.empty((x.shape[0], *size, kernel.shape[-1]), dtype=torch.bfloat16)
             call("convolution_forward", x, kernel, self.bias, y, made)
@@ -239,8 +240,13 @@ def _fill_tiles(x: Tensor, most: int) -> bool:
     return len(x) >= _LEAST_PICTURES and max(x.shape[1:3]) <= most
 
 
+def _pays_alone(x: Tensor) -> bool:
+    """Whether our convolution is the faster one where nothing is pooled in the same pass."""
+    return has_tile_unit() and _fill_tiles(x, _MEDIUM_PX)
+
+
 def _products_fit(x: Tensor) -> bool:
-    """Whether products of bfloat16 are wanted, and the tile unit is there for them."""
+    """Whether products of bfloat16 are wanted, and the processor makes them."""
     return torch.is_autocast_enabled("cpu") and maps_fit(x) and has_tiles()
 
 

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+#if defined(__AVX512BF16__) && defined(__linux__)
 #include <omp.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,33 +46,34 @@ __m512 spread(const Half* gradient, const uint8_t* place, Index columns, Index m
 }
 
 // Adds one row of windows to the gradients of weights (`kTaps`, maps) and of the bias (maps).
-// `taps` holds, for the upper and the lower row, tap by tap, 32 pixels a block.
+// `taps` holds, for the upper and the lower row, tap by tap, 32 pixels a block; `entries` has room
+// for what is spread, two tiles a block. There are `more` taps than a tile's rows, or not.
 void add_row(const Half* taps, const Half* gradient, const uint8_t* place, float* dweights,
-             float* dbias, Index columns, Index maps) {
+             float* dbias, uint32_t* entries, Index columns, Index maps, bool more) {
   const Index blocks = (columns + kSide - 1) / kSide, stride = maps * sizeof(float);
-  alignas(64) uint32_t above[kSide * kSide], below[kSide * kSide];
   for (Index m = 0; m < maps; m += kSide) {
-    _tile_loadd(0, dweights + m, stride);
-    _tile_loadd(1, dweights + kSide * maps + m, stride);
+    load_tile(0, dweights + m, stride);
+    if (more) load_tile(1, dweights + kSide * maps + m, stride);
     __m512 sum = _mm512_loadu_ps(dbias + m);
     for (Index b = 0; b < blocks; ++b) {
       const Index from = b * kSide * maps + m;
+      uint32_t *above = entries + 2 * b * kSide * kSide, *below = above + kSide * kSide;
       sum = spread(gradient + from, place + from, columns - b * kSide, maps, above, below, sum);
       const Half* upper = taps + b * 2 * kTile;
       const Half* lower = upper + blocks * 2 * kTile;
-      _tile_loadd(2, above, 64);
-      _tile_loadd(3, upper, 64);
-      _tile_loadd(4, upper + kTile, 64);
-      _tile_dpbf16ps(0, 3, 2);
-      _tile_dpbf16ps(1, 4, 2);
-      _tile_loadd(5, below, 64);
-      _tile_loadd(6, lower, 64);
-      _tile_loadd(7, lower + kTile, 64);
-      _tile_dpbf16ps(0, 6, 5);
-      _tile_dpbf16ps(1, 7, 5);
+      load_tile(2, above, 64);
+      load_tile(3, upper, 64);
+      if (more) load_tile(4, upper + kTile, 64);
+      multiply_tiles(0, 3, 2);
+      if (more) multiply_tiles(1, 4, 2);
+      load_tile(5, below, 64);
+      load_tile(6, lower, 64);
+      if (more) load_tile(7, lower + kTile, 64);
+      multiply_tiles(0, 6, 5);
+      if (more) multiply_tiles(1, 7, 5);
     }
-    _tile_stored(0, dweights + m, stride);
-    _tile_stored(1, dweights + kSide * maps + m, stride);
+    store_tile(0, dweights + m, stride);
+    if (more) store_tile(1, dweights + kSide * maps + m, stride);
     _mm512_storeu_ps(dbias + m, sum);
   }
 }
@@ -99,12 +100,14 @@ void backward(const Half* x, const Half* gradient, const uint8_t* place, float* 
   const Index blocks = (g.columns + kSide - 1) / kSide;
   const Index tall = g.height + g.window_height, wide = g.width + g.window_width + 32;
   const Index size = kTaps * g.maps, all = size + g.maps;
+  const Index num_taps = g.window_height * g.window_width * g.channels;
   std::vector<float> sums(threads * all, 0.0f);
 #pragma omp parallel num_threads(threads)
   {
     const Tiles tiles;
     std::vector<Half> planes(g.channels * tall * wide + 2 * wide, 0);
     std::vector<Half> taps(2 * blocks * 2 * kTile, 0);
+    const auto entries = allocate<uint32_t>(blocks * 2 * kSide * kSide);
     float* mine = sums.data() + omp_get_thread_num() * all;
 #pragma omp for
     for (Index i = 0; i < g.n; ++i) {
@@ -119,12 +122,12 @@ void backward(const Half* x, const Half* gradient, const uint8_t* place, float* 
                   std::memcpy(to, &planes[(c * tall + 2 * r + half + y) * wide + b * 32 + z], 64);
           }
         const Index from = (i * g.rows + r) * g.columns * g.maps;
-        add_row(taps.data(), gradient + from, place + from, mine, mine + size, g.columns, g.maps);
+        add_row(taps.data(), gradient + from, place + from, mine, mine + size, entries.get(),
+                g.columns, g.maps, num_taps > kSide);
       }
     }
   }
-  const Index taps = g.window_height * g.window_width * g.channels;
-  for (Index k = 0; k < taps * g.maps; ++k) {
+  for (Index k = 0; k < num_taps * g.maps; ++k) {
     dweights[k] = 0.0f;
     for (int t = 0; t < threads; ++t) dweights[k] += sums[t * all + k];
   }
@@ -136,9 +139,14 @@ void backward(const Half* x, const Half* gradient, const uint8_t* place, float* 
 
 }  // namespace
 
-extern "C" int tiles_are_there() {  // the system grants the tile unit's large registers on request
+// 2 where the tile unit multiplies, 1 where AVX512-BF16 does, 0 where neither may.
+extern "C" int tiles_there_are() {
+#if defined(__AMX_BF16__)  // the system grants the unit's large registers on request
   constexpr long request = 0x1023, tile_data = 18;
-  return syscall(SYS_arch_prctl, request, tile_data) == 0;
+  return syscall(SYS_arch_prctl, request, tile_data) == 0 ? 2 : 0;
+#else
+  return 1;
+#endif
 }
 
 extern "C" void stem_weights(const Half* x, const Half* gradient, const uint8_t* place,
@@ -149,6 +157,6 @@ extern "C" void stem_weights(const Half* x, const Half* gradient, const uint8_t*
 
 #else
 
-extern "C" int tiles_are_there() { return 0; }
+extern "C" int tiles_there_are() { return 0; }
 
 #endif

@@ -45,7 +45,7 @@ class RMSprop:
 
 @dataclass(frozen=True, slots=True)
 class Muon:
-    """`saccade.training.muon` for one kernel, with products of bfloat16; needs the tile unit."""
+    """`saccade.training.muon` for one kernel, with products of bfloat16; needs `has_tiles`."""
 
     momentum: float
     quintic: tuple[float, float, float]

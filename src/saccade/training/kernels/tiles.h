@@ -1,4 +1,5 @@
-// The tile unit (AMX) of recent processors, which multiplies bfloat16 and adds up in float32.
+// The tile unit (AMX) of recent processors, which multiplies bfloat16 and adds up in float32; and
+// what does its work where there are bfloat16 products, but not the unit.
 //
 // Tiles hold 16 rows of 64 bytes; `a · b` adds 16 × 32 times 32 × 16 entries, where the second is
 // given as pairs: row r holds, for each column, its entries 2r and 2r + 1 side by side.
@@ -16,7 +17,18 @@ using Index = int64_t;
 using Half = uint16_t;  // a bfloat16
 
 constexpr Index kSide = 16;          // rows of a tile, and its float32 columns
+constexpr Index kBytes = 64;         // of a row
 constexpr Index kTile = kSide * 32;  // bfloat16 entries of a tile
+
+#if defined(__AMX_BF16__)
+
+// What is loaded, multiplied and stored by number are registers of the unit; the instructions name
+// them, so that a number can be no variable.
+#define zero_tile(number) _tile_zero(number)
+#define load_tile(number, from, step) _tile_loadd(number, from, step)
+#define load_rows(number, from, rows) _tile_loadd(number, from, kBytes)
+#define multiply_tiles(sums, first, second) _tile_dpbf16ps(sums, first, second)
+#define store_tile(number, to, step) _tile_stored(number, to, step)
 
 struct alignas(64) Configuration {
   uint8_t palette = 1, start = 0, reserved[14] = {};
@@ -34,6 +46,96 @@ class Tiles {
   }
   ~Tiles() { _tile_release(); }
 };
+
+#else
+
+// Where there is no such unit, products of pairs of bfloat16 (AVX512-BF16) do its work. A few of them
+// wait until their sums can stay in registers meanwhile, so operands must lie still until the sums
+// are stored.
+constexpr int kWaiting = 8;  // whose operands stay in the nearest cache
+
+struct Operand {
+  const char* rows;
+  Index step;    // bytes from row to row
+  Index filled;  // the rows before others that are zero, where it is the second
+};
+
+struct Unit {
+  alignas(64) float sums[4][kSide * kSide];
+  Operand operands[8];
+  Operand first[4][kWaiting], second[4][kWaiting];
+  int waiting[4];
+};
+
+inline thread_local Unit unit;
+
+class Tiles {
+ public:
+  Tiles() {}  // there is nothing to set
+};
+
+// Adds a product to 16 rows of sums.
+inline void add_tile(__m512 (&sums)[kSide], Operand first, Operand second) {
+  const Index step = first.step;
+  const char *a = first.rows, *b = a + 4 * step, *c = b + 4 * step, *d = c + 4 * step;
+  for (Index k = 0; k < 4 * second.filled; k += 4, second.rows += second.step) {
+    const auto columns = (__m512bh)_mm512_loadu_si512(second.rows);
+    const auto add = [&](Index row, const char* from) {
+      int pair;
+      std::memcpy(&pair, from + k, sizeof pair);
+      sums[row] = _mm512_dpbf16_ps(sums[row], (__m512bh)_mm512_set1_epi32(pair), columns);
+    };
+#pragma GCC unroll 4
+    for (Index r = 0; r < 4; ++r) {
+      add(r, a + r * step);
+      add(4 + r, b + r * step);
+      add(8 + r, c + r * step);
+      add(12 + r, d + r * step);
+    }
+  }
+}
+
+__attribute__((noinline)) static void add_waiting(int number) {
+  float* at = unit.sums[number];
+  __m512 sums[kSide];
+#pragma GCC unroll 16
+  for (Index r = 0; r < kSide; ++r) sums[r] = _mm512_load_ps(at + r * kSide);
+  for (int i = 0; i < unit.waiting[number]; ++i)
+    add_tile(sums, unit.first[number][i], unit.second[number][i]);
+#pragma GCC unroll 16
+  for (Index r = 0; r < kSide; ++r) _mm512_store_ps(at + r * kSide, sums[r]);
+  unit.waiting[number] = 0;
+}
+
+inline void zero_tile(int number) { std::memset(unit.sums[number], 0, sizeof unit.sums[0]); }
+
+inline void load_tile(int number, const float* from, Index step) {
+  for (Index r = 0; r < kSide; ++r)
+    std::memcpy(unit.sums[number] + r * kSide, reinterpret_cast<const char*>(from) + r * step, kBytes);
+}
+
+inline void load_tile(int number, const void* from, Index step) {
+  unit.operands[number] = {static_cast<const char*>(from), step, kSide};
+}
+
+inline void load_rows(int number, const void* from, Index rows) {
+  unit.operands[number] = {static_cast<const char*>(from), kBytes, std::min(rows, kSide)};
+}
+
+inline void multiply_tiles(int number, int first, int second) {
+  const int i = unit.waiting[number]++;
+  unit.first[number][i] = unit.operands[first];
+  unit.second[number][i] = unit.operands[second];
+  if (i + 1 == kWaiting) add_waiting(number);
+}
+
+inline void store_tile(int number, float* to, Index step) {
+  add_waiting(number);
+  for (Index r = 0; r < kSide; ++r)
+    std::memcpy(reinterpret_cast<char*>(to) + r * step, unit.sums[number] + r * kSide, kBytes);
+}
+
+#endif
 
 // A convolution of stride 1; `_geometry` in functions.py fills it.
 struct Geometry {

@@ -1,4 +1,4 @@
-// The gradient of a convolution's weights, stride 1, on the tile unit (AMX).
+// The gradient of a convolution's weights, stride 1, by tiles of bfloat16 (see tiles.h).
 //
 // An entry of it sums a product over every pixel of every picture. Summed along the pixels, as is
 // usual, operands shifted against one another by the window lie unaligned, and small maps are
@@ -13,7 +13,7 @@
 
 #include <cstdint>
 
-#if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+#if defined(__AVX512BF16__) && defined(__linux__)
 
 #include <omp.h>
 
@@ -93,29 +93,29 @@ void add_band(const Half* x, const Half* gradient, float* sums, const Geometry& 
   const Index from = std::max(band.from, g.top - y);
   const Index to = std::min(band.to, g.height + g.top - y);
   if (from >= to || left >= right) return;
-  _tile_loadd(0, sums, 64);
-  if (kWide > 1) _tile_loadd(1, sums + 256, 64);
-  if (kTall > 1) _tile_loadd(2, sums + 512, 64);
-  if (kTall > 1 && kWide > 1) _tile_loadd(3, sums + 768, 64);
+  load_tile(0, sums, 64);
+  if (kWide > 1) load_tile(1, sums + 256, 64);
+  if (kTall > 1) load_tile(2, sums + 512, 64);
+  if (kTall > 1 && kWide > 1) load_tile(3, sums + 768, 64);
   for (Index r = from; r < to; ++r) {
     const Half* a =
         x + ((r + y - g.top - band.first) * g.width + left + z - g.left) * kTile;
     const Half* b = gradient + ((r - band.from) * g.columns + left) * kTile;
     for (Index c = left; c < right; ++c, a += kTile, b += kTile) {
-      _tile_loadd(4, a, 64);
-      _tile_loadd(6, b, 64);
-      _tile_dpbf16ps(0, 4, 6);
-      if (kWide > 1) _tile_loadd(7, b + next_gradient, 64);
-      if (kWide > 1) _tile_dpbf16ps(1, 4, 7);
-      if (kTall > 1) _tile_loadd(5, a + next_x, 64);
-      if (kTall > 1) _tile_dpbf16ps(2, 5, 6);
-      if (kTall > 1 && kWide > 1) _tile_dpbf16ps(3, 5, 7);
+      load_tile(4, a, 64);
+      load_tile(6, b, 64);
+      multiply_tiles(0, 4, 6);
+      if (kWide > 1) load_tile(7, b + next_gradient, 64);
+      if (kWide > 1) multiply_tiles(1, 4, 7);
+      if (kTall > 1) load_tile(5, a + next_x, 64);
+      if (kTall > 1) multiply_tiles(2, 5, 6);
+      if (kTall > 1 && kWide > 1) multiply_tiles(3, 5, 7);
     }
   }
-  _tile_stored(0, sums, 64);
-  if (kWide > 1) _tile_stored(1, sums + 256, 64);
-  if (kTall > 1) _tile_stored(2, sums + 512, 64);
-  if (kTall > 1 && kWide > 1) _tile_stored(3, sums + 768, 64);
+  store_tile(0, sums, 64);
+  if (kWide > 1) store_tile(1, sums + 256, 64);
+  if (kTall > 1) store_tile(2, sums + 512, 64);
+  if (kTall > 1 && kWide > 1) store_tile(3, sums + 768, 64);
 }
 
 // All of the window's sums over a band, for 32 channels and 32 maps, or for 16 where no more are
