@@ -273,6 +273,20 @@ def test_small_maps_pay_without_training_only_by_the_unit(unit: bool) -> None:
         assert convolution.takes(torch.zeros(24, 8, 8, 32)) is unit
 
 
+@needs_kernels
+def test_a_frozen_convolution_breaks_no_graph_and_looks_nothing_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The compiler cannot trace the search for a library; what is on no processor needs none."""
+    convolution = products.Convolution(torch.zeros(3, 3, 32, 64), None, (1, 1))
+    takes = torch.compile(convolution.takes, backend="eager", fullgraph=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert takes(torch.zeros(24, 8, 8, 32)) is False
+        monkeypatch.setattr(products, "has_tiles", lambda: pytest.fail("looked up"))
+        monkeypatch.setattr(products, "has_tile_unit", lambda: pytest.fail("looked up"))
+        assert convolution.takes(torch.zeros(24, 8, 8, 32, device="meta")) is False
+
+
 @needs_tiles
 def test_convolution_fits_only_where_it_pays() -> None:
     x, kernel = torch.zeros(2, 8, 8, 32), leaf(torch.zeros(3, 3, 32, 64))
@@ -520,7 +534,8 @@ def test_tiles_are_multiplied_without_a_unit_too(tmp_path: Path) -> None:
     """Whole numbers, whose sums float32 holds exactly, against plain loops."""
     (tmp_path / "sums.cpp").write_text(PLAIN_SUMS)
     folder = Path(library.__file__).parent
-    flags = [*library._FLAGS, "-mno-amx-bf16", f"-I{folder}", "-o", str(tmp_path / "sums")]
+    without = ["-mno-amx-bf16"] if library.has_tile_unit() else []
+    flags = [*library._FLAGS, *without, f"-I{folder}", "-o", str(tmp_path / "sums")]
     subprocess.run([library.find_compiler(), *flags, str(tmp_path / "sums.cpp")], check=True)
     ran = subprocess.run([tmp_path / "sums"], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "")

@@ -8,6 +8,8 @@ import pytest
 
 from saccade.models.backend import load_keras
 from saccade.models.compact import CompactDesign, build_compact, multiply_adds, num_entries
+from saccade.training import precision
+from saccade.training import rate as rate_module
 from saccade.training.precision import choose_precision
 from saccade.training.rate import NOMINAL, Rate, measure_rate
 
@@ -28,6 +30,20 @@ def test_time_is_that_of_products_and_maps(design, shape):
     rate = Rate(gigaflops=2.0, pooled_s=3e-9, other_s=5e-9)
     wanted = 6 * multiply_adds(design, shape) / 2e9 + 3e-9 * written[0] + 5e-9 * written[1]
     assert rate.seconds(design, shape) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    ("unit", "kind"),
+    [
+        ("AMX", "bf16 by a unit"),
+        ("tensor cores", "bf16 by a unit"),
+        ("AVX512-BF16", "bf16"),
+        ("", "bf16"),  # as asked, in software
+    ],
+)
+def test_constants_are_those_of_what_multiplies(monkeypatch, unit, kind):
+    monkeypatch.setattr(precision, "bf16_unit", lambda device: unit)
+    assert rate_module._narrow_kind("cpu") == kind
 
 
 def test_this_machine_has_a_rate():

@@ -8,16 +8,17 @@ to about a tenth a side. Nothing is compared with everything: each picture, mirr
 a few ways, becomes 27 low frequencies of its thumbnail, and random planes through these cut the
 pictures into buckets, many times over (locality-sensitive hashing: Charikar, "Similarity estimation
 techniques from rounding algorithms", 2002). A picture is compared with a few of its bucket,
-first by these frequencies, then by aligning one thumbnail with the other (Gauss-Newton on scale and
-shift, as Lucas and Kanade, 1981) and correlating both the pictures and their fine detail, since
-smooth pictures of different things agree in the rest. Of the detail roots are correlated: else the
-horizon behind two different ships, its one bright line, would outweigh all that differs. And the
-more their colours differ (`tints`), the more must their detail agree.
+first by these frequencies, then by correlating both the thumbnails and their fine detail, since
+smooth pictures of different things agree in the rest; where they do not agree as they lie, again
+once one is aligned with the other (Gauss-Newton on scale and shift, as Lucas and Kanade, 1981). Of
+the detail roots are correlated: else the horizon behind two different ships, its one bright line,
+would outweigh all that differs. And the more their colours differ (`tints`), the more must their
+detail agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -62,7 +63,10 @@ _Any = TypeVar("_Any")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pairs:
-    """Pairs of rows, each once, with first < second; score is their correlation, up to 1."""
+    """Pairs of rows, each once, with first < second.
+
+    The score is their correlation, up to 1: as they lie if that is enough, else once aligned.
+    """
 
     first: _Rows
     second: _Rows
@@ -74,7 +78,7 @@ class Bar:
     """How alike two pictures must be to count as copies; all are correlations."""
 
     similar: float = 0.93  # of low frequencies; what is worth comparing
-    agrees: float = 0.92  # of aligned thumbnails
+    agrees: float = 0.92  # of thumbnails, as they lie or aligned
     detail_agrees: float = 0.85  # of their fine detail's roots
 
 
@@ -84,7 +88,7 @@ COPIES: Final = Bar()
 NEARLY_EQUAL: Final = Bar(similar=0.998, agrees=0.9993, detail_agrees=0.994)
 # All that the pairs hang on: with other numbers, pairs that were kept are of no use.
 SETTINGS: Final = (
-    *(_NUM_BANDS, _WINDOW, _PROMISES, COPIES, NEARLY_EQUAL, _FLAT, _STEPS, _VARIANTS),
+    *(_NUM_BANDS, _WINDOW, _PROMISES, COPIES, NEARLY_EQUAL, _FLAT, _STEPS, _SETTLED, _VARIANTS),
     *(_TINTS_DIFFER, _TINTS_WEIGH),
 )
 
@@ -128,7 +132,7 @@ def every_likely_pair(thumbs: Pixels) -> Likely:
 def compared(
     thumbs: Pixels, likely: Likely, bar: Bar = COPIES, *, tints: Tints | None = None
 ) -> Pairs:
-    """Return those of the likely pairs that agree once aligned, each once.
+    """Return those of the likely pairs that agree, as they lie or once aligned, each once.
 
     Without `tints` (N, 8, 8, 2) it is as if all pictures were grey.
     """
@@ -241,12 +245,14 @@ def _products(one: _Floats, low: _Rows, other: _Floats, high: _Rows) -> _Floats:
     return products
 
 
-def _side_by_side(work: Callable[[int], _Any], items: Iterable[int]) -> Iterator[_Any]:
+def _side_by_side(work: Callable[[int], _Any], items: range) -> Iterator[_Any]:
     """Yield what `work` gives for each item, in order, on every core: NumPy holds no lock."""
     from threadpoolctl import threadpool_limits
 
+    ahead = 2 * usable_cores()  # what is done before it is wanted takes memory
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(usable_cores()) as threads:
-        yield from threads.map(work, items)
+        for start in range(0, len(items), ahead):
+            yield from threads.map(work, items[start : start + ahead])
 
 
 def _verified(thumbs: Pixels, likely: Likely, agrees: float, detail_agrees: _Floats) -> _Floats:
@@ -264,9 +270,9 @@ def _verified(thumbs: Pixels, likely: Likely, agrees: float, detail_agrees: _Flo
         shown = _placed(moving, place)
         score = _judged(still, shown, agrees, needed)
         # Most copies lie well as they are, and aligning takes ten times as long.
-        open_ = np.flatnonzero((score == 0) & (_agreement(still, shown) >= _PROMISES))
-        aligned = _aligned(still[open_], moving[open_], place[open_])
-        score[open_] = _judged(still[open_], aligned, agrees, needed[open_])
+        left = np.flatnonzero((score == 0) & (_agreement(still, shown) >= _PROMISES))
+        aligned = _aligned(still[left], moving[left], place[left])
+        score[left] = _judged(still[left], aligned, agrees, needed[left])
         return score
 
     scores = list(_side_by_side(verify, range(0, len(likely), _BLOCK)))

@@ -33,10 +33,10 @@ from saccade.check.tints import LUMA, TINT_PX, Tints, tints_from
 from saccade.data import Cache, Pixels
 from saccade.files import atomic_path
 
-KEPT_VERSION: Final = 4
+KEPT_VERSION: Final = 5  # of the search, beside its settings
 # Seconds of two cores, rounded up.
 _PICTURE_S: Final = 5e-5
-_PAIR_S: Final = 2e-4
+_PAIR_S: Final = 1e-4
 _BLOCK_VALUES: Final = 1 << 20  # of pictures that become float32 at once: they stay in a cache
 
 _Rows = npt.NDArray[np.intp]

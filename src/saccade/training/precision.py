@@ -54,14 +54,15 @@ def choose_precision(device: str) -> Precision:
         return BF16
     if asked:
         raise SettingsError(f"SACCADE_PRECISION is float32 or bf16, got {asked!r}")
-    name = _bf16_unit(device)
+    name = bf16_unit(device)
     if name:
         return Precision(format="bf16", reason=name)
     owner = "processor" if device == "cpu" else "graphics card"
     return Precision(format="float32", reason=f"the {owner} has no bf16 instructions")
 
 
-def _bf16_unit(device: str) -> str:
+def bf16_unit(device: str) -> str:
+    """Return what multiplies bf16 on `device` ("cpu" or "cuda"); empty where only software does."""
     import torch
 
     if device == "cuda":

@@ -70,9 +70,9 @@ def _narrow_device() -> str | None:
 
 def _narrow_kind(device: str) -> str:
     """Return which constants are those of products in bf16 there."""
-    from saccade.training.kernels.library import has_tile_unit, has_tiles
+    from saccade.training.precision import bf16_unit
 
-    return "bf16" if device == "cpu" and has_tiles() and not has_tile_unit() else "bf16 by a unit"
+    return "bf16 by a unit" if bf16_unit(device) in ("AMX", "tensor cores") else "bf16"
 
 
 def _bf16_gigaflops(device: str) -> float:

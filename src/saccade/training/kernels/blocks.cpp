@@ -10,7 +10,7 @@
 // row of the tile one pixel further. Both passes are the same product: the gradient of the pictures
 // is a convolution of the gradient of the maps, by the weights turned around. The gradients of the
 // weights are in stem.cpp and weights.cpp; maps too small for strips of 16 pixels are in
-// convolutions.cpp. Products are of bfloat16, added up in float32, on the tile unit (see tiles.h).
+// convolutions.cpp. Products are of bfloat16, added up in float32, by tiles (see tiles.h).
 
 #include <cstdint>
 

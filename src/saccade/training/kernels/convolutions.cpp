@@ -6,7 +6,7 @@
 // what lies beyond the border is no product at all. Pictures are laid out so band by band, which
 // stays in the nearer cache until every map is made of it; maps are made for 32 pictures and 32
 // maps at a time, and pooled before they leave the nearest cache. Products are of bfloat16, added
-// up in float32, on the tile unit (see tiles.h).
+// up in float32, by tiles (see tiles.h).
 
 #include <cstdint>
 

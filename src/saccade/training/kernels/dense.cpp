@@ -5,7 +5,7 @@
 // nothing of their size is written but their gradient, in float32, as it is summed. Forward, the
 // threads share out the inputs, and each adds up outputs of its own; backward, one pass over the
 // weights makes both gradients, and a thread's inputs are its alone. Products are of bfloat16,
-// added up in float32, on the tile unit (see tiles.h).
+// added up in float32, by tiles (see tiles.h).
 
 #include <cstdint>
 

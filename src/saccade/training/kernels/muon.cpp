@@ -3,7 +3,7 @@
 //
 // A kernel is small, so that as many operations of PyTorch cost more than the products do. Here
 // matrices lie whole in the nearer cache, in bfloat16, the shorter side padded to whole tiles; a
-// thread makes rows of its own. Sums are float32, on the tile unit (see tiles.h).
+// thread makes rows of its own. Sums are float32, by tiles (see tiles.h).
 
 #include <cstdint>
 

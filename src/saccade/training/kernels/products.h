@@ -1,4 +1,4 @@
-// Products of matrices of any size on the tile unit, 32 rows by 32 columns of sums at a time.
+// Products of matrices of any size by tiles (see tiles.h), 32 rows by 32 columns of sums at a time.
 #pragma once
 
 #include <algorithm>
@@ -74,7 +74,7 @@ inline void weights_turned(const float* from, Index step, Index rows, Index colu
   }
 }
 
-// Sums of two tiles of rows by two of columns, or one, as `kWide` says, stay in the unit from
+// Sums of two tiles of rows by two of columns, or one, as `kWide` says, are held from
 // `begin_sums` to `store_sums`, whose rows are 32 entries apart.
 template <int kWide>
 void begin_sums() {
@@ -115,10 +115,10 @@ inline void add(const Half* a, const Half* b, Index steps, bool begin, float* su
   if (begin) {
     begin_sums<2>();
   } else {
-    load_tile(0, sums, stride);
-    load_tile(1, sums + kSide, stride);
-    load_tile(2, second, stride);
-    load_tile(3, second + kSide, stride);
+    load_sums(0, sums, stride);
+    load_sums(1, sums + kSide, stride);
+    load_sums(2, second, stride);
+    load_sums(3, second + kSide, stride);
   }
   for (Index s = 0; s < steps; ++s, a += kTwo, b += kTwo) add_product<2>(a, a + kTile, 64, b);
   store_sums<2>(sums, second);

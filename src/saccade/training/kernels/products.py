@@ -19,12 +19,12 @@ from saccade.training.kernels.library import has_tile_unit, has_tiles
 
 Tensor = Any  # torch has no type information here
 
-_TILE: Final = 16  # maps that one tile of the matrix unit holds
+_TILE: Final = 16  # maps that one tile holds
 _TAPS: Final = 32  # entries under the window that one product of it sums over
 _LEAST_MAPS: Final = 32  # read and written, from which the gradient of weights was measured to pay
 _LEAST_PICTURES: Final = 24  # of the 32 that a product of convolutions.cpp takes
-_SMALL_PX: Final = 12  # the largest side at which that was measured to pay before pooling,
-_MEDIUM_PX: Final = 24  # and without
+_SMALL_PX: Final = 12  # the largest side at which that was measured, by a unit, to pay before
+_MEDIUM_PX: Final = 24  # pooling, and without
 _MOST_SUMS: Final = 1 << 19  # of a dense layer that stay in a core's nearer cache
 
 
@@ -131,11 +131,11 @@ class Convolution:
         height, width, channels, maps = self.kernel.shape
         learns = torch.is_grad_enabled() and self.kernel.requires_grad
         return (
-            (learns or _pays_alone(x))
+            _products_fit(x)  # first: while a step is compiled nothing may be looked up
+            and (learns or _pays_alone(x))
             and height * width > 1
             and min(channels, maps) >= _LEAST_MAPS
             and channels % _TILE == maps % _TILE == 0
-            and _products_fit(x)
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Kept]:
@@ -242,7 +242,7 @@ def _fill_tiles(x: Tensor, most: int) -> bool:
 
 def _pays_alone(x: Tensor) -> bool:
     """Whether our convolution is the faster one where nothing is pooled in the same pass."""
-    return has_tile_unit() and _fill_tiles(x, _MEDIUM_PX)
+    return _fill_tiles(x, _MEDIUM_PX) and has_tile_unit()
 
 
 def _products_fit(x: Tensor) -> bool:

@@ -3,7 +3,7 @@
 //
 // A first convolution has few channels to read and many maps to write, and the gradient of the
 // maps, mostly zeros, is spread from the pooled one as it is needed. Sums run along the pixels of
-// two rows. Products are of bfloat16, added up in float32, by the tile unit (see tiles.h).
+// two rows. Products are of bfloat16, added up in float32, by tiles (see tiles.h).
 
 #include <cstdint>
 
@@ -52,8 +52,8 @@ void add_row(const Half* taps, const Half* gradient, const uint8_t* place, float
              float* dbias, uint32_t* entries, Index columns, Index maps, bool more) {
   const Index blocks = (columns + kSide - 1) / kSide, stride = maps * sizeof(float);
   for (Index m = 0; m < maps; m += kSide) {
-    load_tile(0, dweights + m, stride);
-    if (more) load_tile(1, dweights + kSide * maps + m, stride);
+    load_sums(0, dweights + m, stride);
+    if (more) load_sums(1, dweights + kSide * maps + m, stride);
     __m512 sum = _mm512_loadu_ps(dbias + m);
     for (Index b = 0; b < blocks; ++b) {
       const Index from = b * kSide * maps + m;
@@ -139,7 +139,8 @@ void backward(const Half* x, const Half* gradient, const uint8_t* place, float* 
 
 }  // namespace
 
-// 2 where the tile unit multiplies, 1 where AVX512-BF16 does, 0 where neither may.
+// 2 where the tile unit multiplies, 1 where AVX512-BF16 does without one, 0 where the system refuses
+// the unit, or there is neither.
 extern "C" int tiles_there_are() {
 #if defined(__AMX_BF16__)  // the system grants the unit's large registers on request
   constexpr long request = 0x1023, tile_data = 18;

@@ -26,6 +26,7 @@ constexpr Index kTile = kSide * 32;  // bfloat16 entries of a tile
 // them, so that a number can be no variable.
 #define zero_tile(number) _tile_zero(number)
 #define load_tile(number, from, step) _tile_loadd(number, from, step)
+#define load_sums(number, from, step) _tile_loadd(number, from, step)
 #define load_rows(number, from, rows) _tile_loadd(number, from, kBytes)
 #define multiply_tiles(sums, first, second) _tile_dpbf16ps(sums, first, second)
 #define store_tile(number, to, step) _tile_stored(number, to, step)
@@ -60,14 +61,15 @@ struct Operand {
   Index filled;  // the rows before others that are zero, where it is the second
 };
 
-struct Unit {
+struct SoftUnit {
   alignas(64) float sums[4][kSide * kSide];
   Operand operands[8];
   Operand first[4][kWaiting], second[4][kWaiting];
   int waiting[4];
 };
 
-inline thread_local Unit unit;
+// One for all files of the library, and for no other library in the process.
+__attribute__((visibility("hidden"))) inline thread_local SoftUnit soft_unit;
 
 class Tiles {
  public:
@@ -96,43 +98,43 @@ inline void add_tile(__m512 (&sums)[kSide], Operand first, Operand second) {
 }
 
 __attribute__((noinline)) static void add_waiting(int number) {
-  float* at = unit.sums[number];
+  float* at = soft_unit.sums[number];
   __m512 sums[kSide];
 #pragma GCC unroll 16
   for (Index r = 0; r < kSide; ++r) sums[r] = _mm512_load_ps(at + r * kSide);
-  for (int i = 0; i < unit.waiting[number]; ++i)
-    add_tile(sums, unit.first[number][i], unit.second[number][i]);
+  for (int i = 0; i < soft_unit.waiting[number]; ++i)
+    add_tile(sums, soft_unit.first[number][i], soft_unit.second[number][i]);
 #pragma GCC unroll 16
   for (Index r = 0; r < kSide; ++r) _mm512_store_ps(at + r * kSide, sums[r]);
-  unit.waiting[number] = 0;
+  soft_unit.waiting[number] = 0;
 }
 
-inline void zero_tile(int number) { std::memset(unit.sums[number], 0, sizeof unit.sums[0]); }
+inline void zero_tile(int number) { std::memset(soft_unit.sums[number], 0, sizeof soft_unit.sums[0]); }
 
-inline void load_tile(int number, const float* from, Index step) {
+inline void load_sums(int number, const float* from, Index step) {
   for (Index r = 0; r < kSide; ++r)
-    std::memcpy(unit.sums[number] + r * kSide, reinterpret_cast<const char*>(from) + r * step, kBytes);
+    std::memcpy(soft_unit.sums[number] + r * kSide, reinterpret_cast<const char*>(from) + r * step, kBytes);
 }
 
 inline void load_tile(int number, const void* from, Index step) {
-  unit.operands[number] = {static_cast<const char*>(from), step, kSide};
+  soft_unit.operands[number] = {static_cast<const char*>(from), step, kSide};
 }
 
 inline void load_rows(int number, const void* from, Index rows) {
-  unit.operands[number] = {static_cast<const char*>(from), kBytes, std::min(rows, kSide)};
+  soft_unit.operands[number] = {static_cast<const char*>(from), kBytes, std::min(rows, kSide)};
 }
 
 inline void multiply_tiles(int number, int first, int second) {
-  const int i = unit.waiting[number]++;
-  unit.first[number][i] = unit.operands[first];
-  unit.second[number][i] = unit.operands[second];
+  const int i = soft_unit.waiting[number]++;
+  soft_unit.first[number][i] = soft_unit.operands[first];
+  soft_unit.second[number][i] = soft_unit.operands[second];
   if (i + 1 == kWaiting) add_waiting(number);
 }
 
 inline void store_tile(int number, float* to, Index step) {
   add_waiting(number);
   for (Index r = 0; r < kSide; ++r)
-    std::memcpy(reinterpret_cast<char*>(to) + r * step, unit.sums[number] + r * kSide, kBytes);
+    std::memcpy(reinterpret_cast<char*>(to) + r * step, soft_unit.sums[number] + r * kSide, kBytes);
 }
 
 #endif

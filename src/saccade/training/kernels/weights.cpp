@@ -93,10 +93,10 @@ void add_band(const Half* x, const Half* gradient, float* sums, const Geometry& 
   const Index from = std::max(band.from, g.top - y);
   const Index to = std::min(band.to, g.height + g.top - y);
   if (from >= to || left >= right) return;
-  load_tile(0, sums, 64);
-  if (kWide > 1) load_tile(1, sums + 256, 64);
-  if (kTall > 1) load_tile(2, sums + 512, 64);
-  if (kTall > 1 && kWide > 1) load_tile(3, sums + 768, 64);
+  load_sums(0, sums, 64);
+  if (kWide > 1) load_sums(1, sums + 256, 64);
+  if (kTall > 1) load_sums(2, sums + 512, 64);
+  if (kTall > 1 && kWide > 1) load_sums(3, sums + 768, 64);
   for (Index r = from; r < to; ++r) {
     const Half* a =
         x + ((r + y - g.top - band.first) * g.width + left + z - g.left) * kTile;
