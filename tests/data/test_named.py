@@ -148,6 +148,7 @@ def test_cifar10_without_a_batch_is_refused(tmp_path, monkeypatch):
         gzip.compress(b"\0\0\x08\xff" + b"\xff" * 100),
         idx(np.zeros((3, 2, 2)))[:-12],
     ],
+    ids=range(7),  # gzip writes the time, by which workers would name the cases differently
 )
 def test_damaged_idx_files_are_refused(tmp_path, content):
     (tmp_path / "x.gz").write_bytes(content)
