@@ -15,7 +15,9 @@ from keras.src.applications import convnext
 from saccade.bundle.graph import to_onnx
 from saccade.bundle.layers import _UNCHANGED, GraphBuilder, UnknownLayerError, emit_model
 from saccade.bundle.runtime import Runtime
-from saccade.models import CompactDesign, build_compact
+from saccade.models import CompactDesign, View, build_compact
+
+VIEWS = (View(mirrored=True), View(shift_px=1), View(shift_px=-1))
 
 SHAPE = (13, 16, 3)  # odd and even sides, so that padding falls on unlike places
 SCALE = kl.Rescaling(1 / 255)
@@ -144,20 +146,26 @@ def test_branches_equal_keras() -> None:
 
 
 @pytest.mark.parametrize("head", ["pooled", "whole"])
-def test_mirrored_network_equals_keras(head) -> None:
+def test_network_of_several_views_equals_keras(head) -> None:
     keras.utils.set_random_seed(0)
     design = CompactDesign(stem_stride=1, widths=(4, 8), depth=1, head=head)
-    model = build_compact(design, input_shape=SHAPE, num_classes=3, mirrored=True)
+    model = build_compact(
+        design,
+        input_shape=SHAPE,
+        num_classes=3,
+        views=VIEWS,
+    )
     assert is_walked(model)
     assert worst_difference(model) < 5e-6
 
 
-def test_flips_and_means_of_other_axes_equal_keras() -> None:
+def test_flips_takes_and_means_of_other_axes_equal_keras() -> None:
     keras.utils.set_random_seed(0)
     pixels = keras.Input(SHAPE)
     maps = SCALE(pixels)
     maps = keras.ops.concatenate([maps, keras.ops.flip(maps, axis=1)], axis=-1)
     maps = keras.ops.flip(kl.Conv2D(3, 3)(maps), axis=-1)
+    maps = keras.ops.take(maps, [2, 0, 0], axis=-1)
     rows = keras.ops.mean(keras.ops.reshape(maps, (-1, 11 * 14, 3)), axis=-1)
     model = keras.Model(pixels, kl.Dense(3)(keras.ops.flip(rows, axis=1)))
     assert is_walked(model)

@@ -20,7 +20,9 @@ from saccade.bundle import Manifest, Runtime, read_bundle, write_bundle
 from saccade.bundle.graph import to_onnx
 from saccade.bundle.unusualness import FEWEST_VALIDATION, Known, whitening
 from saccade.bundle.write import write_members
-from saccade.models.compact import CompactDesign, build_compact
+from saccade.models.compact import CompactDesign, View, build_compact
+
+VIEWS = (View(mirrored=True), View(shift_px=1), View(shift_px=-1))
 
 SHAPE = (4, 4, 1)
 
@@ -92,9 +94,10 @@ def test_last_pooling_and_last_maps_against_scikit_learn() -> None:
     np.testing.assert_allclose(given, expected(features, train, validation, pixels), rtol=1e-3)
 
 
-def test_network_with_a_mirror_is_scored_by_picture() -> None:
+def test_network_of_several_views_is_scored_by_picture() -> None:
     design = CompactDesign(stem_stride=1, widths=(4,), depth=0)
-    model = build_compact(design, input_shape=SHAPE, num_classes=3, mirrored=True)
+    views = (View(), View(mirrored=True))  # so the same of a picture and of its mirror image
+    model = build_compact(design, input_shape=SHAPE, num_classes=3, views=views)
     train, validation, pixels = (random_pictures(n, seed) for seed, n in enumerate((50, 39, 20)))
     known = Known(train=[train], validation=[validation])
     given = scored(model, known, pixels)
@@ -102,6 +105,15 @@ def test_network_with_a_mirror_is_scored_by_picture() -> None:
     assert given.shape == (20,)
     np.testing.assert_allclose(scored(model, known, pixels[:, :, ::-1]), given, rtol=1e-3)
     np.testing.assert_allclose(scored(model, known, pixels[7:8]), given[7:8], rtol=1e-3)
+    threefold = build_compact(
+        design,
+        input_shape=SHAPE,
+        num_classes=3,
+        views=VIEWS,
+    )
+    given = scored(threefold, known, pixels)
+    assert given is not None
+    np.testing.assert_allclose(scored(threefold, known, pixels[7:8]), given[7:8], rtol=1e-3)
 
 
 def test_worked_out_by_hand() -> None:

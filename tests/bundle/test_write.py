@@ -15,7 +15,9 @@ import pytest
 from saccade.bundle import Manifest, Runtime, read_bundle, write_bundle
 from saccade.bundle.manifest import KERAS
 from saccade.errors import BundleError, SettingsError
-from saccade.models import CompactDesign, build_compact
+from saccade.models import CompactDesign, View, build_compact
+
+VIEWS = (View(mirrored=True), View(shift_px=1), View(shift_px=-1))
 
 SEEN = np.arange(3, dtype=np.uint64)
 
@@ -171,12 +173,17 @@ def on_tensorflow(program: str, *arguments: object) -> str:
 
 
 def test_model_opens_in_plain_keras_on_tensorflow(tmp_path: Path, parts: dict[str, Any]) -> None:
-    """The largest form of our own family: pairs, and a mirror, which is no layer of Keras."""
+    """The largest form of our own family: pairs, and several views, which are no layer of Keras."""
     import keras
 
     keras.utils.set_random_seed(0)
     design = CompactDesign(stem_stride=1, widths=(4, 8), depth=1, head="whole")
-    model = build_compact(design, input_shape=(6, 5, 3), num_classes=2, mirrored=True)
+    model = build_compact(
+        design,
+        input_shape=(6, 5, 3),
+        num_classes=2,
+        views=VIEWS,
+    )
     pixels = np.concatenate(parts["parity_pixels"])
     logits = keras.ops.convert_to_numpy(model(pixels.astype(np.float32), training=False))
     changed = {"model": model, "parity_logits": logits}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from saccade.models.backend import load_keras
-from saccade.models.compact import CompactDesign, build_compact, multiply_adds
+from saccade.models.compact import CompactDesign, View, build_compact, multiply_adds
 
 keras = load_keras()
 
@@ -34,18 +34,28 @@ def test_cost_is_that_of_the_built_network(design, shape):
     assert multiply_adds(design, shape) == total
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize(("design", "shape"), SHAPES)
-def test_mirrored_network_gives_the_mean_of_both(design, shape):
+def test_network_of_several_views_gives_their_mean(design, shape, mirrored):
     plain = build_compact(design, input_shape=shape, num_classes=7)
-    twofold = build_compact(design, input_shape=shape, num_classes=7, mirrored=True)
-    twofold.set_weights(plain.get_weights())
-    pixels = np.random.default_rng(0).uniform(0, 255, (3, *shape)).astype(np.float32)
-    mirrored = pixels[:, :, ::-1].copy()
-    logits = [plain.predict(x, verbose=0) for x in (pixels, mirrored)]
-    assert not np.allclose(*logits, atol=1e-3)
-    for x in (pixels, mirrored):
-        given = twofold.predict(x, verbose=0)
-        np.testing.assert_allclose(given, (logits[0] + logits[1]) / 2, atol=1e-4)
+    views = View(mirrored=mirrored), View(shift_px=1), View(shift_px=-1)
+    manifold = build_compact(design, input_shape=shape, num_classes=7, views=views)
+    manifold.set_weights(plain.get_weights())
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *shape)).astype(np.uint8)
+    seen = [pixels[:, :, ::-1] if mirrored else pixels, moved(pixels, 1), moved(pixels, -1)]
+    logits = [plain.predict(each.astype(np.float32), verbose=0) for each in seen]
+    assert not np.allclose(logits[0], logits[1], atol=1e-3)
+    given = manifold.predict(pixels.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(given, np.mean(logits, axis=0), atol=1e-4)
+    assert all(
+        np.array_equal(view.of(pixels), each) for view, each in zip(views, seen, strict=True)
+    )
+
+
+def moved(pixels, step):
+    """Move pictures down and to the right, repeating the edge, by padding and cropping."""
+    wide = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    return wide[:, 1 - step :, 1 - step :][:, : pixels.shape[1], : pixels.shape[2]]
 
 
 def test_only_keras_layers():

@@ -113,6 +113,8 @@ def _operation(graph: GraphBuilder, operation: Any, inputs: tuple[Any, ...]) -> 
     kind = type(operation).__name__
     if kind == "Concatenate" and len(inputs) == 1:
         return _merge(graph, operation, tuple(inputs[0]))
+    if kind == "Take" and len(inputs) == 2 and isinstance(inputs[0], Tensor):
+        return _take(graph, operation, *inputs)
     if kind in _OPERATIONS and len(inputs) == 1 and isinstance(inputs[0], Tensor):
         return _OPERATIONS[kind](graph, operation, inputs[0])
     return _arithmetic(graph, operation, inputs)
@@ -125,6 +127,14 @@ def _flip(graph: GraphBuilder, operation: Any, tensor: Tensor) -> Tensor:
     numbers = (-1, np.iinfo(np.int64).min, _axis(operation.axis, tensor.rank), -1)
     slices = [graph.weight([number], np.int64) for number in numbers]
     return Tensor(graph.add("Slice", tensor.name, *slices), tensor.rank)
+
+
+def _take(graph: GraphBuilder, operation: Any, tensor: Tensor, places: Any) -> Tensor:
+    if not isinstance(operation.axis, int) or isinstance(places, Tensor) or np.ndim(places) != 1:
+        raise UnknownLayerError(operation, " in this form")
+    numbers = graph.weight(places, np.int64)
+    axis = _axis(operation.axis, tensor.rank)
+    return Tensor(graph.add("Gather", tensor.name, numbers, axis=axis), tensor.rank)
 
 
 def _mean(graph: GraphBuilder, operation: Any, tensor: Tensor) -> Tensor:

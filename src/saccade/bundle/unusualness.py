@@ -88,11 +88,12 @@ def _add_means(graph: GraphBuilder, maps: list[str], input_shape: tuple[int, int
     means = [graph.add("GlobalAveragePool", name) for name in maps]
     whole = graph.add("Concat", *means, axis=1) if len(means) > 1 else means[0]
     rows = graph.add("Flatten", whole, axis=1)
-    if not any(node.op_type == "Concat" and _axis(node) == 0 for node in graph.nodes):
+    joins = [node for node in graph.nodes if node.op_type == "Concat" and _axis(node) == 0]
+    if not joins:
         return rows
-    # The mirror images follow the pictures, and are described together with them.
+    # The pictures' other views follow the first, and are described together with them.
     width = _run(graph, rows, input_shape, [np.zeros((1, *input_shape), np.uint8)]).shape[1]
-    apart = graph.add("Reshape", rows, graph.weight((2, -1, width), np.int64))
+    apart = graph.add("Reshape", rows, graph.weight((len(joins[0].input), -1, width), np.int64))
     return graph.add("ReduceMean", apart, graph.weight((0,), np.int64), keepdims=0)
 
 

@@ -17,12 +17,20 @@ from saccade.models.catalogue import (
     read_model,
     wanted_input_shape,
 )
-from saccade.models.compact import CompactDesign, build_compact, multiply_adds, num_weights
+from saccade.models.compact import (
+    AS_IT_IS,
+    CompactDesign,
+    View,
+    build_compact,
+    multiply_adds,
+    num_weights,
+)
 from saccade.models.layers import describe_layers
 from saccade.models.networks import NETWORKS, build_network
 from saccade.models.outputs import OutputKind, output_kind, to_logits
 
 __all__ = [
+    "AS_IT_IS",
     "AUTO",
     "IMAGENET",
     "MODEL_NAMES",
@@ -30,6 +38,7 @@ __all__ = [
     "BackboneDesign",
     "CompactDesign",
     "OutputKind",
+    "View",
     "backbone_of_file",
     "build_compact",
     "build_model",

@@ -15,11 +15,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from saccade.models.backend import load_keras
 
 Shape = tuple[int, ...]
+
+
+class View(NamedTuple):
+    """How a picture is looked at."""
+
+    shift_px: int = 0  # down and to the right; the edge is repeated
+    mirrored: bool = False  # left to right
+
+    def places(self, height_px: int, width_px: int) -> tuple[list[int], list[int]]:
+        """Return the rows and the columns of the picture that are seen, in their order."""
+        rows, columns = (
+            [min(max(place - self.shift_px, 0), side - 1) for place in range(side)]
+            for side in (height_px, width_px)
+        )
+        return rows, columns[::-1] if self.mirrored else columns
+
+    def of(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Return pictures (N, H, W, C) as they are seen."""
+        if self == AS_IT_IS:
+            return pixels
+        rows, columns = self.places(*pixels.shape[1:3])
+        return pixels[:, rows][:, :, columns]
+
+
+AS_IT_IS: Final = View()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,19 +122,23 @@ def num_weights(design: CompactDesign, channels: int) -> int:
 
 
 def build_compact(
-    design: CompactDesign, *, input_shape: Shape, num_classes: int, mirrored: bool = False
+    design: CompactDesign,
+    *,
+    input_shape: Shape,
+    num_classes: int,
+    views: tuple[View, ...] = (AS_IT_IS,),
 ) -> Any:
     """Return the network as a Keras model from pixels (0 to 255) to logits, not compiled.
 
-    `mirrored` shows each picture's mirror image too, and gives the mean of both logits. It has the
-    same weights in the same order, and takes twice the work.
+    With several `views` of each picture it gives the mean of their logits. It has the same weights
+    in the same order, and takes as many times the work.
     """
     keras = load_keras()
     layers = keras.layers
     inputs = keras.Input(input_shape)
     maps = layers.Rescaling(1 / 64, offset=-2.0)(inputs)  # about mean 0, deviation 1
-    if mirrored:
-        maps = keras.ops.concatenate([maps, keras.ops.flip(maps, axis=2)], axis=0)
+    if len(views) > 1:
+        maps = keras.ops.concatenate([_seen(maps, view) for view in views], axis=0)
     if design.stem_stride > 1:
         stride = design.stem_stride
         maps = _convolution(_stem_width(design), strides=stride, name="stem")(maps)
@@ -123,13 +155,22 @@ def build_compact(
     else:
         mean, largest = layers.GlobalAveragePooling2D()(maps), layers.GlobalMaxPooling2D()(maps)
         features = layers.Concatenate()([mean, largest])
-    if mirrored:  # the last layer is linear: the mean of features gives the mean of logits
-        both = keras.ops.reshape(features, (2, -1, features.shape[-1]))
-        features = keras.ops.mean(both, axis=0)
+    if len(views) > 1:  # the last layer is linear: the mean of features gives the mean of logits
+        apart = keras.ops.reshape(features, (len(views), -1, features.shape[-1]))
+        features = keras.ops.mean(apart, axis=0)
     if design.dropout:
         features = layers.Dropout(design.dropout)(features)
     outputs = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(inputs, outputs, name="compact")
+
+
+def _seen(pixels: Any, view: View) -> Any:
+    """Return `view.of` of a tensor (N, H, W, C)."""
+    ops = load_keras().ops
+    for axis, places in enumerate(view.places(*pixels.shape[1:3]), start=1):
+        if places != list(range(len(places))):
+            pixels = ops.take(pixels, places, axis=axis)
+    return pixels
 
 
 def _stem_width(design: CompactDesign) -> int:

@@ -20,9 +20,10 @@ import numpy as np
 from saccade.bundle import Manifest, write_bundle
 from saccade.bundle.unusualness import FEWEST_VALIDATION, Known
 from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate, evaluate_labels
+from saccade.models import AS_IT_IS
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, Silence
-from saccade.recipe.mirrored import with_mirror
+from saccade.recipe.answering import ways_of_looking, with_views
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
 from saccade.recipe.unknown import num_known
 from saccade.training import Pictures, decide_mirroring, logits_of
@@ -59,9 +60,12 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     Raises BundleError where the network cannot be shipped.
     """
     train = prepared.pictures(TRAIN)
-    plan, _ = decide_mirroring(prepared.plan, train)  # as training will
-    if plan.design is not None and plan.augmentation.flip:
-        network = with_mirror(network, prepared)  # it may be shipped so
+    asked = 1.0  # times that validation is asked of the network that ends up in the bundle
+    if prepared.plan.design is not None:
+        plan, _ = decide_mirroring(prepared.plan, train)  # as training will
+        views = ways_of_looking(mirrored=plan.augmentation.flip)[-1]
+        network = with_views(network, prepared, views)  # it may be shipped so
+        asked += (AS_IT_IS not in views) / len(views)  # and by itself, to compare
     some = _first(train, _SOME)
     batch = _first(train, min(_MORE, train.scored_at_once))
     with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
@@ -76,7 +80,7 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
         )
     num_validation = len(prepared.pictures(VALIDATION).rows)
     num_test = len(prepared.pictures(TEST).rows)
-    judging_s = calibrating_s * num_validation
+    judging_s = calibrating_s * num_validation * asked
     judging_s += running_s * (num_validation + num_test + num_known(prepared))
     scoring_s = _scoring_s(prepared, num_test)
     around_s = busy * (_ADVICE_S + _REPORT_S + _AROUND_S)

@@ -38,11 +38,11 @@ from saccade.evaluation import (
 )
 from saccade.predict import Classifier
 from saccade.progress import Progress
+from saccade.recipe.answering import choose_answering
 from saccade.recipe.balancing import with_balance
 from saccade.recipe.clock import Clock
 from saccade.recipe.ending import Ending
 from saccade.recipe.judge import Verdict, calibrate
-from saccade.recipe.mirrored import choose_answering
 from saccade.recipe.network import build, train_one, with_time_left
 from saccade.recipe.prepare import TEST, VALIDATION, Prepared, build_body
 from saccade.recipe.request import Request

@@ -34,6 +34,7 @@ from saccade.models import check_installed, describe_layers, engine_name
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
 from saccade.recipe.advising import advise
+from saccade.recipe.answering import Answering, choose_answering
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
 from saccade.recipe.folding import Judged, in_folds, judge_each, verdict_of, with_share
@@ -48,7 +49,6 @@ from saccade.recipe.judge import (
     write_predictions,
 )
 from saccade.recipe.learning import Learning
-from saccade.recipe.mirrored import Answering, choose_answering
 from saccade.recipe.network import build, learn, rehearsed, train_one, with_time_left
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview

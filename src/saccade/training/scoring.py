@@ -8,18 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.models.backend import engine_name
+from saccade.models.compact import AS_IT_IS, View
 from saccade.models.outputs import output_kind, to_logits
 from saccade.progress import Progress
 from saccade.training.result import Pictures
 
 
-def logits_of(model: Any, pictures: Pictures, *, progress: Progress) -> npt.NDArray[np.float32]:
-    """Return (N, C) logits of a Keras model for some rows of the cache."""
+def logits_of(
+    model: Any, pictures: Pictures, *, view: View = AS_IT_IS, progress: Progress
+) -> npt.NDArray[np.float32]:
+    """Return (N, C) logits of a Keras model for some rows of the cache, seen in this way."""
     predict = _predictor(model)
     outputs = []
     with progress.stage("calibrate", total=len(pictures.rows)) as stage:
         for pixels in pictures.batches():
-            outputs.append(predict(pixels))
+            outputs.append(predict(view.of(pixels)))
             stage.advance(len(pixels))
     return to_logits(np.concatenate(outputs), output_kind(model))
 
