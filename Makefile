@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TENSORFLOW := .venv-tensorflow
 
-.PHONY: demo test check bench examples clean
+.PHONY: demo test coverage check bench examples clean
 .DELETE_ON_ERROR:
 
 demo: .venv/train.stamp
@@ -11,7 +11,11 @@ demo: .venv/train.stamp
 
 test: .venv/test.stamp $(TENSORFLOW)/stamp check
 	SACCADE_TENSORFLOW_PYTHON=$(CURDIR)/$(TENSORFLOW)/bin/python \
-	  $(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --durations=15
+	  $(BIN)/python -m pytest -n 2 --dist worksteal --durations=15 $(PYTEST_OPTIONS)
+
+# The same with a count of the lines that ran, which takes a sixth longer.
+coverage:
+	$(MAKE) test PYTEST_OPTIONS="--cov --cov-report=term:skip-covered"
 
 check: .venv/test.stamp
 	$(BIN)/ruff format --check .

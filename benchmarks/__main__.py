@@ -20,6 +20,7 @@ NAMES = (
     "throughput",
     "steps",
     "accuracy",
+    "scratch",
     "transfer",
     "transfer_training",
     "fine_tuning",

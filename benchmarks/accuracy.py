@@ -1,15 +1,15 @@
 """Whether Saccade reaches the published T5 accuracy on Fashion-MNIST in a tenth of the time.
 
-    python -m benchmarks.accuracy [--quick] [--seeds 5] [--share 0.1] [--model auto]
+    python -m benchmarks.accuracy [--quick] [--seeds 5] [--share 0.065] [--model auto]
 
 For each seed the tutorial's own code trains on TensorFlow, 5 epochs, batch 32, and counts until its
 best epoch, as the test pictures judge it, which is to its favour. Then `saccade train
-fashion-mnist` runs as a user types it. Its budget, which covers the whole run, is a tenth of those
-very seconds and what a first run, not counted, spent outside training (imports, scan, scoring,
-report). So the time is settled beforehand, and the question is the accuracy on the 10,000 test
-pictures. Saccade's time is `seconds.train`, which holds compiling; beside it, the whole process
-from a cold start. `--quick` trains each for one epoch: that shows that the program runs, and
-nothing else.
+fashion-mnist` runs as a user types it. Its budget, which covers the whole run, is a share of those
+very seconds, less than the tenth allowed, since what comes beside training is only foretold, and
+what a first run, not counted, spent outside training (imports, scan, scoring, report). So the time
+is settled beforehand, and the question is the accuracy on the 10,000 test pictures. Saccade's time
+is `seconds.train`, which holds compiling; beside it, the whole process from a cold start.
+`--quick` trains each for one epoch: that shows that the program runs, and nothing else.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from saccade.progress import Silence
 
 PUBLISHED = 0.9162  # T5's test accuracy as its tutorial prints it, of 10,000 pictures
 SHARE = 0.1  # of the tutorial's training time until its best epoch
+GIVEN = 0.065  # of the same, as budget
 WHOLE = 0.25  # of the same, for the whole process
 UNITS = {
     "peer accuracy": "of the test pictures",
@@ -88,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed, one epoch")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--share", type=float, default=SHARE, help="of the tutorial's time")
+    parser.add_argument("--share", type=float, default=GIVEN, help="of the tutorial's time")
     parser.add_argument("--model", default="auto")
     given = parser.parse_args()
     peer = tensorflow_python()

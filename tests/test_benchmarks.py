@@ -204,6 +204,15 @@ def test_predict_runs_at_a_small_size(tmp_path: Path) -> None:
     assert [target["reached"] for target in document["targets"]] == [None] * 8  # without a peer
 
 
+def test_scratch_runs_at_a_small_size(tmp_path: Path) -> None:
+    write_archive(tmp_path / "rock-paper-scissors-28px.tar")
+    *_, program, _ = run_quick("scratch", SACCADE_DATASETS=str(tmp_path))
+    document = json.loads(program)
+    accuracy = document["figures"]["rock-paper-scissors, test accuracy"]
+    assert 0 <= accuracy["median"] <= 1
+    assert document["targets"][0]["got"] == accuracy["median"]
+
+
 def test_check_runs_at_a_small_size(tmp_path: Path) -> None:
     write_archive(tmp_path / "cifar10-jpeg.tar.gz")
     for name in ("cats-vs-dogs-192px.tar", "flowers-originals.tar"):
