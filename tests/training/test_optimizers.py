@@ -23,6 +23,18 @@ def decay() -> Any:
     return O.schedules.ExponentialDecay(0.1, 3, 0.5)
 
 
+def sparing(optimizer: Any) -> Any:
+    """Without decay of the second weight."""
+    optimizer.exclude_from_weight_decay(var_names=["v1"])
+    return optimizer
+
+
+def several() -> Any:
+    """RMSprop for the second weight, SGD for the others."""
+    others = O.SGD(decay(), momentum=0.9)
+    return O.MultiOptimizer(O.OptimizerMap(others, {"v1": O.RMSprop(0.01)}))
+
+
 WRITTEN_OUT: dict[str, Callable[[], Any]] = {
     "sgd": lambda: O.SGD(0.1),
     "sgd-momentum": lambda: O.SGD(0.1, momentum=0.9),
@@ -30,20 +42,48 @@ WRITTEN_OUT: dict[str, Callable[[], Any]] = {
     "sgd-schedule": lambda: O.SGD(decay(), momentum=0.9),
     "adam": lambda: O.Adam(0.01),
     "adam-large-epsilon": lambda: O.Adam(0.01, beta_1=0.8, beta_2=0.95, epsilon=0.1),
+    "adam-rate-from-a-function": lambda: O.Adam(lambda: 0.01),
     "adamw": lambda: O.AdamW(0.01, weight_decay=0.1),
+    "adamw-schedule": lambda: O.AdamW(decay(), weight_decay=0.1),
+    "adamw-sparing": lambda: sparing(O.AdamW(0.01, weight_decay=0.1)),
     "adam-schedule": lambda: O.Adam(decay()),
     "muon": lambda: Muon(kernel_rate=7.0, momentum=0.6, learning_rate=0.01, weight_decay=0.1),
     "rmsprop": lambda: O.RMSprop(0.01),
     "rmsprop-momentum": lambda: O.RMSprop(0.01, momentum=0.9, rho=0.8),
+    "rmsprop-decay": lambda: sparing(O.RMSprop(decay(), weight_decay=0.1)),
 }
 BY_KERAS: dict[str, Callable[[], Any]] = {
     "adam-amsgrad": lambda: O.Adam(0.01, amsgrad=True),
     "adam-clipped": lambda: O.Adam(0.01, clipnorm=0.1),
+    "sgd-clipped-values": lambda: O.SGD(0.1, momentum=0.9, clipvalue=0.5),
+    "rmsprop-clipped-together": lambda: O.RMSprop(0.01, global_clipnorm=0.5),
     "sgd-average": lambda: O.SGD(0.1, use_ema=True, ema_overwrite_frequency=4),
     "sgd-accumulated": lambda: O.SGD(0.1, gradient_accumulation_steps=2),
+    "adamw-accumulated-schedule": lambda: O.AdamW(
+        decay(), weight_decay=0.1, gradient_accumulation_steps=3
+    ),
+    "sgd-scaled": lambda: O.SGD(0.1, loss_scale_factor=128.0),
     "rmsprop-centered": lambda: O.RMSprop(0.01, centered=True),
-    "nadam": lambda: O.Nadam(0.01),
+    "adadelta": lambda: O.Adadelta(1.0),
+    "adafactor": lambda: O.Adafactor(0.01),
+    "adagrad": lambda: O.Adagrad(0.1),
+    "adamax": lambda: O.Adamax(0.01, weight_decay=0.1),
+    "ftrl": lambda: O.Ftrl(0.1, l1_regularization_strength=0.01),
+    "lamb": lambda: O.Lamb(0.01),
     "lion": lambda: O.Lion(0.01),
+    "loss-scale": lambda: O.LossScaleOptimizer(O.Adam(0.01), dynamic_growth_steps=5),
+    "nadam": lambda: O.Nadam(0.01),
+    "nadam-schedule": lambda: O.Nadam(decay()),
+}
+YOUNG: dict[str, Callable[[], Any]] = {  # which an older Keras lacks
+    "MultiOptimizer": several,
+    "Muon": lambda: O.Muon(0.01),
+    "ScheduleFreeAdamW": lambda: O.ScheduleFreeAdamW(0.01, warmup_steps=3, weight_decay=0.1),
+}
+BY_KERAS |= {name: make for name, make in YOUNG.items() if hasattr(O, name)}
+NO_OPTIMIZERS = {
+    "Optimizer": "the class that all others inherit from",
+    "OptimizerMap": "says which of several a weight is for",
 }
 
 
@@ -69,7 +109,6 @@ def step_both(
 def test_trajectory_is_that_of_keras(name: str) -> None:
     make = (WRITTEN_OUT | BY_KERAS)[name]
     ours, theirs = variables(), variables()
-    ours[1].constraint = theirs[1].constraint = None
     optimizer = make()
     update = Update(make(), ours)
     for step in range(12):
@@ -79,6 +118,38 @@ def test_trajectory_is_that_of_keras(name: str) -> None:
     update.write_back()
     for a, b in zip(update.optimizer.variables, optimizer.variables, strict=True):
         torch.testing.assert_close(a.value, b.value, **CLOSE)
+
+
+def test_every_optimizer_of_keras_is_compared() -> None:
+    made = [type(make()) for make in (WRITTEN_OUT | BY_KERAS).values()]
+    for name, kind in vars(O).items():
+        if isinstance(kind, type) and name not in NO_OPTIMIZERS:
+            assert any(issubclass(m, kind) and m.__name__ == name for m in made), name
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist for variables")
+@pytest.mark.parametrize("name", ["sgd-nesterov", "adamw", "muon", "rmsprop-decay", "nadam"])
+def test_weight_that_the_loss_does_not_reach_stays_as_keras_leaves_it(name: str) -> None:
+    """Without decay, and its momentum as it was; at other steps it has a gradient."""
+    ours, theirs = variables(), variables()
+    optimizer = (WRITTEN_OUT | BY_KERAS)[name]()
+    update = Update((WRITTEN_OUT | BY_KERAS)[name](), ours)
+    for step in range(6):
+        found = gradients(step, ours)
+        if step % 2:
+            found[2] = None
+        update.apply(found, None)
+        optimizer.apply(found, theirs)
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a.value, b.value, **CLOSE)
+
+
+def test_loss_is_scaled_for_what_divides_its_gradients() -> None:
+    loss = torch.tensor(3.0)
+    assert float(Update(O.SGD(0.1), variables()).scaled(loss)) == 3.0
+    assert float(Update(O.SGD(0.1, loss_scale_factor=4.0), variables()).scaled(loss)) == 12.0
+    wrapped = O.LossScaleOptimizer(O.SGD(0.1), initial_scale=8.0)
+    assert float(Update(wrapped, variables()).scaled(loss)) == 24.0
 
 
 def test_written_out_rules_are_used() -> None:

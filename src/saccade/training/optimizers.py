@@ -43,40 +43,44 @@ class Update:
         self._rule = _rule_of(optimizer, self._variables, products)
         decayed = [v.value for v in self._variables if _decays(optimizer, v)]
         self._decayed = decayed if optimizer.weight_decay else []
-        rate = optimizer._learning_rate
-        self._rate_variable = rate.value if isinstance(rate, keras.Variable) else None
 
-    def learning_rate(self) -> float:
-        """Return the rate of the next update."""
-        if self._rate_variable is not None:
-            return float(self._rate_variable)
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Return the loss whose gradients `apply` wants: some optimizers divide them again."""
+        return self.optimizer.scale_loss(loss)
+
+    def apply(self, gradients: Sequence[Tensor | None], rate: float | None) -> None:
+        """Take one step along the gradients of the weights, None where there is none.
+
+        Raises TypeError where a `rate` is given and the optimizer is by Keras and has a schedule.
+        """
+        found = [g.contiguous() for g in gradients if g is not None]
+        with torch.no_grad():
+            # A weight without a gradient stays as it is, without decay too: Keras sees to that.
+            if self._rule is None or len(found) < len(gradients):
+                self._apply_by_keras(gradients, rate)
+            else:
+                self._apply_rule(self._rule, found, self._learning_rate() if rate is None else rate)
+
+    def _learning_rate(self) -> float:
         rate = self.optimizer._learning_rate
+        if isinstance(rate, keras.Variable):
+            return float(rate.value)
         if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
             return float(rate(self.num_updates))
         return float(rate())
 
-    def apply(self, gradients: Sequence[Tensor | None], rate: float | None) -> None:
-        """Take one step along the gradients of the weights, None where there is none."""
-        if rate is None:
-            rate = self.learning_rate()
-        with torch.no_grad():
-            if self._rule is None:
-                self._apply_by_keras(gradients, rate)
-            else:
-                found = [
-                    torch.zeros_like(w) if g is None else g.contiguous()
-                    for w, g in zip(self.weights, gradients, strict=True)
-                ]
-                if self._decayed:
-                    torch._foreach_mul_(self._decayed, 1.0 - self.optimizer.weight_decay * rate)
-                self._rule(self.weights, found, rate, self.num_updates + 1)
+    def _apply_rule(self, rule: Rule, gradients: list[Tensor], rate: float) -> None:
+        if self._decayed:
+            torch._foreach_mul_(self._decayed, 1.0 - self.optimizer.weight_decay * rate)
+        rule(self.weights, gradients, rate, self.num_updates + 1)
         self.num_updates += 1
 
-    def _apply_by_keras(self, gradients: Sequence[Tensor | None], rate: float) -> None:
-        if self._rate_variable is not None:
-            self._rate_variable.fill_(rate)
+    def _apply_by_keras(self, gradients: Sequence[Tensor | None], rate: float | None) -> None:
+        if rate is not None:
+            self.optimizer.learning_rate = rate
         self.write_back()
         self.optimizer.apply(list(gradients), self._variables)
+        self.num_updates = int(self.optimizer._iterations.value)  # one that wraps another has none
 
     def write_back(self) -> None:
         """Tell the optimizer how many updates there were."""

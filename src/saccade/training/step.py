@@ -111,7 +111,8 @@ class TrainingStep:
         if not self.graph.training:
             self.graph.train()
         loss, self.outputs = self._forward(x, y, weight)
-        gradients = torch.autograd.grad(loss, self._update.weights, allow_unused=True)
+        scaled = self._update.scaled(loss)
+        gradients = torch.autograd.grad(scaled, self._update.weights, allow_unused=True)
         self._update.apply(gradients, learning_rate)
         return loss.detach()
 
