@@ -298,13 +298,51 @@ def test_mixed_labels_need_a_loss_that_takes_them():
         train(plan, model=model)
 
 
-def test_keras_trains_on_mixed_labels_too():
-    plan = derive_plan(replace(FACTS, epochs=2), augmentation=Augmentation(mixup=0.4))
-    model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
+def train_by_keras(plan, *, model):
     parts = dict(zip(("train", "validation"), digits(), strict=True))
     with Silence().stage("train", total=100) as stage:
         loop = KerasLoop(model, **parts, plan=plan, hooks=Hooks(), stage=stage, note="")
-        assert loop.run(None).history["val_accuracy"][-1] > 0.3
+        return model, loop.run(None)
+
+
+def test_keras_trains_on_mixed_labels_too():
+    plan = derive_plan(replace(FACTS, epochs=2), augmentation=Augmentation(mixup=0.4))
+    model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
+    _, result = train_by_keras(plan, model=model)
+    assert result.history["val_accuracy"][-1] > 0.3
+
+
+def one_layer(optimizer):
+    keras.utils.set_random_seed(5)
+    layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+@pytest.mark.parametrize("fit", [train, train_by_keras])
+def test_own_optimizer_s_schedule_is_followed(fit):
+    """It is 0 from the sixth step on, so a second epoch, of 25 steps, changes nothing."""
+    weights = []
+    for epochs in (1, 2):
+        rate = keras.optimizers.schedules.PiecewiseConstantDecay([5], [0.1, 0.0])
+        plan = derive_plan(replace(FACTS, epochs=epochs), model="f:g")
+        model, result = fit(plan, model=one_layer(keras.optimizers.SGD(rate)))
+        assert (result.num_epochs, int(model.optimizer.iterations)) == (epochs, 25 * epochs)
+        weights.append(weights_of(model))
+    assert equal(*weights)
+    assert not equal(weights[0], weights_of(one_layer("sgd")))
+
+
+@pytest.mark.parametrize("fit", [train, train_by_keras])
+def test_own_optimizer_that_wraps_others_trains(fit):
+    O = keras.optimizers  # noqa: E741
+    wrapped = [O.LossScaleOptimizer(O.Adam(0.01))]
+    if hasattr(O, "MultiOptimizer"):
+        wrapped.append(O.MultiOptimizer(O.OptimizerMap(O.Adam(0.01), {".*bias": O.SGD(0.1)})))
+    for optimizer in wrapped:
+        _, result = fit(derive_plan(FACTS, model="f:g"), model=one_layer(optimizer))
+        assert result.history["val_accuracy"][-1] > 0.5
 
 
 def test_model_that_our_engine_cannot_run_is_trained_by_keras():

@@ -19,7 +19,7 @@ from saccade.models.outputs import output_kind
 from saccade.training.augment import changed
 from saccade.training.changes import decide_changes
 from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_checkpoint
-from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
+from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
 from saccade.training.result import (
     FitResult,
     Hooks,
@@ -72,7 +72,7 @@ class KerasLoop:
             )
             model.compile(loss=loss, optimizer=our_optimizer(plan))
         self.num_classes = num_outputs if wants_one_hot(model.loss) else 0
-        self.peak = plan.learning_rate if self.ours else float(model.optimizer.learning_rate)
+        self.own_rate = own_rate(model.optimizer)
         self.diverged = self.interrupted = False
 
     def run(self, checkpoint_dir: Path | None) -> FitResult:
@@ -132,10 +132,12 @@ class KerasLoop:
         self.standing.num_images += self.batch_size * (self.standing.step - step)
         self.standing.epoch += 1
 
-    def rate(self) -> float:
-        """Return the learning rate of the next step."""
-        peak = self.peak * self.standing.rate_scale
-        return learning_rate_at(self.standing.done, peak=peak) if self.ours else peak
+    def rate(self) -> float | None:
+        """Return the learning rate of the next step; None leaves it to the model's optimizer."""
+        scale = self.standing.rate_scale
+        if self.ours:
+            return learning_rate_at(self.standing.done, peak=self.plan.learning_rate * scale)
+        return None if self.own_rate is None else self.own_rate * scale
 
     def after_step(self, loss: float) -> None:
         """Count a step, and stop this epoch where there is a reason."""
@@ -225,7 +227,9 @@ class _Steps(keras.callbacks.Callback):  # type: ignore[misc,name-defined]
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Set the learning rate of this step."""
-        self.loop.model.optimizer.learning_rate = self.loop.rate()
+        rate = self.loop.rate()
+        if rate is not None:
+            self.loop.model.optimizer.learning_rate = rate
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Count the step and look at its loss."""

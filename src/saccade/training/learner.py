@@ -12,7 +12,7 @@ import torch
 from saccade.models.outputs import output_kind
 from saccade.training.averaging import WeightAverage
 from saccade.training.checkpoint import Arrays, under
-from saccade.training.objective import our_loss, our_optimizer, wants_one_hot
+from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
 from saccade.training.plan import TrainPlan
 from saccade.training.result import Pictures
 from saccade.training.step import TrainingStep
@@ -27,6 +27,7 @@ class Learner:
         self.num_outputs = int(model.outputs[0].shape[-1])
         ours = plan.recipe == "auto" or not model.compiled
         self.one_hot = ours and self.num_outputs > 1
+        self.own_rate = None if ours else own_rate(model.optimizer)
         if ours:
             loss = our_loss(
                 self.kind, self.num_outputs, plan.label_smoothing, several_labels=several_labels
@@ -36,7 +37,6 @@ class Learner:
         else:
             self.one_hot = several_labels or wants_one_hot(model.loss)
             self.step = TrainingStep(model)
-            self.own_rate = float(model.optimizer.learning_rate)
         self.ours = ours
         self._average: WeightAverage | None = None
 
@@ -44,11 +44,13 @@ class Learner:
         """Begin to average over about the last `steps` steps."""
         self._average = WeightAverage(self.model, steps=steps)
 
-    def train(self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[Any], rate: float) -> Any:
+    def train(
+        self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[Any], rate: float | None
+    ) -> Any:
         """Train on one batch; return its loss as a tensor that nothing waited for.
 
         `labels` are classes (N,), or (N, outputs): shares where the loss takes one-hot labels, or
-        which of several labels each picture has.
+        which of several labels each picture has. Without a `rate` the optimizer's own is taken.
         """
         x = torch.from_numpy(pixels)
         y = torch.from_numpy(np.ascontiguousarray(labels))

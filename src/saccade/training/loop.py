@@ -196,12 +196,12 @@ class _Loop:
         standing.train_seconds += time.monotonic() - began
         standing.epoch += 1
 
-    def _rate(self) -> float:
-        """Return the learning rate of the next step."""
-        if not self.learner.ours:
-            return self.learner.own_rate * self.standing.rate_scale
-        peak = self.plan.learning_rate * self.standing.rate_scale
-        return learning_rate_at(self.standing.done, peak=peak)
+    def _rate(self) -> float | None:
+        """Return the learning rate of the next step; None leaves it to the model's optimizer."""
+        scale, own = self.standing.rate_scale, self.learner.own_rate
+        if self.learner.ours:
+            return learning_rate_at(self.standing.done, peak=self.plan.learning_rate * scale)
+        return None if own is None else own * scale
 
     def _advance(self, done: float) -> None:
         done = max(done, self.standing.done)

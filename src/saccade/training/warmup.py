@@ -86,10 +86,10 @@ def _measure(
 
 
 def _seconds_a_step(learner: Learner, batch: Pictures) -> float:
-    float(learner.train(batch.pixels, batch.labels, 0.0))  # compiles, warms up
+    float(learner.train(batch.pixels, batch.labels, None))  # compiles, warms up
     began = time.monotonic()
     for _ in range(_MEASURED_STEPS):
-        loss = learner.train(batch.pixels, batch.labels, 0.0)
+        loss = learner.train(batch.pixels, batch.labels, None)
     float(loss)
     return (time.monotonic() - began) / _MEASURED_STEPS
 
