@@ -75,7 +75,10 @@ def test_run_folder_holds_what_the_docs_say_and_opens_again(digits_run):
         "report.html",
         "run.json",
     }  # and no augmented.npz: t5 is shown its pictures as they are
-    assert "shown as they are" in digits_run.report.read_text()
+    page = digits_run.report.read_text()
+    assert "shown as they are" in page
+    assert digits_run.fit["compiled_reason"]
+    assert f"not compiled ({digits_run.fit['compiled_reason']})" in page
     again = open_run(digits_run.folder)
     assert again.to_json() == digits_run.to_json()
     assert json.loads((digits_run.folder / "run.json").read_text()) == digits_run.to_json()

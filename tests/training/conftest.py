@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from saccade.training.kernels.library import load_kernels
+
 
 @pytest.fixture
 def two_threads() -> Iterator[None]:
@@ -15,3 +17,12 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine that does without our kernels."""
+    monkeypatch.setenv("SACCADE_KERNELS", "off")
+    load_kernels.cache_clear()
+    yield
+    load_kernels.cache_clear()

@@ -9,7 +9,7 @@ import pytest
 from tests.training.test_loop import FACTS, digits
 
 from saccade.models import build_model
-from saccade.progress import Lines
+from saccade.progress import Lines, Silence
 from saccade.training.learner import Learner
 from saccade.training.loop import train_network
 from saccade.training.plan import derive_plan
@@ -36,6 +36,30 @@ def test_compiling_is_a_stage_of_its_own(asked, compiles, capsys, monkeypatch):
     )
     assert learner.step.compiled == compiles
     assert ("compile: " in capsys.readouterr().err) == compiles
+
+
+@pytest.mark.usefixtures("no_kernels")
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [("t3", "float32 gains nothing by it"), ("t5", "it takes about 11 s, and would save")],
+)
+def test_result_says_why_the_step_was_not_compiled(network, reason, monkeypatch):
+    monkeypatch.delenv("SACCADE_COMPILE", raising=False)
+    monkeypatch.setenv("SACCADE_PRECISION", "float32" if network == "t3" else "bf16")
+    train, validation = digits()
+    plan = derive_plan(replace(FACTS, epochs=None, budget_s=1.0), model=network)
+    result = train_network(
+        build_model(network, input_shape=(8, 8, 1), num_classes=10),
+        train=train,
+        validation=validation,
+        plan=plan,
+        checkpoint_dir=None,
+        hooks=Hooks(),
+        progress=Silence(),
+    )
+    assert not result.compiled
+    assert result.compiled_reason.startswith(reason)
+    assert result.to_json()["compiled_reason"] == result.compiled_reason
 
 
 def test_bar_is_full_after_an_early_stop(capsys):

@@ -161,12 +161,19 @@ def _made(run: Run) -> dict[str, str]:
         "batch size": str(plan["batch_size"]),
         "learning rate": f"{plan['learning_rate']:.3g}",
         "epochs": f"{fit['num_epochs']}, the best is number {fit['best_epoch']}",
-        "engine": f"{source['engine']}, {'compiled' if fit['compiled'] else 'not compiled'}",
+        "engine": f"{source['engine']}, {_compiling(fit)}",
         "precision": fit["precision"],
         "speed": f"{fit['images_per_second']:,.0f} pictures a second",
         "machine": source["machine"],
         "versions": versions,
     }
+
+
+def _compiling(fit: Mapping[str, Any]) -> str:
+    """Return whether the training step was compiled, and why, where that was weighed."""
+    verdict = "compiled" if fit["compiled"] else "not compiled"
+    reason = fit.get("compiled_reason")  # which older runs lack
+    return f"{verdict} ({reason})" if reason else verdict
 
 
 def _readable(created: str) -> str:

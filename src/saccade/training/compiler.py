@@ -48,25 +48,41 @@ class Workload:
         """The seconds that compiling takes, about."""
         return _START_S + _LAYER_S * self.num_layers
 
-    @property
-    def gain(self) -> float:
-        """The share of a step's time that compiling saves; 0 where none was measured."""
-        slow = self.number_format == "bf16" and self.device == "cpu" and load_kernels() is None
-        return _GAIN if slow and self.num_layers <= _MOST_LAYERS else 0.0
+
+def settled(work: Workload) -> str:
+    """Return why no such step is compiled, however many are left; empty where these decide.
+
+    Raises SettingsError for a wrong ``SACCADE_COMPILE``.
+    """
+    asked = switch(_SWITCH)
+    if asked is not None:
+        return "" if asked else f"{_SWITCH} is off"
+    if work.number_format != "bf16":
+        return "float32 gains nothing by it"
+    if work.device != "cpu":
+        return "its gain on a graphics card was not measured"
+    if work.num_layers > _MOST_LAYERS:
+        return f"its gain with more than {_MOST_LAYERS} layers was not measured"
+    return "" if load_kernels() is None else "our own kernels gain more"
 
 
-def pays(work: Workload, *, seconds_a_step: float | None, num_steps: int) -> bool:
-    """Whether to compile a step for the `num_steps` that are left, or the user asks for it.
+def objection(work: Workload, *, seconds_a_step: float | None, num_steps: int) -> str:
+    """Return why not to compile a step for the `num_steps` that are left; empty where it pays.
 
     Without `seconds_a_step` no clock decides, so that a run can be repeated to the last digit:
     a compiled step rounds otherwise. Raises SettingsError for a wrong ``SACCADE_COMPILE``.
     """
-    asked = switch(_SWITCH)
-    if asked is not None:
-        return asked
+    reason = settled(work)
+    if reason or switch(_SWITCH):
+        return reason
     if seconds_a_step is None:
-        return work.gain > 0 and num_steps >= _FROM_STEPS
-    return seconds_a_step * num_steps * work.gain > _MARGIN * work.cost_s
+        if num_steps >= _FROM_STEPS:
+            return ""
+        return f"it pays from {_FROM_STEPS:,} steps on, and {num_steps:,} are left"
+    saved_s = seconds_a_step * num_steps * _GAIN
+    if saved_s > _MARGIN * work.cost_s:
+        return ""
+    return f"it takes about {work.cost_s:.0f} s, and would save {saved_s:.0f}"
 
 
 def obstacle() -> str:
@@ -79,10 +95,12 @@ class Compilable:
 
     Other batches, such as the last of an epoch, run as they are, and so do all where compiling
     fails, which `notes` then says. What was compiled stays in the user's cache for the next run.
+    `reason` is why it is compiled or not, in a few words; empty where that is open.
     """
 
-    def __init__(self, function: Forward) -> None:
-        self._function = function
+    def __init__(self, function: Forward, work: Workload) -> None:
+        self._function, self._work = function, work
+        self.reason = settled(work)
         self._graph: Forward | None = None
         self._built = False
         self._shape: Any = None
@@ -94,18 +112,28 @@ class Compilable:
         """Whether the function is compiled, or will be at the next batch."""
         return self._graph is not None
 
+    def pays(self, *, seconds_a_step: float | None, num_steps: int) -> bool:
+        """Weigh compiling for the `num_steps` that are left, as `objection` does."""
+        self.reason = objection(self._work, seconds_a_step=seconds_a_step, num_steps=num_steps)
+        return not self.reason
+
     def compile(self, refused: str) -> None:
         """Compile at the next batch, unless there is a reason, `refused` or another, not to."""
         reason = refused or obstacle()
         if reason:
-            self.notes += (f"not compiled: {reason}",)
+            self._give_up(reason)
             return
         import torch
 
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
         self._graph = torch.compile(self._function, fullgraph=True, dynamic=False)
-        if switch(_SWITCH):
-            self.notes += ("compiled: SACCADE_COMPILE is on",)
+        self.reason = "SACCADE_COMPILE is on" if switch(_SWITCH) else ""
+        if self.reason:
+            self.notes += (f"compiled: {self.reason}",)
+
+    def _give_up(self, reason: str) -> None:
+        self._graph, self.reason = None, reason
+        self.notes += (f"not compiled: {reason}",)
 
     def __call__(self, x: Any, y: Any, weight: Any) -> Any:
         """Return the function's result."""
@@ -123,7 +151,6 @@ class Compilable:
             return result
         except Exception as error:  # noqa: BLE001  (compilers fail in many ways; not compiled
             # is always right, and an error that is not the compiler's comes again there)
-            self._graph = None
             cause = str(error).strip().partition("\n")[0]
-            self.notes += (f"not compiled: {type(error).__name__}: {cause}",)
+            self._give_up(f"{type(error).__name__}: {cause}")
             return self._function(x, y, weight)

@@ -72,7 +72,7 @@ class KerasLoop:
             )
             model.compile(loss=loss, optimizer=our_optimizer(plan))
         self.num_classes = num_outputs if wants_one_hot(model.loss) else 0
-        self.own_rate = own_rate(model.optimizer)
+        self.peak = plan.learning_rate if self.ours else own_rate(model.optimizer)
         self.diverged = self.interrupted = False
 
     def run(self, checkpoint_dir: Path | None) -> FitResult:
@@ -134,10 +134,10 @@ class KerasLoop:
 
     def rate(self) -> float | None:
         """Return the learning rate of the next step; None leaves it to the model's optimizer."""
-        scale = self.standing.rate_scale
-        if self.ours:
-            return learning_rate_at(self.standing.done, peak=self.plan.learning_rate * scale)
-        return None if self.own_rate is None else self.own_rate * scale
+        if self.peak is None:
+            return None
+        peak = self.peak * self.standing.rate_scale
+        return learning_rate_at(self.standing.done, peak=peak) if self.ours else peak
 
     def after_step(self, loss: float) -> None:
         """Count a step, and stop this epoch where there is a reason."""

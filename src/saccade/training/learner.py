@@ -15,6 +15,7 @@ from saccade.training.checkpoint import Arrays, under
 from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
 from saccade.training.plan import TrainPlan
 from saccade.training.result import Pictures
+from saccade.training.schedule import learning_rate_at
 from saccade.training.step import TrainingStep
 
 
@@ -27,7 +28,7 @@ class Learner:
         self.num_outputs = int(model.outputs[0].shape[-1])
         ours = plan.recipe == "auto" or not model.compiled
         self.one_hot = ours and self.num_outputs > 1
-        self.own_rate = None if ours else own_rate(model.optimizer)
+        self._peak = plan.learning_rate if ours else own_rate(model.optimizer)
         if ours:
             loss = our_loss(
                 self.kind, self.num_outputs, plan.label_smoothing, several_labels=several_labels
@@ -43,6 +44,16 @@ class Learner:
     def start_average(self, steps: float) -> None:
         """Begin to average over about the last `steps` steps."""
         self._average = WeightAverage(self.model, steps=steps)
+
+    def rate(self, done: float, scale: float) -> float | None:
+        """Return the learning rate at this share of the work; None leaves it to the optimizer.
+
+        `scale` shrinks it after failures.
+        """
+        if self._peak is None:
+            return None
+        peak = self._peak * scale
+        return learning_rate_at(done, peak=peak) if self.ours else peak
 
     def train(
         self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[Any], rate: float | None

@@ -33,7 +33,7 @@ from saccade.training.result import (
     epoch_figures,
     sample_like,
 )
-from saccade.training.schedule import Horizon, learning_rate_at
+from saccade.training.schedule import Horizon
 from saccade.training.standing import Standing
 from saccade.training.warmup import plan_horizon
 
@@ -182,7 +182,8 @@ class _Loop:
             batch = changed(
                 *self.train.taken(chosen), self.plan.augmentation, random, self.learner.num_outputs
             )
-            losses.append(self.learner.train(*batch, self._rate()))
+            rate = self.learner.rate(standing.done, standing.rate_scale)
+            losses.append(self.learner.train(*batch, rate))
             standing.step += 1
             standing.num_images += len(chosen)
             self._advance(horizon.fraction(standing.step))
@@ -195,13 +196,6 @@ class _Loop:
         _look_at(losses)
         standing.train_seconds += time.monotonic() - began
         standing.epoch += 1
-
-    def _rate(self) -> float | None:
-        """Return the learning rate of the next step; None leaves it to the model's optimizer."""
-        scale, own = self.standing.rate_scale, self.learner.own_rate
-        if self.learner.ours:
-            return learning_rate_at(self.standing.done, peak=self.plan.learning_rate * scale)
-        return None if own is None else own * scale
 
     def _advance(self, done: float) -> None:
         done = max(done, self.standing.done)
@@ -245,6 +239,7 @@ class _Loop:
             started=self.started,
             precision=str(step.precision),
             compiled=step.compiled,
+            compiled_reason=step.forward.reason,
             augmentation=self.plan.augmentation,
             stopped=stopped,
             notes=list(step.notes),

@@ -107,6 +107,7 @@ class FitResult:
     images_per_second: float
     precision: str
     compiled: bool
+    compiled_reason: str = ""  # why it is compiled or not, in a few words, where that was weighed
     augmentation: Augmentation  # what was done to training pictures, as was decided
     stopped: bool  # the caller asked to stop before training was done
     notes: tuple[str, ...]

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from saccade.models.backend import load_keras
-from saccade.training.compiler import pays
 from saccade.training.denormals import denormals_flushed
 from saccade.training.examples import Batch, Examples
 from saccade.training.graph import Unsupported
@@ -63,7 +62,7 @@ class Session:
         """Train, and return the model's History."""
         model, callbacks = self._model, self._callbacks
         if self._arguments["verbose"]:
-            print(f"saccade: trains in {self._step.precision}", flush=True)
+            print(f"saccade: trains in {self._step.precision}{self._not_compiled()}", flush=True)
         model.stop_training = False
         logs: dict[str, float] = {}
         try:
@@ -143,10 +142,22 @@ class Session:
             return
         step_s = (time.monotonic() - self._timed_from) / _TIMED_STEPS
         num_steps = self._num_batches * self._arguments["epochs"] - self._batches_done
-        if pays(self._step.workload, seconds_a_step=step_s, num_steps=num_steps):
+        known = self._step.forward.reason
+        if self._step.forward.pays(seconds_a_step=step_s, num_steps=num_steps):
             self._step.compile()
-            if self._arguments["verbose"] and self._step.compiled:
-                print("\nsaccade: compiles the training step", flush=True)
+        if not self._arguments["verbose"]:
+            return
+        if self._step.compiled:
+            print("\nsaccade: compiles the training step", flush=True)
+        elif self._step.forward.reason != known:
+            why = self._step.forward.reason
+            print(f"\nsaccade: does not compile the training step: {why}", flush=True)
+
+    def _not_compiled(self) -> str:
+        """Say why no step will be compiled, where one reckons with it: products in bf16."""
+        reason = self._step.forward.reason
+        narrow = self._step.precision.format == "bf16"
+        return f", not compiled ({reason})" if reason and narrow else ""
 
     def _validates_after(self, epoch: int) -> bool:
         frequency = self._arguments["validation_freq"]

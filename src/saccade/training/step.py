@@ -71,19 +71,19 @@ class TrainingStep:
         self._update = Update(optimizer, variables, self.precision.format)
         self._penalties = [Penalty(v) for v in variables if v.regularizer is not None]
         self.outputs: Tensor = None  # of the last batch trained, detached
-        self._forward = Compilable(self._loss_and_outputs)
+        self.forward = Compilable(self._loss_and_outputs, self.workload)
         if compile:
             self.compile()
 
     @property
     def compiled(self) -> bool:
         """Whether the step is compiled, or will be at the next batch."""
-        return self._forward.compiled
+        return self.forward.compiled
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Why the step is compiled or not, where that was asked for."""
-        return self._forward.notes
+        return self.forward.notes
 
     def compile(self) -> None:
         """Compile the step at the next batch, where that is possible; `notes` says why not."""
@@ -92,7 +92,7 @@ class TrainingStep:
             refused = "a layer draws random numbers in Keras's own way"
         elif not self.loss.native or not all(penalty.native for penalty in self._penalties):
             refused = "a loss or a regularizer is one that only Keras knows"
-        self._forward.compile(refused)
+        self.forward.compile(refused)
 
     def train(
         self,
@@ -110,7 +110,7 @@ class TrainingStep:
         weight = None if sample_weight is None else on_device(sample_weight, self.device).float()
         if not self.graph.training:
             self.graph.train()
-        loss, self.outputs = self._forward(x, y, weight)
+        loss, self.outputs = self.forward(x, y, weight)
         scaled = self._update.scaled(loss)
         gradients = torch.autograd.grad(scaled, self._update.weights, allow_unused=True)
         self._update.apply(gradients, learning_rate)

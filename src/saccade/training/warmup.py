@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from saccade.progress import Progress
-from saccade.training.compiler import pays
 from saccade.training.result import Pictures
 from saccade.training.schedule import Horizon
 
@@ -101,6 +100,6 @@ def _pays_to_compile(
     if done >= 1.0:  # stopped after its training, while it was judged
         return False
     if plan.budget_s is None:
-        return pays(learner.step.workload, seconds_a_step=None, num_steps=max_steps)
+        return learner.step.forward.pays(seconds_a_step=None, num_steps=max_steps)
     left = min(max_steps, int(plan.budget_s * (1 - done) / step_s))
-    return pays(learner.step.workload, seconds_a_step=step_s, num_steps=left)
+    return learner.step.forward.pays(seconds_a_step=step_s, num_steps=left)
