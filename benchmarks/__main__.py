@@ -18,6 +18,7 @@ NAMES = (
     "demo",
     "loading",
     "throughput",
+    "compiling",
     "steps",
     "accuracy",
     "scratch",
