@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks import planted
 from PIL import Image
 
 
@@ -77,6 +78,31 @@ def test_copies_across_parts_are_serious_and_train_goes(run_here, troubled, tmp_
     assert found["severity"] == "serious"
     ((path, other),) = [(row["path"], row["other"]) for row in found["rows"]]
     assert (path, other) == ("dog/05.png", "test:dog/x.png")
+
+
+def test_near_copies_of_two_classes_come_first_then_those_in_the_users_own_test_part(
+    run_here, tmp_path
+):
+    train, test = tmp_path / "data", tmp_path / "test"
+    for folder in (train / "cat", train / "dog", test / "dog"):
+        folder.mkdir(parents=True)
+    pictures = planted.blobs(48, side_px=48)
+    for number, picture in enumerate(pictures):
+        picture.save(train / ("cat", "dog")[number % 2] / f"{number:02}.png")
+    pictures[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(train / "dog" / "turned.png")
+    pictures[1].resize((36, 36)).save(test / "dog" / "small.png")
+
+    done = run_here("check", train, "--test", test, "--json")
+    assert done.returncode == 0, done.stderr
+    first, second, *rest = json.loads(done.stdout)["findings"]
+    assert first["name"] == "near-copies-conflicting-labels"
+    assert second["name"] == "near-copies-across-splits"
+    pairs = [[(row["path"], row["other"]) for row in one["rows"]] for one in (first, second)]
+    assert pairs == [[("dog/turned.png", "cat/00.png")], [("dog/01.png", "test:dog/small.png")]]
+    assert {first["severity"], second["severity"]} == {"serious"}
+    assert "serious" not in {finding["severity"] for finding in rest}
+    said = run_here("check", train, "--test", test).stdout
+    assert said.index(first["name"]) < said.index(second["name"])
 
 
 def test_labels_of_too_few_pictures_leave_the_rest_of_the_findings(run_here, troubled):
