@@ -13,10 +13,10 @@ _ORDER: Final = ("serious", "warning", "note")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One picture that a finding is about, and how sure the check is of it."""
+    """One picture that a finding is about, and how bad or how sure the problem is."""
 
     path: str
-    score: float  # 0 to 1; 1 is certain
+    score: float  # 0 to 1, which is certain, or the worst; each check says what of
     other: str = ""  # the picture that it is a copy of, where there is one
     detail: str = ""
 

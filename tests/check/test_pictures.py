@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import tarfile
 import zlib
@@ -98,6 +99,49 @@ def test_set_that_is_dark_by_nature_has_no_finding(tmp_path):
         dim = np.asarray(noise(seed=number)) // 16
         Image.fromarray(dim).save(tmp_path / "a" / f"{number}.png")
     assert "dark" not in found_in(tmp_path)
+
+
+@pytest.fixture
+def every_trouble(sound) -> Path:
+    """The sound class and each problem of a picture, of a measured one two: a mild and a bad one.
+
+    Their names sort the mild one first, so that order by path is not order by score.
+    """
+    place = sound / "a"
+    noise(100, 30, seed=1).save(place / "shape-0.png")
+    noise(200, 25, seed=2).save(place / "shape-1.png")
+    for number, (blur, dim, depth) in enumerate([(1.5, 12, 3), (3, 18, 1)]):
+        smooth = noise(seed=3 + number).filter(ImageFilter.GaussianBlur(blur))
+        smooth.save(place / f"blurred-{number}.png")
+        night = np.asarray(noise(seed=5 + number)) // dim
+        Image.fromarray(night).save(place / f"dark-{number}.png")
+        even = np.full((32, 32, 3), 90, np.uint8)
+        even[::2] += np.uint8(depth)  # a deviation of half of that
+        Image.fromarray(even).save(place / f"blank-{number}.png")
+    (place / "torn.png").write_bytes((place / "00.png").read_bytes()[:-400])
+    noise(seed=7).save(place / "misnamed.jpg", "PNG")
+    noise(seed=8).convert("CMYK").save(place / "print.jpg")
+    frames = [noise(seed=seed) for seed in (9, 10)]
+    frames[0].save(place / "moving.gif", save_all=True, append_images=frames[1:])
+    shutil.copy(place / "01.png", place / "equal.png")
+    noise(seed=102).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(place / "near.png")
+    return sound
+
+
+def test_scores_grade_what_is_measured_and_the_worst_comes_first(every_trouble):
+    found = {finding.name: finding.rows for finding in check_data(every_trouble)}
+    measured = {"extreme-shape": "shape", "blurred": "blurred", "dark": "dark", "blank": "blank"}
+    certain = {"unreadable", "wrong-extension", "odd-mode", "animated", "equal-copies"}
+    assert set(found) == {*measured, *certain, "near-copies"}
+    for name, word in measured.items():
+        assert [row.path for row in found[name]] == [f"a/{word}-1.png", f"a/{word}-0.png"]
+        worst, mild = (row.score for row in found[name])
+        assert 0 < mild < worst < 1
+    assert {row.score for name in certain for row in found[name]} == {1.0}
+    assert all(0 <= row.score <= 1 for rows in found.values() for row in rows)
+    # By hand: 1 - 3 / 8 and 1 - 3 / (10 / 3); stripes of 3 and of 1 deviate by 1.5 and 0.5 of 2.
+    assert [row.score for row in found["extreme-shape"]] == pytest.approx([0.625, 0.1])
+    assert [row.score for row in found["blank"]] == pytest.approx([0.75, 0.25])
 
 
 def test_blurred_photographs_are_found(datasets, tmp_path):

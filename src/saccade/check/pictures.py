@@ -1,4 +1,10 @@
-"""Problems of single pictures: unreadable, misnamed, of odd shape or mode, blank, dark, blurred."""
+"""Problems of single pictures: unreadable, misnamed, of odd shape or mode, blank, dark, blurred.
+
+A row's score is 1 where a problem is there or not, as of a file that cannot be read. Where it is
+measured, the score is how far beyond its limit the figure lies: 1 - limit / figure of one that is
+too large (shape, blur), 1 - figure / limit of one that is too small (darkness, blankness). So it is
+0 at the limit, 1/2 at twice or half of it, and 1 for a picture of one colour. The worst come first.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +53,7 @@ def unreadable(index: Index, looks: Looks) -> tuple[Finding, ...]:
 def wrong_extensions(index: Index, looks: Looks) -> tuple[Finding, ...]:
     """Files whose content is of another format than their name says."""
     return _found(
-        _rows(index, index.flagged("wrong-extension") & looks.seen, ""),
+        _certain(index, index.flagged("wrong-extension") & looks.seen),
         name="wrong-extension",
         severity="note",
         message="{} are of another format than their names say: other programs may refuse them.",
@@ -58,7 +64,7 @@ def wrong_extensions(index: Index, looks: Looks) -> tuple[Finding, ...]:
 def animated(index: Index, looks: Looks) -> tuple[Finding, ...]:
     """Files of several frames, of which one is used."""
     return _found(
-        _rows(index, index.flagged("animated") & looks.seen, ""),
+        _certain(index, index.flagged("animated") & looks.seen),
         name="animated",
         severity="note",
         message="{} hold several frames: training and predicting see the first alone.",
@@ -87,8 +93,9 @@ def extreme_shapes(index: Index, looks: Looks) -> tuple[Finding, ...]:
     """Pictures more than three times as long as wide, or the other way round."""
     sides = np.sort(np.stack([index.width_px, index.height_px]), axis=0)
     ratio = sides[1] / np.maximum(1, sides[0])
+    mask = looks.seen & (ratio > _LONG)
     return _found(
-        _rows(index, looks.seen & (ratio > _LONG), "{:.1f} times as long as wide", ratio),
+        _beyond(index, mask, "{:.1f} times as long as wide", ratio, _LONG),
         name="extreme-shape",
         severity="note",
         message="{} of extreme shape: made square, mostly padding or badly squeezed.",
@@ -99,7 +106,7 @@ def extreme_shapes(index: Index, looks: Looks) -> tuple[Finding, ...]:
 def blank(index: Index, looks: Looks) -> tuple[Finding, ...]:
     """Pictures of one colour."""
     return _found(
-        _rows(index, _blank(looks), "contrast {:.1f} of 255", looks.contrast),
+        _beyond(index, _blank(looks), "contrast {:.1f} of 255", looks.contrast, _BLANK),
         name="blank",
         severity="warning",
         message="{} show one even colour: a network can only learn their label by heart.",
@@ -110,9 +117,10 @@ def blank(index: Index, looks: Looks) -> tuple[Finding, ...]:
 def dark(index: Index, looks: Looks) -> tuple[Finding, ...]:
     """Pictures that are nearly black; no finding where half of the set is so by its nature."""
     mask = looks.seen & ~_blank(looks) & (looks.brightness < _DARK)
-    common = mask.sum() * 2 > looks.seen.sum()
+    if mask.sum() * 2 > looks.seen.sum():
+        return ()
     return _found(
-        _rows(index, mask & (not common), "brightness {:.0f} of 255", looks.brightness),
+        _beyond(index, mask, "brightness {:.0f} of 255", looks.brightness, _DARK),
         name="dark",
         severity="note",
         message="{} are nearly black: there is little in them to learn from.",
@@ -133,8 +141,9 @@ def blurred(index: Index, looks: Looks) -> tuple[Finding, ...]:
     middle = np.median(detail[mask])
     spread = 1.4826 * np.median(np.abs(detail[mask] - middle))  # as a normal curve's deviation
     below = (middle - detail) / max(float(spread), 0.1)
+    mask &= below > _BLURRED
     return _found(
-        _rows(index, mask & (below > _BLURRED), "{:.1f} deviations less detail", below),
+        _beyond(index, mask, "{:.1f} deviations less detail", below, _BLURRED),
         name="blurred",
         severity="note",
         message="{} have far less fine detail than the others: they may be blurred or enlarged.",
@@ -155,16 +164,20 @@ def _blank(looks: Looks) -> _Mask:
     return mask
 
 
-def _rows(
-    index: Index, mask: _Mask, detail: str, figure: npt.NDArray[np.floating] | None = None
+def _certain(index: Index, mask: _Mask) -> tuple[Row, ...]:
+    return tuple(Row(path=path, score=1.0) for path in index.path[mask])
+
+
+def _beyond(
+    index: Index, mask: _Mask, detail: str, figure: npt.NDArray[np.floating], limit: float
 ) -> tuple[Row, ...]:
+    """Return the masked rows, the furthest beyond the limit first; see the module's docstring."""
+    rows = np.flatnonzero(mask)
+    score = 1 - np.minimum(figure[rows], limit) / np.maximum(figure[rows], limit)
+    order = np.argsort(-score, kind="stable")
     return tuple(
-        Row(
-            path=index.path[row],
-            score=1.0,
-            detail=detail.format(figure[row]) if figure is not None else detail,
-        )
-        for row in np.flatnonzero(mask)
+        Row(path=index.path[row], score=float(sure), detail=detail.format(figure[row]))
+        for row, sure in zip(rows[order], score[order], strict=True)
     )
 
 
