@@ -7,6 +7,7 @@ import shutil
 import struct
 import tarfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,12 @@ REAL = {
     "unreadable": ("decompression_bomb.ico", "truncated_jpeg.jpg", "truncated_end_chunk.png"),
     "odd-mode": ("pil_sample_cmyk.jpg", "16bit.deflate.tif", "12in16bit.tif"),
     "animated": ("chi.gif", "iss634.gif", "g4-multi.tiff"),
+    "extreme-shape": ("bw_gradient.png", "colr_bungee.png", "g4_orientation_1.tif"),
+    # Also two with next to nothing in the upper 8 of 16 bits, and a page 1 part in 8,000 black.
+    "blank": (
+        *("imagedraw_big_rectangle.png", "broken_exif_dpi.jpg"),
+        *("12in16bit.tif", "16bit.deflate.tif", "g4-multi.tiff"),
+    ),
 }
 
 
@@ -181,8 +188,55 @@ def test_real_odd_files_are_named(datasets, tmp_path):
     found = found_in(tmp_path)
     for name, files in REAL.items():
         assert found[name] == {f"a/{file.replace('/', '-')}" for file in files}
+    for file in REAL["extreme-shape"]:
+        assert max(said[file]["size"]) > 3 * min(said[file]["size"])
     assert all(said[file]["frames"] > 1 for file in REAL["animated"])  # Pillow agrees
     assert [said[file]["mode"] for file in REAL["odd-mode"]] == ["CMYK", "I;16", "I;16"]
+
+
+# Photographs of flowers by their mean luma of 255: the two darkest of 351, and two not so dark.
+NIGHT = {"roses/14880561916_79aeb812fd_n.jpg": 15.3, "dandelion/9939430464_5f5861ebab.jpg": 21.0}
+DUSK = {"roses/4414135084_1ac7e6cd54.jpg": 27.2, "dandelion/2161283279_02ea3ff8d4.jpg": 33.1}
+
+
+def unpacked(archive: Path, folder: str, names: Iterable[str], to: Path) -> None:
+    """Copy some files of a tar to a folder, under their own names."""
+    to.mkdir(exist_ok=True)
+    with tarfile.open(archive) as tar:
+        for name in names:
+            content = tar.extractfile(f"{folder}/{name}").read()
+            (to / Path(name).name).write_bytes(content)
+
+
+def exposed(picture: Image.Image, stops: int) -> Image.Image:
+    """Return a photograph with so many stops less of light; each halves it, before sRGB's curve."""
+    share = np.arange(256) / 255
+    light = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) / 2**stops
+    share = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return picture.point(np.tile((share * 255).round().astype(int), 3).tolist())
+
+
+def test_dark_photographs_are_found(datasets, tmp_path):
+    """Flowers by night and by dusk, two cats, and one of these at five stops less of light."""
+    place = tmp_path / "a"
+    cats = ("cat.10.jpg", "cat.100.jpg")
+    unpacked(datasets / "flowers-originals.tar", "flowers", [*NIGHT, *DUSK], place)
+    unpacked(datasets / "cats-vs-dogs-192px.tar", "cats_vs_dogs/train/cats", cats, place)
+    night = exposed(Image.open(place / "cat.10.jpg"), 5)
+    night.save(place / "night.png")
+    (finding,) = (finding for finding in check_data(tmp_path) if finding.name == "dark")
+    said = {row.path: float(row.detail.split()[1]) for row in finding.rows}
+    wanted = {f"a/{Path(name).name}": luma for name, luma in NIGHT.items()}
+    wanted["a/night.png"] = np.asarray(night.convert("L")).mean()  # Pillow's luma
+    assert said == pytest.approx(wanted, abs=1)  # large ones are looked at when shrunk
+
+
+def test_real_jpeg_by_another_name_is_told(datasets, tmp_path):
+    (name, *_) = NIGHT
+    place = tmp_path / "a"
+    unpacked(datasets / "flowers-originals.tar", "flowers", [name], place)
+    shutil.copy(place / Path(name).name, place / "rose.png")
+    assert found_in(tmp_path)["wrong-extension"] == {"a/rose.png"}
 
 
 def test_turned_pictures_are_no_trouble(datasets, tmp_path):
