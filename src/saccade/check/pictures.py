@@ -18,7 +18,7 @@ from saccade.data import Index
 from saccade.finding import Finding, Row, Severity
 
 _LONG: Final = 3.0  # longer to shorter side; a square network input leaves a third of it at best
-_BLANK: Final = 2.0  # standard deviation of luma, of 255
+_BLANK: Final = 2.0  # standard deviation of luma and of colour, of 255
 _DARK: Final = 25.0  # mean luma, of 255
 _FEW: Final = 20  # pictures; of fewer, "relative to the others" says nothing
 _BLURRED: Final = 4.0  # robust standard deviations below the median of log sharpness
@@ -106,7 +106,7 @@ def extreme_shapes(index: Index, looks: Looks) -> tuple[Finding, ...]:
 def blank(index: Index, looks: Looks) -> tuple[Finding, ...]:
     """Pictures of one colour."""
     return _found(
-        _beyond(index, _blank(looks), "contrast {:.1f} of 255", looks.contrast, _BLANK),
+        _beyond(index, _blank(looks), "contrast {:.1f} of 255", _contrast(looks), _BLANK),
         name="blank",
         severity="warning",
         message="{} show one even colour: a network can only learn their label by heart.",
@@ -160,8 +160,20 @@ def _oddity(flags: list[str], mode: str) -> str:
 
 
 def _blank(looks: Looks) -> _Mask:
-    mask: _Mask = looks.seen & (looks.contrast < _BLANK)
+    mask: _Mask = looks.seen & (_contrast(looks) < _BLANK)
     return mask
+
+
+def _contrast(looks: Looks) -> npt.NDArray[np.float32]:
+    """Return the deviation of luma, (N,), or where that is small of colour, if it is larger.
+
+    Red that fades to blue is all of one luma, and yet not blank.
+    """
+    contrast = looks.contrast.copy()
+    rows = np.flatnonzero(contrast < _BLANK)
+    halved = looks.tints[rows].astype(np.float32).std(axis=(1, 2)).max(axis=1, initial=0)
+    contrast[rows] = np.maximum(contrast[rows], 2 * halved)
+    return contrast
 
 
 def _certain(index: Index, mask: _Mask) -> tuple[Row, ...]:
