@@ -51,10 +51,26 @@ def test_check_finds_what_was_planted(run_saccade, troubled, tmp_path):
         "blank": {"dog/blank.png"},
     }
     assert document["findings"][0]["severity"] == "serious"
+    assert set(document) == {"version", "findings", "labels_judged"}
+    for finding in document["findings"]:
+        assert set(finding) == {"name", "severity", "where", "message", "cure", "rows"}
+        assert all({"path", "score"} <= set(row) for row in finding["rows"])
+        assert all(set(row) <= {"path", "score", "other", "detail"} for row in finding["rows"])
     with (out / "exclude.csv").open() as stream:
         excluded = {row["path"] for row in csv.DictReader(stream)}
     assert excluded == set().union(*named.values())
     assert digests(troubled) == before
+
+
+def test_document_of_clean_pictures_holds_no_finding(run_here, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+    for number, picture in enumerate(planted.blobs(48, side_px=32)):
+        picture.save(tmp_path / ("cat", "dog")[number % 2] / f"{number:02}.png")
+    done = run_here("check", tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"version": 1, "findings": [], "labels_judged": False}
+    assert "Nothing found." in run_here("check", tmp_path).stdout
 
 
 def test_issues_are_a_table(run_here, troubled, tmp_path):
