@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import shutil
+import tarfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 from saccade.recipe.choosing import choose_backbone
 from saccade.training import Facts
+from saccade.transfer import backbone
 
 NETWORK = "MobileNet-0.25"
 FILE = "mobilenet_2_5_224_tf_no_top.weights.h5"
@@ -234,6 +237,32 @@ def test_auto_takes_what_is_at_hand(
     chosen, said = choose_backbone(settings, replace(FACTS, **changes))
     assert (chosen and chosen.name) == name
     assert why in said
+
+
+def test_auto_trains_on_real_weights_in_keras_own_cache(
+    datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve photographs of cats and twelve of dogs, at half their size."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    (tmp_path / "keras" / "models").mkdir(parents=True)
+    real = datasets / "weights" / "mobilenet_2_5_224_tf_no_top.h5"
+    kept = Path(shutil.copy(real, tmp_path / "keras" / "models"))
+    with tarfile.open(datasets / "cats-vs-dogs-192px.tar") as tar:
+        for kind, number in itertools.product(("cat", "dog"), range(1, 13)):
+            place = tmp_path / "data" / kind / f"{number}.jpg"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            name = f"cats_vs_dogs/train/{kind}s/{kind}.{number}.jpg"
+            picture = Image.open(tar.extractfile(name))
+            picture.thumbnail((96, 96))
+            picture.save(place)
+    options = {"epochs": 1, "out": tmp_path / "runs", "progress": Silence()}
+    run = saccade.train(tmp_path / "data", model="auto", **options)
+    chosen = run.plan["backbone"]
+    assert (chosen["name"], chosen["weights"]) == (NETWORK, str(kept))
+    assert any(f"Keras has its weights at hand: {kept.name}" in note for note in run.notes)
+    given = backbone(NETWORK, run.plan["height_px"], weights=real)
+    assert chosen["digest"] == given.digest
+    assert run.classes == ("cat", "dog")
 
 
 def test_folds_share_the_features_and_repeats_of_a_frozen_head_are_refused(

@@ -6,6 +6,11 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import keras
@@ -91,6 +96,66 @@ def test_weights_of_another_network(datasets: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.h5").write_bytes(b"no HDF5")
     with pytest.raises(SettingsError, match=message.format("MobileNet")):
         backbone("MobileNet", 96, weights=tmp_path / "broken.h5")
+
+
+@pytest.fixture
+def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of Keras's own, empty; Keras read the environment when it was imported."""
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def asked_for(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A server on this machine in place of Keras's, and the paths that it is asked for."""
+    paths: list[str] = []
+
+    class Noting(SimpleHTTPRequestHandler):
+        def log_request(self, code: object = "-", size: object = "-") -> None:
+            paths.append(f"{self.command} {self.path} {int(code)}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    serving = partial(Noting, directory=datasets / "weights")
+    with ThreadingHTTPServer(("127.0.0.1", 0), serving) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        address = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setattr("keras.src.applications.mobilenet.BASE_WEIGHT_PATH", address)
+        yield paths
+        server.shutdown()
+
+
+def features_of(weights: Path | str) -> np.ndarray:
+    """Return what a MobileNet-0.25 says of three pictures, (3, 256)."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 96, 96, 3))
+    return in_keras(backbone("MobileNet-0.25", 96, weights=weights).model, pixels)
+
+
+def test_weights_are_downloaded_once(datasets: Path, keras_home: Path, asked_for: list) -> None:
+    downloaded = features_of("imagenet")
+    assert asked_for == [f"GET /{Path(REAL).name} 200"]
+    kept = keras_home / "models" / Path(REAL).name
+    assert kept.read_bytes() == (datasets / REAL).read_bytes()
+    np.testing.assert_array_equal(features_of("imagenet"), downloaded)
+    assert len(asked_for) == 1
+    np.testing.assert_array_equal(features_of(datasets / REAL), downloaded)
+
+
+def test_weights_that_lie_in_keras_cache_are_found(
+    datasets: Path, keras_home: Path, asked_for: list
+) -> None:
+    shutil.copy(datasets / REAL, keras_home / "models")
+    np.testing.assert_array_equal(features_of("imagenet"), features_of(datasets / REAL))
+    assert asked_for == []
+
+
+def test_weights_that_the_server_lacks(keras_home: Path, asked_for: list) -> None:
+    with pytest.raises(SettingsError, match=r"MobileNet-0\.5 cannot be downloaded.*404.*--weights"):
+        backbone("MobileNet-0.5", 96)
+    assert asked_for == ["GET /mobilenet_5_0_224_tf_no_top.h5 404"]
 
 
 def test_no_way_to_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
