@@ -120,12 +120,16 @@ def test_learning_curve_of_heads_is_always_measured(run: saccade.Run) -> None:
     assert "--weights" in time.command
 
 
-def test_frozen_weights_are_those_of_the_file_bit_for_bit(run: saccade.Run, weights: Path) -> None:
+def weights_in_file(weights: Path) -> dict[str, np.ndarray]:
     network = keras.applications.MobileNet(
         alpha=0.25, include_top=False, weights=None, input_shape=(96, 96, 3)
     )
     network.load_weights(weights)
-    wanted = {variable.path: np.asarray(variable) for variable in network.variables}
+    return {variable.path: np.asarray(variable) for variable in network.variables}
+
+
+def test_frozen_weights_are_those_of_the_file_bit_for_bit(run: saccade.Run, weights: Path) -> None:
+    wanted = weights_in_file(weights)
     found = weights_in(run.model)
     below = {path: values for path, values in found.items() if not path.startswith("logits/")}
     assert len(below) == len(found) - 2 == 35  # seven convolutions, each normalised by four
@@ -177,6 +181,26 @@ def test_fine_tuning_is_judged_by_validation(data: Path, weights: Path, tmp_path
     assert ("is kept" if tuned else "is undone") in note
     assert run.next_steps.curve.points[-1].num_train == run.images.train  # of a head alone
     assert run.test.accuracy.value == 1.0
+    changed = changed_kernels(run, weights)
+    assert set(changed) == {
+        "conv1",
+        *(f"conv_{kind}_{n}" for kind in ("dw", "pw") for n in (1, 2, 3)),
+    }
+    assert set(changed.values()) == {tuned}  # down to the lowest, in steps of at most:
+    assert run.plan["learning_rate"] == 1e-4
+
+
+def changed_kernels(run: saccade.Run, weights: Path) -> dict[str, bool]:
+    """Return for each convolution whether its kernel left the file's; no normalisation may."""
+    before, after = weights_in_file(weights), weights_in(run.model)
+    same = {
+        path: np.array_equal(values, before[path])
+        for path, values in after.items()
+        if not path.startswith("logits/")
+    }
+    assert all(alike for path, alike in same.items() if "_bn" in path)
+    assert sum("moving_" in path for path in same) == 2 * 7
+    return {path.partition("/")[0]: not alike for path, alike in same.items() if "_bn" not in path}
 
 
 @pytest.mark.parametrize(

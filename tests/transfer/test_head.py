@@ -6,6 +6,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -16,19 +17,25 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from saccade.data.cache import Cache
+from saccade.models import BackboneDesign
 from saccade.progress import Silence
-from saccade.training import Pictures
+from saccade.training import Facts, Pictures, derive_plan
 from saccade.training.result import DECIDING
-from saccade.transfer import Backbone, backbone, kept_features, train_head, with_head
+from saccade.transfer import Backbone, backbone, fine_tune, kept_features, train_head, with_head
 from saccade.transfer.head import _LabelPath, _Path
 
 SIDE = 33
+CUT = "conv_pw_3_relu"
+
+
+def new_body() -> Backbone:
+    keras.utils.set_random_seed(0)
+    return backbone("MobileNet-0.25", SIDE, weights=None, cut=CUT)
 
 
 @pytest.fixture(scope="module")
 def body() -> Backbone:
-    keras.utils.set_random_seed(0)
-    return backbone("MobileNet-0.25", SIDE, weights=None, cut="conv_pw_3_relu")
+    return new_body()
 
 
 @pytest.fixture
@@ -88,15 +95,69 @@ def test_features_of_some_rows_are_theirs(body: Backbone, cache: Cache) -> None:
 
 def test_validation_chooses_the_penalty(body: Backbone, cache: Cache) -> None:
     """With labels that mean nothing, the strongest penalty is the least wrong."""
-    chance = np.random.default_rng(2).integers(0, 3, 75)
-    shuffled = {
-        name: Pictures(part.pixels, part.rows, chance[part.rows])
-        for name, part in parts(cache).items()
-    }
+    shuffled = with_labels(cache, np.random.default_rng(2).integers(0, 3, 75))
     fit = train_head(with_head(body, 3), body, cache, **shuffled, seed=0, progress=Silence())
     right = train_head(with_head(body, 3), body, cache, **parts(cache), seed=0, progress=Silence())
     assert fit.best_epoch < right.best_epoch
     assert fit.history[DECIDING][fit.best_epoch - 1] == min(fit.history[DECIDING])
+
+
+def with_labels(cache: Cache, labels: np.ndarray) -> dict[str, Pictures]:
+    return {
+        name: Pictures(part.pixels, part.rows, labels[part.rows])
+        for name, part in parts(cache).items()
+    }
+
+
+def fine_tuned(cache: Cache, head_of: np.ndarray, body_of: np.ndarray) -> tuple[dict, str]:
+    """Solve a head for the labels `head_of`, then train all layers for `body_of`.
+
+    Return for each weight whether that changed it from what the head left, and the verdict.
+    """
+    body = new_body()
+    design = BackboneDesign(name=body.name, weights="", cut=CUT, fine_tune=True)
+    sizes = {"width_px": SIDE, "height_px": SIDE, "same_size": True, "channels": 3}
+    facts = Facts(**sizes, num_classes=3, num_train=45, budget_s=None, epochs=4)
+    plan = replace(derive_plan(facts, backbone=design), learning_rate=3e-3)
+    network = with_head(body, 3)
+    head = train_head(
+        network, body, cache, **with_labels(cache, head_of), seed=0, progress=Silence()
+    )
+    before = {variable.path: np.array(variable) for variable in network.variables}
+    fit = fine_tune(
+        network,
+        head,
+        plan,
+        **with_labels(cache, body_of),
+        checkpoint_dir=None,
+        progress=Silence(),
+    )
+    changed = {
+        variable.path: not np.array_equal(np.array(variable), before[variable.path])
+        for variable in network.variables
+    }
+    return changed, fit.notes[-1]
+
+
+def test_fine_tuning_moves_the_lowest_kernel_and_no_statistics(cache: Cache) -> None:
+    """A head solved for labels that mean nothing is bettered by any training on the right ones."""
+    chance = np.random.default_rng(2).integers(0, 3, 90)
+    changed, verdict = fine_tuned(cache, head_of=chance, body_of=np.arange(90) % 3)
+    assert "is kept" in verdict
+    kernels = {path: moved for path, moved in changed.items() if path.endswith("kernel")}
+    assert len(kernels) == 8  # seven convolutions and the head
+    assert kernels["conv1/kernel"]
+    assert all(kernels.values())
+    normalised = [moved for path, moved in changed.items() if "_bn/" in path]
+    assert len(normalised) == 7 * 4
+    assert not any(normalised)
+
+
+def test_fine_tuning_that_makes_it_worse_is_undone_bit_for_bit(cache: Cache) -> None:
+    chance = np.random.default_rng(2).integers(0, 3, 90)
+    changed, verdict = fine_tuned(cache, head_of=np.arange(90) % 3, body_of=chance)
+    assert "is undone" in verdict
+    assert not any(changed.values())
 
 
 def test_two_classes_agree_with_the_gradient() -> None:
