@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.elements import Tags
 
 import saccade
 from saccade.cli.words import answer
@@ -112,6 +114,14 @@ def test_run_opens_again_and_words_and_report_tell_the_folds(folded):
     assert "Fold by fold" in page
     assert folded.trainings.sentence() in page
     assert "was judged once, by one of 3 trainings" in page
+    assert_ends_with_what_to_do_next(folded, page)
+
+
+def assert_ends_with_what_to_do_next(run: saccade.Run, page: str) -> None:
+    assert [facts["id"] for tag, facts in Tags(page).tags if tag == "section"][-1] == "next"
+    last = html.unescape(page[page.rindex("What to do next") :])
+    assert run.next_steps.advice
+    assert all(step.sentence in last for step in run.next_steps.advice)
 
 
 class Interrupting(Silence):
@@ -162,6 +172,7 @@ def test_repeated_folds_are_others_and_the_figures_are_means(squares, tmp_path):
     page = run.report.read_text()
     assert "That was done 2 times, with other folds each time" in page
     assert "was judged 2 times, by one of 2 trainings" in page
+    assert_ends_with_what_to_do_next(run, page)
 
 
 def test_a_repeat_deals_the_folds_anew(squares, tmp_path):

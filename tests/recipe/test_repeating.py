@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+
 import numpy as np
 import pytest
+from tests.elements import Tags
 
 import saccade
 from saccade.cli.words import answer
@@ -43,6 +46,10 @@ def test_shipped_network_is_that_of_a_run_without_repeats_and_the_others_differ(
     page = run.report.read_text()
     assert "The same split was trained on 3 times" in page
     assert "Judged once, on 12 pictures" in page
+    assert [facts["id"] for tag, facts in Tags(page).tags if tag == "section"][-1] == "next"
+    last = html.unescape(page[page.rindex("What to do next") :])
+    assert run.next_steps.advice
+    assert all(step.sentence in last for step in run.next_steps.advice)
 
 
 def test_no_repeat_at_all_is_refused(tmp_path):
