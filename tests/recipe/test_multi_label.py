@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import sys
 import zipfile
@@ -233,15 +234,40 @@ def test_answer_is_read_by_people(run):
 
 
 def test_report_has_labels_and_no_confusion(run):
-    assert run.next_steps is None  # it is reckoned by one class a picture
     page = write_run_report(run).read_text()
     assert "<h2>Label by label</h2>" in page
     assert 'id="confusion"' not in page
-    assert 'id="next"' not in page
+    next_steps = page[page.index('<section id="next">') :]
+    assert all(html.escape(one.sentence) in next_steps for one in run.next_steps.advice)
+    assert "the share of pictures with every label right" in next_steps
     assert "may still be of another kind" in page
     assert "none of the classes" not in page
     assert "Exact match" in page
     assert "digit 0, digit" in page  # sets in the gallery, as people write them
+
+
+def test_run_says_what_to_do_next(run, table):
+    """The weakest label by scikit-learn's F1, and the pictures on which it alone is wrong."""
+    assert open_run(run.folder).next_steps == run.next_steps
+    probabilities, truth = scored(run)
+    said = probabilities >= np.array(saccade.load(run.model).manifest.label_thresholds)
+    f1 = metrics.f1_score(truth, said, average=None)
+    (weak,) = (
+        one for one in run.next_steps.advice if one.sentence.startswith("Collect pictures w")
+    )
+    k = int(f1.argmin())
+    wrong = said != truth
+    alone = int((wrong[:, k] & ~np.delete(wrong, k, axis=1).any(axis=1)).sum())
+    assert weak.worth.value == pytest.approx(100 * alone / len(truth))
+    assert f"“{run.classes[k]}”: its F1 is {100 * f1[k]:.1f} % (95 % interval " in weak.sentence
+    assert f"On {alone:,} of {len(truth):,} it alone is wrong" in weak.sentence
+    (time,) = (one for one in run.next_steps.advice if one.action == "budget")
+    assert run.fit["best_epoch"] == run.fit["num_epochs"] == 4
+    assert "the last of 4 epochs was the best on validation" in time.sentence
+    folder = run.folder.parent
+    assert time.command == f"saccade train {table} --epochs 8 --multi-label --out {folder}"
+    assert (time.worth, weak.command) == (None, "")
+    assert words.next_lines(run.next_steps)[0].endswith(run.next_steps.advice[0].sentence)
 
 
 def test_arrays_train_a_tutorials_network_and_few_pictures_are_noted(tmp_path):

@@ -21,6 +21,7 @@ from saccade.evaluation.calibration import (
 )
 from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
 from saccade.evaluation.intervals import proportion
+from saccade.evaluation.labeladvice import Weakness, ranked_labels, scarce, weakness
 from saccade.evaluation.labelmetrics import evaluate_labels
 from saccade.evaluation.labels import LabelEvaluation, LabelFigures, figures_from_json
 from saccade.evaluation.leak import Leak, measure_leak
@@ -84,6 +85,7 @@ __all__ = [
     "Training",
     "Trainings",
     "Unknown",
+    "Weakness",
     "apply_temperature",
     "are_uneven",
     "averaged",
@@ -115,6 +117,9 @@ __all__ = [
     "precision_recall",
     "proportion",
     "ranked",
+    "ranked_labels",
     "reliability",
+    "scarce",
+    "weakness",
     "widened",
 ]

@@ -23,12 +23,13 @@ import numpy as np
 from saccade.evaluation.beta import beta_quantile
 from saccade.evaluation.evaluation import Evaluation
 from saccade.evaluation.intervals import percent, within
+from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.learning_curve import LearningCurve, LearningPoint
 from saccade.types import Interval
 
 Action = Literal["labels", "class", "data", "budget", "stop"]
 
-_TAIL: Final = 0.025
+TAIL: Final = 0.025
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,9 @@ def noise_points(accuracy: Interval) -> float:
     return 50 * (accuracy.high - accuracy.low)
 
 
-def ranked(found: Iterable[Advice | None], test: Evaluation) -> tuple[Advice, ...]:
+def ranked(
+    found: Iterable[Advice | None], test: Evaluation | LabelEvaluation
+) -> tuple[Advice, ...]:
     """Return the advice, the best first: what shows, what was not measured, what does not show.
 
     Where nothing shows and nothing more could, `stop` comes first.
@@ -138,8 +141,11 @@ def _value(advice: Advice) -> float:
     return -1.0 if advice.worth is None else advice.worth.value
 
 
-def _stop(test: Evaluation, wrong: float, noise: float) -> Advice:
-    num_wrong = test.num_images - sum(row[k] for k, row in enumerate(test.confusion))
+def _stop(test: Evaluation | LabelEvaluation, wrong: float, noise: float) -> Advice:
+    if isinstance(test, LabelEvaluation):
+        num_wrong = round(test.num_images * (1 - test.accuracy.value))
+    else:
+        num_wrong = test.num_images - sum(row[k] for k, row in enumerate(test.confusion))
     if wrong <= noise:
         why = (
             f"{num_wrong:,} of {test.num_images:,} test pictures are wrong, so nothing can gain "
@@ -179,12 +185,12 @@ def class_advice(test: Evaluation, num_train: Sequence[int]) -> Advice | None:
     gap = _difference(
         (right - int(hits[k]), total - int(support[k])),
         (int(hits[k]), int(support[k])),
-        tail=_TAIL / len(asked),
+        tail=TAIL / len(asked),
     )
     return Advice(
         action="class",
         sentence=_class_sentence(test, k, float(others[cost.argmax()]), num_train),
-        worth=_points(gap, share=float(support[k]) / total),
+        worth=points(gap, share=float(support[k]) / total),
         measured=True,
     )
 
@@ -226,7 +232,7 @@ def data_advice(curve: LearningCurve | None, *, basis: str, why_not: str, comman
         f"to train on, about {percent(twice.error)} of validation pictures would be wrong in "
         f"place of {100 * last.error.value:.1f} %; with four times as many {percent(four.error)}. "
         f"{basis}",
-        worth=_points(twice.gain),
+        worth=points(twice.gain),
         measured=True,
         command=command,
     )
@@ -237,14 +243,14 @@ def budget_advice(half: LearningPoint, whole: LearningPoint, *, command: str) ->
     gain = _difference(
         (whole.num_scored - whole.num_wrong, whole.num_scored),
         (half.num_scored - half.num_wrong, half.num_scored),
-        tail=_TAIL,
+        tail=TAIL,
     )
     return Advice(
         action="budget",
         sentence=f"Give it more time: with half of the training {percent(half.error)} of "
         f"validation pictures were wrong, with all of it {percent(whole.error)}. Twice the time "
         "gains as much again at most, as a rule.",
-        worth=_points(gain),
+        worth=points(gain),
         measured=True,
         command=command,
     )
@@ -277,7 +283,7 @@ def labels_advice(
             action="labels",
             sentence=f"The labels look right: none of the {num_sure:,} surest answers on "
             "validation and test pictures contradicts one.",
-            worth=_points(share),
+            worth=points(share),
             measured=True,
             command=command,
         )
@@ -286,13 +292,13 @@ def labels_advice(
         sentence=f"Look at the labels: of the {num_sure:,} surest answers on validation and test "
         f"pictures {num_suspects:,} contradict the label, {percent(share)}. About so many of all "
         "labels are wrong, at most, and count as mistakes. The command judges those to train on.",
-        worth=_points(share),
+        worth=points(share),
         measured=True,
         command=command,
     )
 
 
-def _points(gain: Interval, *, share: float = 1.0) -> Interval:
+def points(gain: Interval, *, share: float = 1.0) -> Interval:
     """Return a gain in shares as points of accuracy; what would be lost counts as nothing."""
     value, low, high = (max(0.0, 100 * share * end) for end in (gain.value, gain.low, gain.high))
     return Interval(value=value, low=low, high=high)
@@ -301,14 +307,14 @@ def _points(gain: Interval, *, share: float = 1.0) -> Interval:
 def _difference(more: tuple[int, int], less: tuple[int, int], *, tail: float) -> Interval:
     """Return the difference of two proportions, each (successes, total), by Newcombe's method."""
     (value, low, high), (other, other_low, other_high) = (
-        _bounds(*proportion, tail=tail) for proportion in (more, less)
+        bounds(*proportion, tail=tail) for proportion in (more, less)
     )
     below = math.hypot(value - low, other_high - other)
     above = math.hypot(high - value, other - other_low)
     return within(value - other, value - other - below, value - other + above)
 
 
-def _bounds(successes: int, total: int, *, tail: float) -> tuple[float, float, float]:
+def bounds(successes: int, total: int, *, tail: float) -> tuple[float, float, float]:
     """Return a proportion with its Clopper-Pearson bounds at `tail` on either side."""
     low, high = 0.0, 1.0
     if successes:

@@ -19,6 +19,7 @@ from saccade.data import Index
 from saccade.evaluation import (
     Advice,
     Evaluation,
+    LabelEvaluation,
     NextSteps,
     Suspect,
     budget_advice,
@@ -27,15 +28,20 @@ from saccade.evaluation import (
     labels_advice,
     proportion,
     ranked,
+    ranked_labels,
+    scarce,
+    weakness,
 )
+from saccade.recipe.judge import Verdict
 from saccade.recipe.learning import EXTRA, Learning
-from saccade.recipe.prepare import TRAIN, Prepared
+from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared
 from saccade.recipe.request import Request
 from saccade.training import FitResult
 
 _LISTED: Final = 100
 _SUREST: Final = 4  # one in so many answers is sure enough to doubt a label
 _LARGEST_PX: Final = 224  # no plan of ours shows larger pictures
+_ONE_CLASS: Final = "was not measured: that takes one class a picture"
 
 
 def advise(
@@ -62,6 +68,24 @@ def advise(
         _budget(request, prepared, fit, learning),
     ]
     return NextSteps(advice=ranked(found, test), curve=learning.curve, suspects=suspects)
+
+
+def advise_labels(
+    request: Request, prepared: Prepared, fit: FitResult, verdict: Verdict, test: LabelEvaluation
+) -> NextSteps:
+    """Return what to do next where a picture has several labels; `verdict` is what `test` scores.
+
+    No learning curve is measured, and no label judged, of several labels a picture.
+    """
+    found = [
+        _done(request, prepared, fit) or _longer(request, prepared, fit),
+        data_advice(None, basis="", why_not=_ONE_CLASS, command=""),
+        Advice(action="labels", sentence=f"Whether labels are wrong {_ONE_CLASS}."),
+    ]
+    validation = prepared.pictures(VALIDATION).labels
+    weak = weakness(test, verdict.named, verdict.labels)
+    few = scarce(test, verdict.labels, validation)
+    return NextSteps(advice=ranked_labels(weak, few, found, test))
 
 
 def _labels(
@@ -120,7 +144,19 @@ def _data(request: Request, prepared: Prepared, fit: FitResult, learning: Learni
 
 
 def _budget(request: Request, prepared: Prepared, fit: FitResult, learning: Learning) -> Advice:
-    plan, settings = prepared.plan, request.settings
+    if learning.half is not None and learning.whole is not None:
+        twice = _command(request, "train", times=2.0)
+        return budget_advice(learning.half, learning.whole, command=twice)
+    if (done := _done(request, prepared, fit)) is not None:
+        return done
+    why_not, command = _not_measured(request, fit)
+    sentence = f"What more time is worth {why_not}.{_shortened(prepared, request.settings)}"
+    return Advice(action="budget", sentence=sentence, command=command)
+
+
+def _done(request: Request, prepared: Prepared, fit: FitResult) -> Advice | None:
+    """Return that more time would not be used, where that is so."""
+    plan = prepared.plan
     if plan.backbone is not None and not plan.backbone.fine_tune:
         return Advice(
             action="budget",
@@ -129,9 +165,6 @@ def _budget(request: Request, prepared: Prepared, fit: FitResult, learning: Lear
             "validation is better for it; what it is worth was not measured.",
             command=_command(request, "train", "--fine-tune"),
         )
-    if learning.half is not None and learning.whole is not None:
-        twice = _command(request, "train", times=2.0)
-        return budget_advice(learning.half, learning.whole, command=twice)
     if any(note.startswith("stopped early") for note in fit.notes) or (
         plan.budget_s is not None and fit.num_epochs >= plan.max_epochs
     ):
@@ -140,9 +173,28 @@ def _budget(request: Request, prepared: Prepared, fit: FitResult, learning: Lear
             sentence="More time would not be used: training ended by itself, after "
             f"{fit.num_epochs:,} epochs.",
         )
-    why_not, command = _not_measured(request, fit)
-    sentence = f"What more time is worth {why_not}.{_shortened(prepared, settings)}"
-    return Advice(action="budget", sentence=sentence, command=command)
+    return None
+
+
+def _longer(request: Request, prepared: Prepared, fit: FitResult) -> Advice:
+    """Return whether training was still improving at its end, by its best epoch."""
+    shortened = _shortened(prepared, request.settings)
+    if fit.best_epoch < fit.num_epochs:
+        return Advice(
+            action="budget",
+            sentence="More time is not shown to help: on validation the best of "
+            f"{fit.num_epochs:,} epochs was number {fit.best_epoch:,}.{shortened}",
+            measured=True,
+        )
+    # The rate falls to the end of any training, so the last epoch is often the best: no promise.
+    return Advice(
+        action="budget",
+        sentence=f"More time may help: the last of {fit.num_epochs:,} epochs was the best on "
+        "validation, so training still improved at its end. What twice the time is worth was not "
+        f"measured.{shortened}",
+        measured=True,
+        command=_command(request, "train", times=2.0),
+    )
 
 
 def _not_measured(request: Request, fit: FitResult) -> tuple[str, str]:

@@ -33,7 +33,7 @@ from saccade.files import write_json
 from saccade.models import check_installed, describe_layers, engine_name
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
-from saccade.recipe.advising import advise
+from saccade.recipe.advising import advise, advise_labels
 from saccade.recipe.answering import Answering, choose_answering
 from saccade.recipe.balancing import balance_note
 from saccade.recipe.clock import Clock
@@ -379,15 +379,13 @@ def _advised(
     request: Request,
     clock: Clock,
 ) -> Run:
-    """Say what to do next; validation pictures count too, where folds have not judged them all.
-
-    Of several labels a picture nothing is said: what it is reckoned by has one class a picture.
-    """
+    """Say what to do next; validation pictures count too, where folds have not judged them all."""
     test = run.test
-    if isinstance(test, LabelEvaluation):
-        return run
     rows, told = verdict.rows, verdict.probabilities
     with clock.stage("advice"):
+        if isinstance(test, LabelEvaluation):
+            steps = advise_labels(request, prepared, shipped.fit, verdict, test)
+            return replace(run, next_steps=steps)
         if request.settings.folds is None:
             temperature = shipped.classifier.manifest.temperature
             unseen = apply_temperature(shipped.answering.logits, temperature)

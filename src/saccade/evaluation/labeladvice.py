@@ -1,0 +1,124 @@
+"""What to do next where a picture has several labels: for which labels to collect pictures.
+
+    weak, few = weakness(test, said, targets), scarce(test, targets, validation)
+    steps = ranked_labels(weak, few, [budget, ...], test)
+
+Accuracy is the share of pictures with every label right. In its points a label is worth at most
+the pictures on which it alone is wrong: were it never wrong, these would be right. A rare label can
+be worth next to nothing so, and be missed each time; therefore one that is surely weaker than the
+others, or that too few pictures speak of, is named before anything is said of stopping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from saccade.evaluation.advice import TAIL, Advice, bounds, points, ranked
+from saccade.evaluation.confusion import f1_of
+from saccade.evaluation.intervals import percent, within
+from saccade.evaluation.labels import LabelEvaluation, LabelFigures
+from saccade.evaluation.thresholds import LEAST_OF_A_LABEL, Targets, has_too_few
+from saccade.types import Interval
+
+_NAMED: Final = 5  # labels in one sentence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weakness:
+    """The label with the lowest F1, and what it would bring."""
+
+    advice: Advice
+    sure: bool  # whether it is shown to be weaker than the others
+
+
+def weakness(test: LabelEvaluation, said: Targets, targets: Targets) -> Weakness | None:
+    """Return the weakest of the labels that enough test pictures have; None where none is weaker.
+
+    `said` and `targets` (N, L) are of the test pictures that `test` has the figures of. The label
+    is chosen among K, so its bounds are taken at 2.5 % over K: those of its worth, and those by
+    which its F1 is surely below the others' mean.
+    """
+    few = has_too_few(targets)
+    f1 = {
+        place: one.f1
+        for place, one in enumerate(test.per_class)
+        if one.f1 is not None and not few[place]
+    }
+    if len(f1) < 2:
+        return None
+    weakest = min(f1, key=lambda place: f1[place].value)
+    others = float(np.mean([found.value for place, found in f1.items() if place != weakest]))
+    if f1[weakest].value >= others:
+        return None
+    tail, mine = TAIL / len(f1), slice(weakest, weakest + 1)
+    sure = _f1_at(said[:, mine], targets[:, mine], tail=tail).high < others
+    wrong = said != targets
+    alone = int((wrong[:, weakest] & (wrong.sum(axis=1) == 1)).sum())
+    advice = Advice(
+        action="class",
+        sentence=_sentence(test.per_class[weakest], others, alone, test.num_images, sure=sure),
+        worth=points(within(*bounds(alone, test.num_images, tail=tail))),
+        measured=True,
+    )
+    return Weakness(advice=advice, sure=sure)
+
+
+def _f1_at(said: Targets, targets: Targets, *, tail: float) -> Interval:
+    """Return F1 = 2 J / (1 + J), J = hits / (had or said), with Clopper and Pearson's bounds."""
+    hits, either = int((said & targets).sum()), int((said | targets).sum())
+    return f1_of(within(*bounds(hits, either, tail=tail)))
+
+
+def _sentence(label: LabelFigures, others: float, alone: int, total: int, *, sure: bool) -> str:
+    f1 = "" if label.f1 is None else percent(label.f1)
+    doubt = "" if sure else " These test pictures do not show that it is weaker than they are."
+    return (
+        f"Collect pictures with “{label.name}”: its F1 is {f1}, the lowest, and that of the other "
+        f"labels {100 * others:.1f} % on average.{doubt} {label.num_images:,} test pictures have "
+        f"it. On {alone:,} of {total:,} it alone is wrong: were it always right, these would have "
+        "every label right, and that is what there is to gain, at most."
+    )
+
+
+def scarce(test: LabelEvaluation, targets: Targets, validation: Targets) -> Advice | None:
+    """Return which labels too few pictures have, or lack, to say how well they are found.
+
+    `targets` (N, L) are of the test pictures, `validation` (M, L) of the validation pictures.
+    """
+    few = np.flatnonzero(has_too_few(targets) | has_too_few(validation))
+    if not len(few):
+        return None
+    in_test, in_validation = targets.sum(axis=0), validation.sum(axis=0)
+    names = [
+        f"“{test.classes[k]}” ({in_validation[k]:,} of {len(validation):,} validation pictures, "
+        f"{in_test[k]:,} of {len(targets):,} test pictures)"
+        for k in few[:_NAMED].tolist()
+    ]
+    more = f" and {len(few) - _NAMED:,} more" if len(few) > _NAMED else ""
+    it = "it" if len(few) == 1 else "each"
+    return Advice(
+        action="class",
+        sentence=f"Collect pictures for {', '.join(names)}{more}: fewer than {LEAST_OF_A_LABEL} of "
+        f"either have {it}, or lack {it}. So few cannot show how well a label is found, nor from "
+        "which probability on to say it.",
+    )
+
+
+def ranked_labels(
+    weak: Weakness | None,
+    few: Advice | None,
+    found: Iterable[Advice],
+    test: LabelEvaluation,
+) -> tuple[Advice, ...]:
+    """Return the advice, the best first; a label that is surely weak, or too rare, before all."""
+    surely = [weak.advice] if weak is not None and weak.sure else []
+    perhaps = [weak.advice] if weak is not None and not weak.sure else []
+    first = [*surely, *([] if few is None else [few])]
+    rest = ranked([*perhaps, *found], test)
+    if first:
+        rest = tuple(one for one in rest if one.action != "stop")
+    return (*first, *rest)
