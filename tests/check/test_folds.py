@@ -7,12 +7,14 @@ import pytest
 from sklearn.datasets import load_digits
 
 from saccade.check.data import examine
-from saccade.check.folds import LabelSettings, deal, guess, large_classes
+from saccade.check.folds import LabelSettings, deal, guess, large_classes, named_groups
 from saccade.check.labels import suspicion
+from saccade.check.pairs import find_copies
 from saccade.check.thumbnails import look
-from saccade.data import build_index, open_source
+from saccade.data import Kin, build_index, open_source
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
+from saccade.types import PARTS
 
 QUICK = LabelSettings(epochs=1)
 
@@ -30,16 +32,73 @@ def guesses_of(data, settings, *, test=None):
     return index, guess(source, index, looks, settings, progress=Silence())
 
 
-def test_folds_hold_each_class_alike_and_copies_together():
+def noise(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Coarse random pictures, no two alike, of three classes in order."""
     random = np.random.default_rng(0)
-    label = np.sort(random.integers(0, 3, 400))
-    digest = np.arange(400).astype(str)
-    digest[50:60] = digest[50]
-    fold = deal(label, digest)
+    coarse = random.integers(0, 256, (number, 6, 6), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2), np.sort(random.integers(0, 3, number))
+
+
+def dealt(x, y, kin=None):
+    """Return the fold of each picture, its near copies found as `check` finds them."""
+    index, looks = seen((x, y))
+    kin = kin or Kin(near=find_copies(index, looks).near)
+    return deal(index, looks, np.arange(len(index)), kin)
+
+
+def test_folds_hold_each_class_alike_and_copies_together():
+    x, label = noise(400)
+    x[50:60] = x[50]
+    fold = dealt(x, label)
     assert len(set(fold[50:60])) == 1
     shares = np.stack([np.bincount(label[fold == f], minlength=3) for f in range(4)])
     assert np.ptp(shares, axis=0).max() <= 11  # the ten copies move as one
-    assert np.array_equal(fold, deal(label, digest))
+    assert np.array_equal(fold, dealt(x, label))
+
+
+def test_mirrored_copies_share_a_fold_whatever_their_label():
+    """By chance all of twelve would in one of 17 million deals."""
+    x, label = noise(300)
+    one, other = np.arange(12), np.arange(288, 300)
+    x[other] = x[one][:, :, ::-1]
+    assert set(label[one]) != set(label[other])
+    fold = dealt(x, label)
+    assert np.array_equal(fold[one], fold[other])
+    apart = dealt(x, label, Kin())
+    assert not np.array_equal(apart[one], apart[other])
+
+
+def test_copies_of_a_test_picture_share_a_fold():
+    """A near pair names the test picture, which is in no fold, in place of its equal."""
+    x, y = noise(120)
+    x[114:] = x[:6][:, :, ::-1]
+    source = open_source((x, y), test=(x[:6], y[:6]), progress=Silence())
+    index = build_index(source, progress=Silence())
+    looks = look(source, index, progress=Silence())
+    kin = Kin(near=find_copies(index, looks).near)
+    rows = np.flatnonzero(index.part != PARTS.index("test"))
+    fold = deal(index, looks, rows, kin)
+    assert len(fold) == 120
+    assert np.array_equal(fold[:6], fold[114:])
+
+
+def test_group_shares_a_fold_and_too_few_groups_are_told():
+    x, y = stripes(120, seed=0)
+    settings = LabelSettings(epochs=1, group=r"(\d\d)$")
+    source = open_source((x, y), progress=Silence())
+    index = build_index(source, progress=Silence())
+    looks = look(source, index, progress=Silence())
+    named = named_groups(source, index, settings)
+    assert len(set(named)) == 100
+    codes = large_classes(index, looks, named)
+    assert codes.tolist() == [0, 1]
+    fold = deal(index, looks, np.arange(120), Kin(named=named))
+    assert np.array_equal(fold[:20], fold[100:])
+    few = named % 3
+    assert len(large_classes(index, looks, few)) == 0
+    overlapping = np.where(index.label == 0, few, 7 + np.arange(120))
+    with pytest.raises(DataError, match="judging labels takes 4 groups of each class"):
+        deal(index, looks, np.arange(120), Kin(named=overlapping))
 
 
 def stripes(number: int, seed: int, *, side: int = 16) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from saccade.check.pairs import copies
+from saccade.check.pairs import copies, find_copies
 from saccade.check.thumbnails import look
 from saccade.data import build_index, open_source
 from saccade.progress import Silence
@@ -16,7 +16,7 @@ def found_in(x: np.ndarray) -> dict:
     source = open_source((x, np.arange(len(x)) % 2), progress=Silence())
     index = build_index(source, progress=Silence())
     looks = look(source, index, progress=Silence())
-    return {finding.name: finding for finding in copies(index, looks)}
+    return {finding.name: finding for finding in copies(index, find_copies(index, looks))}
 
 
 def noise(count: int, side: int) -> np.ndarray:

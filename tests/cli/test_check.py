@@ -137,6 +137,7 @@ def test_labels_of_too_few_pictures_leave_the_rest_of_the_findings(run_here, tro
     [
         (("none",), "none"),
         (("--budget", "5m"), "belong to --labels"),
+        (("--group", "patient"), "belong to --labels"),
         (("--labels", "--budget", "soon"), "a budget is a time"),
         (("--labels", "--weights", "x.h5"), "under its own name"),
     ],

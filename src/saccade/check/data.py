@@ -16,7 +16,7 @@ from typing import Any, Final
 from saccade.check import classes, folds, pictures
 from saccade.check.folds import LabelSettings
 from saccade.check.labels import judged
-from saccade.check.pairs import copies
+from saccade.check.pairs import copies, find_copies
 from saccade.check.thumbnails import Looks, look
 from saccade.data import Index, LabelSets, Source, build_index, open_source
 from saccade.finding import Finding, Row
@@ -68,8 +68,9 @@ def examine(
     index = build_index(source, progress=progress)
     sets = LabelSets.of(index.classes) if multi_label else None
     looks = look(source, index, progress=progress)
+    found = find_copies(index, looks)
     findings = (
-        *copies(index, looks),
+        *copies(index, found),
         *pictures.unreadable(index, looks),
         *pictures.blank(index, looks),
         *pictures.dark(index, looks),
@@ -83,7 +84,7 @@ def examine(
         *classes.given_away(index, looks),
     )
     if labels is not None:
-        findings += judged(source, index, looks, labels, progress=progress)
+        findings += judged(source, index, looks, labels, near=found.near, progress=progress)
     return Examined(source=source, index=index, looks=looks, findings=findings)
 
 

@@ -3,12 +3,13 @@
     guesses = guess(source, index, looks, LabelSettings(budget_s=120), progress=progress)
     guesses.probabilities[7]  # (C,), of picture guesses.rows[7], by a classifier that never saw it
 
-The labelled pictures are dealt into four folds, class by class, equal pictures into one; each fold
-is asked of a classifier that was trained on the other three (Stone, "Cross-validatory choice and
-assessment of statistical predictions", 1974). The classifier is `auto`'s network, trained for a
-share of the budget, or, with the weights of a network that was trained on other pictures, a
-logistic regression on its features. Pictures of a test part take no part: labels changed after what
-a network thinks of them would make its score too good.
+The labelled pictures are dealt into four folds, each class alike; equal pictures, near copies and
+the user's groups into one, since a wrong label that its copy was learned with would look right.
+Each fold is asked of a classifier that was trained on the other three (Stone, "Cross-validatory
+choice and assessment of statistical predictions", 1974). The classifier is `auto`'s network,
+trained for a share of the budget, or, with the weights of a network that was trained on other
+pictures, a logistic regression on its features. Pictures of a test part take no part: labels
+changed after what a network thinks of them would make its score too good.
 """
 
 from __future__ import annotations
@@ -24,7 +25,17 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.thumbnails import Looks
-from saccade.data import Cache, Index, Source, build_cache
+from saccade.data import (
+    ALONE,
+    Cache,
+    Index,
+    Kin,
+    Source,
+    build_cache,
+    deal_folds,
+    group_rows,
+)
+from saccade.data.kin import Near
 from saccade.errors import DataError, MissingExtraError, SettingsError
 from saccade.evaluation import apply_temperature, fit_temperature
 from saccade.progress import Progress, Silence
@@ -58,6 +69,7 @@ class LabelSettings:
     budget_s: float = DEFAULT_BUDGET_S  # for training all folds; a regression takes what it takes
     epochs: int | None = None  # in place of the time: the same on every machine
     weights: Path | None = None  # a file of Keras's, such as mobilenet_2_5_224_tf_no_top.h5
+    group: str | None = None  # which pictures belong together, as for `saccade train --group`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,26 +102,43 @@ def check(settings: LabelSettings) -> None:
             raise SettingsError(f"no weights file {settings.weights}; give the path of an .h5 file")
 
 
+def named_groups(source: Source, index: Index, settings: LabelSettings) -> _Rows | None:
+    """Return an (N,) number for each group that the user names, -1 for none; None without any.
+
+    Raises SettingsError where the text of the groups finds nothing.
+    """
+    if settings.group in (None, ALONE):
+        return None
+    return group_rows(source, index, settings.group)
+
+
 def guess(
-    source: Source, index: Index, looks: Looks, settings: LabelSettings, *, progress: Progress
+    source: Source,
+    index: Index,
+    looks: Looks,
+    settings: LabelSettings,
+    *,
+    kin: Kin | None = None,
+    progress: Progress,
 ) -> Guesses:
     """Return out-of-fold probabilities of the labelled pictures that are in no test part.
 
-    Raises DataError without two classes of 20 pictures, SettingsError for weights that are no such
-    file.
+    Pictures that belong together by `kin` are asked about together. Raises DataError without two
+    classes of 20 pictures, SettingsError for weights that are no such file.
     """
     began = time.monotonic()
-    codes = large_classes(index, looks)
+    kin = kin or Kin()
+    codes = large_classes(index, looks, kin.named)
     if len(codes) < 2:
         raise DataError(f"{source.name}: {TOO_FEW}, found {len(codes)}")
     rows = np.flatnonzero(_askable(index, looks) & np.isin(index.label, codes))
     label = np.searchsorted(codes, index.label[rows])
     asked = _Asked(source=source, index=index, rows=rows, label=label, progress=progress)
+    fold = deal(index, looks, rows, kin)
     if settings.weights is None:
         answer = _network(asked, settings)
     else:
         answer = _regression(asked, settings.weights, settings)
-    fold = deal(label, looks.digest[rows].astype(str))
     probabilities = np.empty((len(rows), len(codes)), np.float32)
     with progress.stage("labels", NUM_FOLDS) as stage:
         for number in range(NUM_FOLDS):
@@ -121,15 +150,41 @@ def guess(
     return Guesses(rows=rows, classes=classes, label=label, probabilities=probabilities)
 
 
-def deal(label: _Rows, digest: npt.NDArray[np.str_]) -> _Rows:
-    """Return each picture's fold, (n,) from 0: classes alike in all, equal pictures in one."""
-    _, first, group = np.unique(digest, return_index=True, return_inverse=True)
-    order = np.random.default_rng(0).permutation(len(first))
-    order = order[np.argsort(label[first[order]], kind="stable")]
-    fold_of_group = np.empty(len(first), np.intp)
-    fold_of_group[order] = np.arange(len(first)) % NUM_FOLDS
-    fold: _Rows = fold_of_group[group]
-    return fold
+def deal(index: Index, looks: Looks, rows: _Rows, kin: Kin) -> _Rows:
+    """Return the fold of each of `rows`, (n,) from 0: classes alike in all, kin in one.
+
+    Raises DataError where groups leave a class too few to lie in every fold.
+    """
+    _, same = np.unique(looks.digest.astype(str), return_inverse=True)
+    if kin.near is not None:
+        kin = replace(kin, near=_among(rows, same, kin.near))
+    reason = np.full(len(index), "not asked about", dtype=object)
+    reason[rows] = ""
+    codes, label = np.unique(index.label[rows], return_inverse=True)
+    asked = np.zeros(len(index), index.label.dtype)
+    asked[rows] = label
+    classes = tuple(index.classes[code] for code in codes)
+    some = index.with_columns(reason=reason, classes=classes, label=asked)
+    try:
+        return deal_folds(some, same.astype(np.uint64), folds=NUM_FOLDS, seed=0, kin=kin)[rows]
+    except DataError as error:  # whose cure speaks of the folds of training
+        raise DataError(
+            f"judging labels takes {NUM_FOLDS} groups of each class that have no picture in common;"
+            " name smaller groups, or none"
+        ) from error
+
+
+def _among(rows: _Rows, same: _Rows, near: Near) -> Near:
+    """Return the near pairs with both ends among `rows`.
+
+    A pair names one of equal pictures, which may be another, in the test part; `same` (N,) has one
+    number for equal ones.
+    """
+    stands = np.full(int(same.max(initial=0)) + 1, -1, np.intp)
+    stands[same[rows]] = rows
+    first, second = stands[same[near[0]]], stands[same[near[1]]]
+    there = (first >= 0) & (second >= 0)
+    return first[there], second[there], near[2][there]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,12 +205,20 @@ class _Asked:
         return build_cache(self.source, self.index, plan.preprocessing, progress=self.progress)[0]
 
 
-def large_classes(index: Index, looks: Looks) -> _Rows:
-    """Return the codes of the classes with enough different pictures to judge labels, in order."""
+def large_classes(index: Index, looks: Looks, named: _Rows | None = None) -> _Rows:
+    """Return the codes of the classes with enough different pictures to judge labels, in order.
+
+    And with a group for each fold, where `named` (N,) numbers the user's groups, -1 being none.
+    """
     rows = np.flatnonzero(_askable(index, looks))
     _, first = np.unique(looks.digest[rows].astype(str), return_index=True)
-    counts = np.bincount(index.label[rows[first]], minlength=len(index.classes))
-    return np.flatnonzero(counts >= LEAST)
+    rows, num_classes = rows[first], len(index.classes)
+    large = np.bincount(index.label[rows], minlength=num_classes) >= LEAST
+    if named is not None:
+        group = np.where(named[rows] < 0, len(index) + rows, named[rows])
+        pairs = np.unique(np.stack([index.label[rows], group]), axis=1)
+        large &= np.bincount(pairs[0], minlength=num_classes) >= NUM_FOLDS
+    return np.flatnonzero(large)
 
 
 def _askable(index: Index, looks: Looks) -> npt.NDArray[np.bool_]:

@@ -24,7 +24,8 @@ import numpy.typing as npt
 from saccade.check import folds
 from saccade.check.folds import Guesses, LabelSettings
 from saccade.check.thumbnails import Looks
-from saccade.data import Index, Source
+from saccade.data import Index, Kin, Source
+from saccade.data.kin import Near
 from saccade.evaluation.beta import Z_975
 from saccade.finding import Finding, Row
 from saccade.progress import Progress
@@ -40,12 +41,23 @@ _Probabilities = npt.NDArray[np.float32]
 
 
 def judged(
-    source: Source, index: Index, looks: Looks, settings: LabelSettings, *, progress: Progress
+    source: Source,
+    index: Index,
+    looks: Looks,
+    settings: LabelSettings,
+    *,
+    near: Near | None,
+    progress: Progress,
 ) -> tuple[Finding, ...]:
-    """Return what folds say of the labels, or a note that there are too few pictures to say."""
-    if (found := len(folds.large_classes(index, looks))) < 2:
+    """Return what folds say of the labels, or a note that there are too few pictures to say.
+
+    `near` are near copies, (first, second, score): they are judged together.
+    """
+    named = folds.named_groups(source, index, settings)
+    if (found := len(folds.large_classes(index, looks, named))) < 2:
         return (_not_judged(found),)
-    guesses = folds.guess(source, index, looks, settings, progress=progress)
+    kin = Kin(named=named, near=near)
+    guesses = folds.guess(source, index, looks, settings, kin=kin, progress=progress)
     return (*likely_wrong(index, guesses), *inseparable(guesses))
 
 

@@ -6,6 +6,7 @@ finding's row names the other one as `path`, and the kept one as `other`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from saccade.types import PARTS
 
 _TRAIN: Final = PARTS.index("train")
 _Rows = npt.NDArray[np.intp]
-_Ends = tuple[_Rows, _Rows, npt.NDArray[np.float32]]  # kept, copy, score
+Ends = tuple[_Rows, _Rows, npt.NDArray[np.float32]]  # kept, copy, score
 
 
 _LEAVE_OUT: Final = "Leave out the listed pictures (exclude.csv lists them)."
@@ -32,11 +33,20 @@ _HURTS: Final = {
 }
 
 
-def copies(index: Index, looks: Looks) -> tuple[Finding, ...]:
-    """Return up to six findings: (conflicting labels, across parts, within one) x (equal, near).
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Copies:
+    """What was found, each pair as (kept, copy, score); no row is the copy of two equal ones."""
+
+    equal: Ends
+    near: Ends  # among pictures that are all different
+    not_told: str = ""  # why near copies were looked for strictly, or not at all; "" as usual
+
+
+def find_copies(index: Index, looks: Looks) -> Copies:
+    """Return the copies among all pictures that could be decoded.
 
     Where pictures of different things look alike, only nearly equal ones count as near copies, and
-    where they are tiny none do; a note says so.
+    where they are tiny none do.
     """
     rank = _rank(index)
     equal = _equal_pairs(looks, rank)
@@ -44,19 +54,28 @@ def copies(index: Index, looks: Looks) -> tuple[Finding, ...]:
     sample = looks.thumbs[rows[sampled(len(rows))]]
     why_stricter = untold(foretold(sample, len(rows)).num_alike)
     near = _near_pairs(looks, rank, rows, NEARLY_EQUAL if why_stricter else COPIES)
-    found = []
+    not_told = ""
     if why_stricter:
-        found.append(_not_told(f"Only nearly equal copies were looked for: {why_stricter}."))
+        not_told = f"Only nearly equal copies were looked for: {why_stricter}."
     elif looks.seen.any() and not len(rows):
-        found.append(_not_told(f"Near copies were not looked for: {TOO_SMALL}."))
+        not_told = f"Near copies were not looked for: {TOO_SMALL}."
+    return Copies(equal=equal, near=near, not_told=not_told)
+
+
+def copies(index: Index, found: Copies) -> tuple[Finding, ...]:
+    """Return up to six findings: (conflicting labels, across parts, within one) x (equal, near).
+
+    A note before them says so where near copies were looked for strictly, or not at all.
+    """
+    findings = [_not_told(found.not_told)] if found.not_told else []
     for trouble in _HURTS:
-        for closeness, pairs in (("equal", equal), ("near", near)):
+        for closeness, pairs in (("equal", found.equal), ("near", found.near)):
             kept, copy, score = pairs
             some = _troubles(index, kept, copy) == trouble
             if some.any():
                 listed = _rows(index, kept[some], copy[some], score[some])
-                found.append(_finding(closeness, trouble, listed))
-    return tuple(found)
+                findings.append(_finding(closeness, trouble, listed))
+    return tuple(findings)
 
 
 def _finding(closeness: str, trouble: str, rows: tuple[Row, ...]) -> Finding:
@@ -83,7 +102,7 @@ def _rank(index: Index) -> _Rows:
     return rank
 
 
-def _equal_pairs(looks: Looks, rank: _Rows) -> _Ends:
+def _equal_pairs(looks: Looks, rank: _Rows) -> Ends:
     """Return (kept, copy, score): every equal picture with the one that is kept of them."""
     rows = np.flatnonzero(looks.seen)
     rows = rows[np.argsort(rank[rows])]
@@ -113,7 +132,7 @@ def _not_told(message: str) -> Finding:
     )
 
 
-def _near_pairs(looks: Looks, rank: _Rows, rows: _Rows, bar: Bar) -> _Ends:
+def _near_pairs(looks: Looks, rank: _Rows, rows: _Rows, bar: Bar) -> Ends:
     """Return (kept, copy, score) among some rows."""
     pairs = near_copies(looks.thumbs[rows], looks.tints[rows], bar)
     ends = np.stack([rows[pairs.first], rows[pairs.second]])

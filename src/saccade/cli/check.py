@@ -55,6 +55,14 @@ def command(
             readable=False,
         ),
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GROUP",
+            help="For --labels: what belongs together, and is judged together: a table's column or "
+            "a pattern on each path, as for train.",
+        ),
+    ] = None,
     multi_label: Annotated[bool, MULTI_LABEL] = False,
 ) -> None:
     """Look for trouble in DATA, or in a MODEL; change nothing."""
@@ -63,7 +71,7 @@ def command(
     from saccade.finding import to_document
     from saccade.models import names_model
 
-    settings = _label_settings(labels, budget, weights)
+    settings = _label_settings(labels, budget, weights, group)
     is_model = names_model(given)
     with progress.for_terminal() as shown:
         if is_model:
@@ -119,17 +127,19 @@ def _of_data(
     return examined.findings
 
 
-def _label_settings(labels: bool, budget: str | None, weights: Path | None) -> LabelSettings | None:
+def _label_settings(
+    labels: bool, budget: str | None, weights: Path | None, group: str | None
+) -> LabelSettings | None:
     """Return what judging the labels may take; None where it was not asked for."""
     if not labels:
-        if budget is not None or weights is not None:
-            raise SettingsError("--budget and --weights belong to --labels; add it")
+        if any(given is not None for given in (budget, weights, group)):
+            raise SettingsError("--budget, --weights and --group belong to --labels; add it")
         return None
     from saccade.check.folds import DEFAULT_BUDGET_S, LabelSettings
     from saccade.config import parse_duration
 
     budget_s = DEFAULT_BUDGET_S if budget is None else parse_duration(budget)
-    return LabelSettings(budget_s=budget_s, weights=weights)
+    return LabelSettings(budget_s=budget_s, weights=weights, group=group)
 
 
 def _lines(findings: list[dict[str, Any]]) -> Iterator[str]:

@@ -25,7 +25,7 @@ _SMALL: Final = 10
 
 _Rows = npt.NDArray[np.intp]
 _Labels = npt.NDArray[np.integer[Any]]
-_Near = tuple[_Rows, _Rows, npt.NDArray[np.float32]]
+Near = tuple[_Rows, _Rows, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,10 +33,10 @@ class Kin:
     """What is known of pictures that belong together, by rows of an index."""
 
     named: _Rows | None = None  # (N,) a number for each group that the user names; -1 is none
-    near: _Near | None = None  # (first, second, score): near copies, and how sure they are
+    near: Near | None = None  # (first, second, score): near copies, and how sure they are
 
 
-def joined(group: _Rows, pairs: _Near, label: _Labels) -> _Rows:
+def joined(group: _Rows, pairs: Near, label: _Labels) -> _Rows:
     """Return groups joined along near pairs.
 
     `group` is (N,), -1 for rows that take no part; `pairs` are (first, second, score); `label` is

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from saccade.check.folds import LEAST
 from saccade.check.labels import contradicted
 from saccade.config import TrainSettings
-from saccade.data import Index
+from saccade.data import ALONE, Index
 from saccade.evaluation import (
     Advice,
     Evaluation,
@@ -235,6 +235,8 @@ def _command(request: Request, name: str, *flags: str, times: float = 1.0) -> st
         if not isinstance(request.test, str | os.PathLike):
             return ""
         words += ["--test", os.fspath(request.test)]
+    if name == "check" and settings.group not in (None, ALONE):
+        words += ["--group", settings.group]
     if name == "train":
         if "--learning-curve" in flags:
             settings = replace(settings, folds=None, repeats=1)  # which do not go with it
