@@ -27,6 +27,7 @@ from saccade.evaluation import (
     LabelEvaluation,
     Leak,
     NextSteps,
+    Refused,
     Trainings,
     Unknown,
     figures_from_json,
@@ -77,6 +78,7 @@ class Run:
     next_steps: NextSteps | None = None  # None for runs of before
     leak: Leak | None = None  # test pictures with a near copy in training or validation
     unknown: Unknown | None = None  # how many test pictures it calls unknown, if it can
+    refused: tuple[Refused, ...] = ()  # which share of other pictures it calls unknown, if it can
     trainings: Trainings | None = None  # where several judge, in folds
 
     @property
@@ -125,6 +127,7 @@ class Run:
             "notes": list(self.notes),
             "leak": None if self.leak is None else self.leak.to_json(),
             "unknown": None if self.unknown is None else self.unknown.to_json(),
+            "refused": [one.to_json() for one in self.refused],
             "trainings": None if self.trainings is None else self.trainings.to_json(),
             "next_steps": None if self.next_steps is None else self.next_steps.to_json(),
         }
@@ -158,6 +161,7 @@ class Run:
             precision_recall=tuple(document.get("precision_recall", ())),
             leak=Leak.from_json(leak) if (leak := document.get("leak")) else None,
             unknown=Unknown.from_json(rate) if (rate := document.get("unknown")) else None,
+            refused=tuple(Refused.from_json(one) for one in document.get("refused", ())),
             trainings=Trainings.from_json(several)
             if (several := document.get("trainings"))
             else None,

@@ -17,6 +17,11 @@ POINT = {
     "threshold": 0.4,
     "promised": 0.91,
 }
+REFUSED = {
+    "pictures": "gradients",
+    "num_images": 30,
+    "rate": {"value": 0.9, "low": 0.8, "high": 0.95},
+}
 
 
 def changed(manifest: Manifest, **fields: Any) -> bytes:
@@ -43,9 +48,17 @@ def test_unusualness_needs_a_newer_reader(manifest: Manifest) -> None:
     assert read_manifest(json.dumps(read.to_json()).encode()) == read
 
 
+def test_refused_reads_back_for_any_reader(manifest: Manifest) -> None:
+    read = read_manifest(changed(manifest, refused=[REFUSED]))
+    assert (read.refused[0].pictures, read.refused[0].rate.low) == ("gradients", 0.8)
+    assert read.format_version == manifest.format_version
+    assert read_manifest(json.dumps(read.to_json()).encode()) == read
+
+
 def test_bundle_of_before_has_none_of_these(manifest: Manifest) -> None:
     document = manifest.to_json()
     del document["operating_point"], document["class_weights"], document["unknown_rate"]
+    del document["refused"]
     assert read_manifest(json.dumps(document).encode()) == manifest
 
 
@@ -85,6 +98,9 @@ def test_field_is_missing(manifest: Manifest, field: str) -> None:
         ("class_weights", [1.0, 0], r"class_weights\[1\] is from"),
         ("unknown_rate", 1.5, "unknown_rate is from 0 to 1"),
         ("unknown_rate", "0.05", "unknown_rate is a number"),
+        ("refused", [{"pictures": "gradients"}], "lacks 'num_images'"),
+        ("refused", [REFUSED | {"pictures": ""}], r"refused\[0\] is 1 to 1000 characters"),
+        ("refused", 7, "manifest.json"),
         ("class_weights", [1.0, "2"], r"class_weights\[1\] is a number"),
         ("class_weights", 3, "manifest.json"),
         ("label_thresholds", [0.5], "label_thresholds are 2, got 1"),

@@ -204,13 +204,15 @@ def test_labels_that_the_model_does_not_know_are_refused(run, table):
 
 def test_commands_are_read_by_people(command, run, table, tmp_path):
     picture = table.parent / "1.png"
-    code, said, _ = command("predict", run.model, picture)
+    code, said, more = command("predict", run.model, picture)
     assert code == 0
+    assert words.refused_lines(run.refused)[0] in more
+    assert "handwritten digits" not in more  # they trained it, in pairs
     labels = saccade.load(run.model).predict(picture).labels
     assert all(f"{name} " in said for name in labels)
     output = tmp_path / "said.csv"
-    code, *_ = command("predict", run.model, picture, "--format", "csv", "--output", output)
-    assert code == 0
+    code, _, more = command("predict", run.model, picture, "--format", "csv", "--output", output)
+    assert (code, more) == (0, "")
     (row,) = csv.DictReader(output.read_text().splitlines())
     assert row["labels"] == ";".join(labels)
     assert set(row) == {"path", "labels", "unknown", "error", *run.classes}

@@ -20,6 +20,7 @@ from saccade.evaluation import (
     Evaluation,
     LabelEvaluation,
     OperatingPoint,
+    Refused,
     figures_from_json,
     names_of,
 )
@@ -52,6 +53,7 @@ class Manifest:
     operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
     class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
     unknown_rate: float | None = None  # share of known pictures, at most, that are called unknown
+    refused: tuple[Refused, ...] = ()  # of pictures of other kinds, which share is called unknown
     label_thresholds: tuple[float, ...] | None = None  # several labels a picture: said from here on
     # Of the sealed test pictures, or of the folds.
     evaluation: Evaluation | LabelEvaluation | None = None
@@ -76,6 +78,7 @@ class Manifest:
             _check_thresholds(self)
         if self.unknown_rate is not None:
             _check_number("unknown_rate", self.unknown_rate, low=0, high=1)
+        _check_refused(self.refused)
         if not isinstance(self.provenance, Mapping):
             raise ValueError(f"provenance is an object, got {self.provenance!r:.80}")
         _check_digests(self.digests)
@@ -139,6 +142,7 @@ class Manifest:
             "class_weights": _listed(self.class_weights),
             "label_thresholds": _listed(self.label_thresholds),
             "unknown_rate": self.unknown_rate,
+            "refused": [one.to_json() for one in self.refused],
             "evaluation": None if evaluation is None else evaluation.to_json(),
             "provenance": dict(self.provenance),
             "digests": dict(self.digests),
@@ -189,6 +193,7 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         class_weights=None if weights is None else tuple(weights),
         label_thresholds=None if thresholds is None else tuple(thresholds),
         unknown_rate=document.get("unknown_rate"),
+        refused=tuple(Refused.from_json(one) for one in document.get("refused", ())),
         evaluation=None if evaluation is None else figures_from_json(evaluation),
         provenance=document["provenance"],
         digests=document["digests"],
@@ -243,6 +248,13 @@ def _check_thresholds(manifest: Manifest) -> None:
         _check_number(f"label_thresholds[{number}]", threshold, low=0, high=NEVER)
     if manifest.operating_point is not None or manifest.class_weights is not None:
         raise ValueError("label_thresholds go with neither operating_point nor class_weights")
+
+
+def _check_refused(refused: tuple[Refused, ...]) -> None:
+    for place, one in enumerate(refused):
+        _check_name(f"refused[{place}]", one.pictures)
+        for end in (one.rate.low, one.rate.value, one.rate.high):
+            _check_number(f"refused[{place}]", end, low=0, high=1)
 
 
 def _listed(numbers: tuple[float, ...] | None) -> list[float] | None:

@@ -10,15 +10,19 @@ from saccade import files
 from saccade.bundle.manifest import MANIFEST, MEMBERS
 from saccade.bundle.read import read_bundle
 from saccade.bundle.write import manifest_file, write_members
-from saccade.evaluation import Evaluation, LabelEvaluation
+from saccade.evaluation import Evaluation, LabelEvaluation, Refused
 
 
-def record_evaluation(path: Path, evaluation: Evaluation | LabelEvaluation) -> None:
+def record_evaluation(
+    path: Path, evaluation: Evaluation | LabelEvaluation, *, refused: tuple[Refused, ...] = ()
+) -> None:
     """Put `evaluation` into the bundle at `path`, in one step; the model in it stays as it is.
+
+    And what share of other pictures it calls unknown, as `refused`.
 
     Raises BundleError where the bundle is damaged, ValueError where the classes are others.
     """
-    manifest = replace(read_bundle(path).manifest, evaluation=evaluation)
+    manifest = replace(read_bundle(path).manifest, evaluation=evaluation, refused=refused)
     with zipfile.ZipFile(path) as archive:
         contents = {name: archive.read(name) for name in MEMBERS if name != MANIFEST}
     with files.atomic_path(path) as temporary:

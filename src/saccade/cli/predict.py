@@ -32,7 +32,7 @@ def command(
     import sys
 
     from saccade import files
-    from saccade.cli import predictions
+    from saccade.cli import predictions, words
     from saccade.predict import find_pictures, load
 
     classifier = load(model)
@@ -40,6 +40,9 @@ def command(
     found = classifier.predict_files(find_pictures(pictures))
     if output is None:
         failed = predictions.write(sys.stdout, found, form, classifier.classes, **kind)
+        if form == Format.TABLE:
+            for line in words.refused_lines(classifier.manifest.refused):
+                typer.echo(line, err=True)
     else:
         with (
             files.atomic_path(output) as temporary,

@@ -8,11 +8,14 @@ from saccade.cli.text import one_line
 from saccade.evaluation.intervals import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from saccade.evaluation import (
         Evaluation,
         LabelEvaluation,
         NextSteps,
         Operation,
+        Refused,
         Sureness,
         Trainings,
         Unknown,
@@ -35,6 +38,7 @@ def answer(run: Run) -> str:
         [
             *figures(run.test, run.trainings),
             *_unknown(run.unknown),
+            *refused_lines(run.refused),
             f"Pictures  {images.used:,} used ({parts}), {images.left_out:,} left out",
             *([] if run.leak is None else [f"Leak      {run.leak.sentence()}"]),
             f"Time      {seconds['total']:.0f} s, of which training {seconds['train']:.0f} s",
@@ -151,6 +155,19 @@ def _unknown(unknown: Unknown | None) -> list[str]:
         f"Unknown   {percent(unknown.rate)} of the test pictures are called so, by a limit set on "
         f"validation for at most {100 * unknown.target_rate:g} %"
     ]
+
+
+def refused_lines(refused: Sequence[Refused]) -> list[str]:
+    """Return which share of other pictures the model calls unknown; nothing where none is known."""
+    if not refused:
+        return []
+    kinds = ", ".join(f"{one.pictures} {_short(one.rate)}" for one in refused)
+    return [f"Refuses   of other pictures, as unknown: {kinds}; the rest it takes for its own kind"]
+
+
+def _short(share: Interval) -> str:
+    """Return such as ``84 % (74 to 92)``."""
+    return f"{100 * share.value:.0f} % ({100 * share.low:.0f} to {100 * share.high:.0f})"
 
 
 def _classes(test: Evaluation) -> list[str]:

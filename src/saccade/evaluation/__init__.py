@@ -59,7 +59,13 @@ from saccade.evaluation.trainings import (
     pooled,
     widened,
 )
-from saccade.evaluation.unknown import Unknown, measure_unknown
+from saccade.evaluation.unknown import (
+    Refused,
+    Unknown,
+    measure_refused,
+    measure_unknown,
+    refusal,
+)
 
 __all__ = [
     "LEAST_POINTS",
@@ -79,6 +85,7 @@ __all__ = [
     "NextSteps",
     "OperatingPoint",
     "Operation",
+    "Refused",
     "ReliabilityBin",
     "Sureness",
     "Suspect",
@@ -109,6 +116,7 @@ __all__ = [
     "labels_advice",
     "least_sure",
     "measure_leak",
+    "measure_refused",
     "measure_unknown",
     "named_by_weight",
     "names_of",
@@ -118,6 +126,7 @@ __all__ = [
     "proportion",
     "ranked",
     "ranked_labels",
+    "refusal",
     "reliability",
     "scarce",
     "weakness",

@@ -1,19 +1,21 @@
-"""How often a classifier calls pictures of its own kind unknown.
+"""How often a classifier calls pictures of its own kind unknown, and how often others.
 
 unknown = measure_unknown(called, target=0.05)
 unknown.sentence()
+refused = (measure_refused(called, pictures="gradients"), ...)
+refusal(refused)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from saccade.evaluation.intervals import proportion
+from saccade.evaluation.intervals import percent, proportion
 from saccade.types import Interval
 
 
@@ -51,3 +53,48 @@ def measure_unknown(called: npt.NDArray[np.bool_], *, target: float) -> Unknown:
     `target` is the share of known pictures, at most, that the limit was chosen for.
     """
     return Unknown(target_rate=target, rate=proportion(int(called.sum()), len(called)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """What share of pictures of one other kind is called unknown."""
+
+    pictures: str  # what they are, in the plural
+    num_images: int
+    rate: Interval  # share called unknown
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures as they stand in a manifest; `from_json` reads them, equal."""
+        return {
+            "pictures": self.pictures,
+            "num_images": self.num_images,
+            "rate": self.rate.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Refused:
+        """Read what `to_json` wrote."""
+        return cls(
+            pictures=str(document["pictures"]),
+            num_images=int(document["num_images"]),
+            rate=Interval.from_json(document["rate"]),
+        )
+
+
+def measure_refused(called: npt.NDArray[np.bool_], *, pictures: str) -> Refused:
+    """Return the rate, Clopper–Pearson; `called` is (N,), which of them are called unknown."""
+    rate = proportion(int(called.sum()), len(called))
+    return Refused(pictures=pictures, num_images=len(called), rate=rate)
+
+
+def refusal(refused: Sequence[Refused]) -> str:
+    """Return in words what share of other pictures is refused; "" where none were asked about."""
+    if not refused:
+        return ""
+    kinds = "; ".join(
+        f"of {one.num_images:,} {one.pictures} {percent(one.rate)}" for one in refused
+    )
+    return (
+        f"Pictures of other kinds that it was asked about and calls unknown: {kinds}. "
+        "It takes the rest for its own, so not unknown does not mean right"
+    )

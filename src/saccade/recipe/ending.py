@@ -19,6 +19,7 @@ import numpy as np
 
 from saccade.bundle import Manifest, write_bundle
 from saccade.bundle.unusualness import FEWEST_VALIDATION, Known
+from saccade.data.references import NUM_REFERENCES
 from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate, evaluate_labels
 from saccade.models import AS_IT_IS
 from saccade.predict import Classifier, load
@@ -81,7 +82,8 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     num_validation = len(prepared.pictures(VALIDATION).rows)
     num_test = len(prepared.pictures(TEST).rows)
     judging_s = calibrating_s * num_validation * asked
-    judging_s += running_s * (num_validation + num_test + num_known(prepared))
+    num_others = num_known(prepared) + NUM_REFERENCES
+    judging_s += running_s * (num_validation + num_test + num_others)
     scoring_s = _scoring_s(prepared, num_test)
     around_s = busy * (_ADVICE_S + _REPORT_S + _AROUND_S)
     return Ending(

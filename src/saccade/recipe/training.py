@@ -62,7 +62,12 @@ from saccade.recipe.request import (
     write_started,
 )
 from saccade.recipe.shown import Shown, shown_of
-from saccade.recipe.unknown import known_pictures, rate_of_unknown, why_no_score
+from saccade.recipe.unknown import (
+    known_pictures,
+    rate_of_unknown,
+    refused_elsewhere,
+    why_no_score,
+)
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult
@@ -318,7 +323,8 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
     """Keep the verdict, in the bundle too, and what the report needs."""
     classifier, fit = shipped.classifier, shipped.fit
     index, folder, seed = prepared.index, request.folder, request.settings.seed
-    record_evaluation(folder / "model.saccade", verdict.evaluation)
+    refused = refused_elsewhere(classifier)
+    record_evaluation(folder / "model.saccade", verdict.evaluation, refused=refused)
     shown = shown_of(verdict, classifier, seed=seed)
     places = np.unique(np.concatenate(list(shown.gallery.values())))
     write_gallery(folder / "gallery.npz", prepared.cache.pixels[verdict.rows[places]])
@@ -367,6 +373,7 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
         leak=verdict.leak,
         trainings=verdict.trainings,
         unknown=verdict.unknown,
+        refused=refused,
         notes=_notes(classifier, shipped.answering, prepared, fit),
     )
 

@@ -1,18 +1,29 @@
-"""Pictures that the finished classifier should know, and how many of these it calls unknown."""
+"""Pictures that the finished classifier should know, and how many of these it calls unknown.
+
+And how many of others. Kinds that trained it are no others, so they are left out: those that share
+a picture with the training, and digits where classes are called like them.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from saccade.bundle.unusualness import FEWEST_VALIDATION, Known
-from saccade.evaluation import Unknown, measure_unknown
+from saccade.data.picture import digest_of
+from saccade.data.raster import Pixels
+from saccade.data.references import DIGITS, found, made
+from saccade.evaluation import Refused, Unknown, measure_refused, measure_unknown
 from saccade.predict import Classifier
 from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared
 from saccade.training import Pictures
 
+_DIGIT: Final = re.compile(
+    r"(?:^|\D)\d$|^(?:zero|one|two|three|four|five|six|seven|eight|nine)$", re.IGNORECASE
+)
 _MOST: Final = 600  # of each part: more are hardly better, and take time (docs/figures.md)
 
 
@@ -48,6 +59,36 @@ def rate_of_unknown(
     if unusualness is None or target is None:
         return None
     return measure_unknown(unusualness > 1, target=target)
+
+
+def refused_elsewhere(classifier: Classifier) -> tuple[Refused, ...]:
+    """Return what share of pictures of other kinds the classifier calls unknown, kind by kind.
+
+    Kinds that it was trained on are left out. Empty where the classifier has no such score.
+    """
+    if classifier.manifest.unknown_rate is None:
+        return ()
+    read = classifier.preprocessing.read
+    kinds = {kind: [read(one) for one in some] for kind, some in found().items()}
+    kinds = {kind: some for kind, some in kinds.items() if not _is_known(kind, some, classifier)}
+    return tuple(
+        measure_refused(_called_unknown(classifier, np.stack(some)), pictures=kind)
+        for kind, some in (kinds | made(classifier.preprocessing.shape)).items()
+    )
+
+
+def _is_known(kind: str, pictures: list[Pixels], classifier: Classifier) -> bool:
+    """Return whether pictures of that kind, as the classifier reads them, trained it."""
+    if kind == DIGITS and sum(bool(_DIGIT.search(name)) for name in classifier.classes) > 1:
+        return True
+    digests = np.array([digest_of(one) for one in pictures], np.uint64)
+    return bool(np.isin(digests, classifier.seen).any())
+
+
+def _called_unknown(classifier: Classifier, pixels: Pixels) -> npt.NDArray[np.bool_]:
+    pictures = Pictures(pixels, np.arange(len(pixels)), np.zeros(len(pixels), np.intp))
+    scores = [classifier.run_batch(some).unusualness for some in pictures.batches()]
+    return np.concatenate([score > 1 for score in scores if score is not None])
 
 
 def why_no_score(classifier: Classifier, prepared: Prepared) -> str | None:
