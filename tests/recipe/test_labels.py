@@ -67,6 +67,12 @@ def test_balance_is_as_asked_and_leaves_a_model_of_ones_own_alone(
     manifest = saccade.load(run.model).manifest
     assert (manifest.class_weights is not None) is weighted
     assert any("--balance off" in note for note in run.notes) is weighted
+    left_alone = [note for note in run.notes if "--balance on" in note]
+    assert bool(left_alone) is not weighted
+    if left_alone:
+        assert "'dark' has 12 times as many training pictures as 'light'" in left_alone[0]
+        why = "as was asked" if options.get("balance") else "as the model brings its own training"
+        assert f"labels are left alone, {why}" in left_alone[0]
 
 
 def test_operating_point_travels_from_validation_to_predict_and_report(tmp_path):

@@ -1,4 +1,4 @@
-"""Whether labels are balanced over uneven classes, and the sentence that tells the user so."""
+"""Whether labels are balanced over uneven classes, and the sentence that tells the user."""
 
 from __future__ import annotations
 
@@ -33,14 +33,28 @@ def with_balance(plan: TrainPlan, index: Index, settings: TrainSettings) -> Trai
     return replace(plan, class_weights=class_weights(counts))
 
 
-def balance_note(prepared: Prepared) -> str:
-    """Return how labels are balanced, and how to have them otherwise."""
+def balance_note(prepared: Prepared, settings: TrainSettings) -> str:
+    """Return how labels are named where classes are uneven, and how to have them otherwise.
+
+    Empty where they are not uneven and nothing is weighted.
+    """
     index = prepared.index
     counts = index.counts_of(PARTS.index("train"))
+    weighted = prepared.plan.class_weights is not None
+    if not (weighted or are_uneven(counts)):
+        return ""
     large, small = int(counts.argmax()), int(np.where(counts > 0, counts, counts.max()).argmin())
-    return (
+    uneven = (
         f"class {index.classes[large]!r} has {counts[large] / counts[small]:.0f} times as many "
         f"training pictures as {index.classes[small]!r} ({counts[large]:,} and {counts[small]:,}): "
-        "labels are weighted by the root of that, so that small classes are found too; "
-        "probabilities are as they were, and --balance off gives the most probable class"
+    )
+    if weighted:
+        return (
+            f"{uneven}labels are weighted by the root of that, so that small classes are found "
+            "too; probabilities are as they were, and --balance off gives the most probable class"
+        )
+    why = "as was asked" if settings.balance == "off" else "as the model brings its own training"
+    return (
+        f"{uneven}labels are left alone, {why}: each is the most probable class, and small classes "
+        "may hardly be found; --balance on weights labels so that they are, and trains the same"
     )

@@ -374,7 +374,7 @@ def _record(verdict: Verdict, shipped: _Shipped, prepared: Prepared, request: Re
         trainings=verdict.trainings,
         unknown=verdict.unknown,
         refused=refused,
-        notes=_notes(classifier, shipped.answering, prepared, fit),
+        notes=_notes(shipped, prepared, request.settings),
     )
 
 
@@ -404,13 +404,12 @@ def _advised(
     return replace(run, next_steps=steps)
 
 
-def _notes(
-    classifier: Classifier, answering: Answering, prepared: Prepared, fit: FitResult
-) -> tuple[str, ...]:
+def _notes(shipped: _Shipped, prepared: Prepared, settings: TrainSettings) -> tuple[str, ...]:
+    classifier, fit, answering = shipped.classifier, shipped.fit, shipped.answering
     why, point = prepared.plan.why, classifier.manifest.operating_point
     chosen = [] if point is None else [f"operating point: {point.sentence()}"]
-    if classifier.manifest.class_weights is not None:
-        chosen = [balance_note(prepared)]
+    if point is None and prepared.sets is None:
+        chosen = [balance_note(prepared, settings)]
     if prepared.sets is not None:
         chosen = _few_note(prepared)
     said = (why, *fit.notes, answering.note, *chosen, why_no_score(classifier, prepared))
