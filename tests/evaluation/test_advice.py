@@ -115,6 +115,9 @@ def test_labels_are_worth_the_share_of_sure_answers_against_them():
     found = labels_advice(proportion(20, 200), num_suspects=20, num_sure=200, least=20, command="c")
     assert found.worth.value == pytest.approx(10.0)
     assert "of the 200 surest answers" in found.sentence
+    weak = labels_advice(proportion(61, 200), num_suspects=61, num_sure=200, least=20, command="c")
+    assert (weak.worth, weak.measured, weak.command) == (None, False, "c")
+    assert "61 contradict the label, 30.5 %" in weak.sentence
     clean = labels_advice(proportion(0, 200), num_sure=200, least=20, command="c")
     assert clean.worth.value == 0
     assert "The labels look right" in clean.sentence

@@ -30,6 +30,9 @@ from saccade.types import Interval
 Action = Literal["labels", "class", "data", "budget", "stop"]
 
 TAIL: Final = 0.025
+MOST_WRONG: Final = (
+    0.3  # of sure answers: more speak of a weak classifier, as a rule, not of labels
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,13 +272,24 @@ def labels_advice(
     `share` is `num_suspects` of the `num_sure` surest answers, None where there are not two classes
     of `least` pictures to judge. Sure answers are nearly always right, so a label that one of them
     contradicts is likely wrong; spread evenly, wrong labels are the same share of all pictures, and
-    each costs a mistake, whatever the classifier does.
+    each costs a mistake, whatever the classifier does. Where the `share` is above `MOST_WRONG`,
+    they are not nearly always right, and nothing is known.
     """
     if share is None:
         return Advice(
             action="labels",
             sentence="Whether labels are wrong was not measured: of validation and test pictures "
             f"that takes two classes of {least}. This judges all but the test pictures, by folds.",
+            command=command,
+        )
+    if share.value > MOST_WRONG:
+        return Advice(
+            action="labels",
+            sentence=f"Whether labels are wrong cannot be told yet: of the {num_sure:,} surest "
+            f"answers on validation and test pictures {num_suspects:,} contradict the label, "
+            f"{percent(share)}. A classifier that is surely wrong so often does not know the "
+            "classes well enough to doubt labels, unless that many are wrong. The command judges "
+            "all but the test pictures, by folds.",
             command=command,
         )
     if not num_suspects:

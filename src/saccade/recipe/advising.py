@@ -115,6 +115,12 @@ def _labels(
     code = np.searchsorted(codes, index.label[rows])
     found = contradicted(code, shares.astype(np.float32))
     places = found[sure[found]].tolist()
+    share = proportion(len(places), int(sure.sum()))
+    advice = labels_advice(
+        share, num_suspects=len(places), num_sure=int(sure.sum()), least=LEAST, command=command
+    )
+    if advice.worth is None:  # such a classifier's doubts would be a list of its mistakes
+        return advice, ()
     suspects = tuple(
         Suspect(
             path=str(index.path[rows[place]]),
@@ -123,10 +129,6 @@ def _labels(
             probability=float(top[place]),
         )
         for place in places[:_LISTED]
-    )
-    share = proportion(len(places), int(sure.sum()))
-    advice = labels_advice(
-        share, num_suspects=len(places), num_sure=int(sure.sum()), least=LEAST, command=command
     )
     return advice, suspects
 
