@@ -199,8 +199,9 @@ def precision_of(case: LabelCase, *, sets: Path, most: int, seed: int, budget_s:
     """Flip labels, and return the share of flipped among as many that are suspected most."""
     from saccade.check.folds import LabelSettings, guess
     from saccade.check.labels import suspicion
+    from saccade.check.pairs import find_copies
     from saccade.check.thumbnails import look
-    from saccade.data import build_index, open_source
+    from saccade.data import Kin, build_index, open_source
     from saccade.progress import Silence
     from saccade.types import PARTS
 
@@ -218,7 +219,8 @@ def precision_of(case: LabelCase, *, sets: Path, most: int, seed: int, budget_s:
     looks = look(source, index, progress=Silence())
     weights = None if case.weights is None else sets / case.weights
     settings = LabelSettings(budget_s=budget_s, weights=weights)
-    guesses = guess(source, index, looks, settings, progress=Silence())
+    kin = Kin(near=find_copies(index, looks).near)
+    guesses = guess(source, index, looks, settings, kin=kin, progress=Silence())
     worst = guesses.rows[np.argsort(-suspicion(guesses), kind="stable")[: len(flipped)]]
     return float(np.isin(worst, flipped).mean())
 
