@@ -1,21 +1,39 @@
-"""Every twin against the Keras layer that it stands for: outputs, gradients, statistics."""
+"""Every twin against the Keras layer that it stands for: outputs, gradients, statistics.
+
+The same contract holds for the passes that the graph joins of several layers, as `Graph` joins
+them, against the layers one by one.
+"""
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Callable
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import pytest
 import torch
+from tests.training.pieces import PIECES
 
 from saccade.models.backend import load_keras
-from saccade.training.graph import Graph, graph_of
-from saccade.training.twins import twin_of
+from saccade.models.functional import nodes_in_order
+from saccade.training import twins
+from saccade.training.graph import Graph, _joined, graph_of
+from saccade.training.kernels import library
+from saccade.training.precision import BF16
+from saccade.training.twins import Chain, twin_of
 from saccade.training.twins.registry import _TWINS
 
 keras = load_keras()
 L = keras.layers
+
+needs_tiles = pytest.mark.skipif(
+    not library.has_tiles(), reason="the processor multiplies no bfloat16"
+)
 
 # Float32 sums in another order differ in the last digits: 1e-5 of values around 1.
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -120,20 +138,39 @@ LAYERS |= {
 }
 
 
-def built(name: str) -> tuple[Any, list[torch.Tensor]]:
-    """Return a layer with every weight drawn at random, and inputs for it."""
+CONTRACT = [*LAYERS, *PIECES]
+
+
+def built(name: str, policy: str = "float32", num_pictures: int = 4) -> tuple[Any, Any]:
+    """Return a layer, or a model, with every weight drawn at random, and inputs for it."""
     keras.utils.set_random_seed(3)
-    make, shape = LAYERS[name]
-    layer = make()
-    shapes = shape if isinstance(shape[0], tuple) else (shape,)
-    inputs = [2 * torch.randn(4, *shape) for shape in shapes]
-    inputs[0].view(-1)[:2] = torch.tensor([8.0, -8.0])  # beyond where ReLU6 and the like turn
-    as_keras_takes(layer, inputs)
-    with torch.no_grad():
-        for variable in layer.variables:
-            if variable.dtype == "float32" and not isinstance(layer, L.Normalization):
-                variable.value.uniform_(0.2, 1.0)
-    return layer, inputs
+    with under(policy):
+        if name in PIECES:
+            shapes: tuple[Any, ...] = (PIECES[name].shape,)
+            source = keras.Input(shapes[0])
+            subject = keras.Model(source, PIECES[name].make(source))
+        else:
+            make, shape = LAYERS[name]
+            shapes = shape if isinstance(shape[0], tuple) else (shape,)
+            subject = make()
+        inputs = [2 * torch.randn(num_pictures, *shape) for shape in shapes]
+        inputs[0].view(-1)[:2] = torch.tensor([8.0, -8.0])  # beyond where ReLU6 and the like turn
+        as_keras_takes(subject, inputs)
+    for variable in subject.variables:
+        if variable.dtype.startswith("float") and not isinstance(subject, L.Normalization):
+            in_a_row = name in PIECES and variable.name == "kernel"  # where numbers must not grow
+            values = 0.1 * torch.randn(variable.shape) if in_a_row else torch.rand(variable.shape)
+            variable.assign(values if in_a_row else 0.2 + 0.8 * values)
+    return subject, inputs
+
+
+@contextmanager
+def under(policy: str) -> Iterator[None]:
+    """Let layers be made with this policy for numbers."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    yield
+    keras.config.set_dtype_policy(before)
 
 
 def as_keras_takes(layer: Any, inputs: list[torch.Tensor], **options: bool) -> torch.Tensor:
@@ -141,29 +178,126 @@ def as_keras_takes(layer: Any, inputs: list[torch.Tensor], **options: bool) -> t
     return layer(inputs if len(inputs) > 1 else inputs[0], **options)
 
 
-def outcome(call: Callable[..., torch.Tensor], inputs: list[torch.Tensor], layer: Any) -> list[Any]:
-    """Return output, gradients of inputs and weights, and all the layer's variables."""
-    inputs = [x.clone().requires_grad_() for x in inputs]
-    y = call(*inputs)
+def by_keras(subject: Any, training: bool) -> Callable[..., torch.Tensor]:
+    """Return a call of the layers themselves."""
+    takes = isinstance(subject, keras.Model) or subject._call_has_training_arg
+    options = {"training": training} if takes else {}
+    return lambda *inputs: as_keras_takes(subject, list(inputs), **options)
+
+
+def by_twin(subject: Any, name: str) -> torch.nn.Module:
+    """Return the twin of a layer, or the graph of a model, joined as it should be."""
+    if name not in PIECES:
+        twin = twin_of(subject)
+        assert twin is not None
+        return twin
+    graph = Graph(graph_of(subject))
+    assert graph.num_foreign == 0
+    assert tuple(type(twin) for twin in in_order(graph)) == PIECES[name].becomes
+    return graph
+
+
+def in_order(graph: Graph) -> list[torch.nn.Module]:
+    """Return the twins of a graph in the order in which they run."""
+    called = [call.twin for call in graph._calls]
+    return [twin for c in called for twin in (c.twins if isinstance(c, Chain) else [c])]
+
+
+def outcome(
+    call: Callable[..., torch.Tensor],
+    inputs: list[torch.Tensor],
+    layer: Any,
+    *,
+    training: bool = True,
+    is_first: bool = False,
+) -> list[Any]:
+    """Return output, gradients of inputs and weights, and all the layer's variables.
+
+    All that twice: the first time a chain notes who does its work, the second they do it. Where
+    nothing is trained, also the output without gradients, which other kernels may make.
+    """
+    inputs = [x.clone().requires_grad_(not is_first) for x in inputs]
     weights = [v.value for v in layer.trainable_variables]
-    slope = torch.linspace(-1.0, 2.0, y.numel()).reshape(y.shape)  # every output counts its own way
-    gradients = torch.autograd.grad((y * slope).sum(), [*inputs, *weights])
-    states = [v.value.detach().clone() for v in layer.variables]
-    return [y.detach(), *gradients, *states]
+    asked = [x for x in [*inputs, *weights] if x.requires_grad]
+    found: list[Any] = []
+    for _ in range(2):
+        y = call(*inputs)
+        slope = torch.linspace(-1.0, 2.0, y.numel()).reshape(y.shape)  # each counts its own way
+        found += [y.detach(), *torch.autograd.grad((y * slope).sum(), asked)]
+        found += [v.value.detach().clone() for v in layer.variables]
+        with torch.no_grad():
+            found += [] if training else [call(*inputs)]
+    return found
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", CONTRACT)
 def test_twin_equals_its_layer(name: str, training: bool) -> None:
-    layer, inputs = built(name)
-    options = {"training": training} if layer._call_has_training_arg else {}
-    wanted = outcome(lambda *xs: as_keras_takes(layer, list(xs), **options), inputs, layer)
-    layer, inputs = built(name)
-    twin = twin_of(layer)
-    assert twin is not None
-    got = outcome(twin.train(training), inputs, layer)
+    options = {"training": training, "is_first": name in PIECES and PIECES[name].is_first}
+    subject, inputs = built(name)
+    wanted = outcome(by_keras(subject, training), inputs, subject, **options)
+    subject, inputs = built(name)
+    got = outcome(by_twin(subject, name).train(training), inputs, subject, **options)
     for ours, keras_s in zip(got, wanted, strict=True):
         torch.testing.assert_close(ours, keras_s, **CLOSE)
+
+
+@needs_tiles
+@pytest.mark.parametrize("name", PIECES)
+def test_joined_pass_is_as_exact_as_layers_in_bfloat16(name: str) -> None:
+    """How far each is from double precision, where factors of products have 8 bits.
+
+    ReLUs that open, and windows whose largest entry is another, weigh more than the rounding
+    itself. In Keras's layers they are as many; pieces are so large that neither hangs on one.
+    """
+
+    def found(policy: str, call: Callable[[Any, bool], Callable[..., torch.Tensor]]) -> list[Any]:
+        subject, inputs = built(name, policy, num_pictures=26)
+        return [
+            tensor
+            for count in (20, 26)  # some kernels' products take the pictures of a batch of 24
+            for training in (False, True)
+            for tensor in outcome(
+                call(subject, training),
+                [x[:count] for x in inputs],
+                subject,
+                training=training,
+                is_first=PIECES[name].is_first,
+            )
+        ]
+
+    def joined(subject: Any, training: bool) -> Callable[..., torch.Tensor]:
+        graph = by_twin(subject, name).train(training)
+
+        def call(x: torch.Tensor) -> torch.Tensor:
+            with BF16.autocast("cpu"):
+                return graph(x)
+
+        return call
+
+    exact, keras_s = found("float64", by_keras), found("mixed_bfloat16", by_keras)
+    for ours, theirs, wanted in zip(found("float32", joined), keras_s, exact, strict=True):
+        # At most twice as far; 1e-6 for numbers of which float32 alone is the rounding.
+        assert error(ours, wanted) <= max(2 * error(theirs, wanted), 1e-6)
+
+
+@needs_tiles
+@pytest.mark.parametrize("name", [name for name in PIECES if PIECES[name].is_one_node])
+def test_joined_pass_is_one_node_of_autograd(name: str) -> None:
+    model, inputs = built(name)
+    graph = by_twin(model, name).train()
+    with BF16.autocast("cpu"):
+        graph(*inputs)
+        y = graph(*inputs)
+    nodes = [node for node, _ in y.grad_fn.next_functions if node is not None]
+    assert {type(node).__name__ for node in nodes} == {"AccumulateGrad"}
+    assert len(nodes) == len(model.trainable_variables)
+
+
+def error(got: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Return the distance relative to what is wanted."""
+    got, wanted = got.double(), wanted.double()
+    return float((got - wanted).norm() / wanted.norm())
 
 
 @pytest.mark.parametrize("name", ["batch-flat", "batch-bare"])
@@ -179,6 +313,52 @@ def test_batch_of_one_picture_equals_its_layer(name: str) -> None:
 
 def test_every_twin_is_compared() -> None:
     assert {type(make()) for make, _ in LAYERS.values()} == set(_TWINS)
+
+
+@functools.cache
+def contract() -> dict[str, tuple[Any, torch.nn.Module]]:
+    """Return what is compared: each layer or model and its twin or graph."""
+    subjects = {name: built(name)[0] for name in CONTRACT}
+    return {name: (subject, by_twin(subject, name)) for name, subject in subjects.items()}
+
+
+def classes_of_twins() -> set[type]:
+    """Return every class that the modules of `saccade.training.twins` show."""
+    names = [f"{twins.__name__}.{module.name}" for module in pkgutil.iter_modules(twins.__path__)]
+    return {
+        thing
+        for name in names
+        for thing in vars(importlib.import_module(name)).values()
+        if isinstance(thing, type) and issubclass(thing, torch.nn.Module)
+        if thing.__module__ == name and not thing.__name__.startswith("_")
+    }
+
+
+def test_every_class_of_twins_is_compared() -> None:
+    """One that no layer and no piece of a network leads to would be compared with nothing."""
+    compared = {type(twin) for _, whole in contract().values() for twin in whole.modules()}
+    assert compared == classes_of_twins() | {Graph, torch.nn.ModuleList}
+
+
+def test_every_pair_that_the_graph_joins_is_compared() -> None:
+    """Ask it of all pairs of twins, and look for those that it joins in the pieces of networks."""
+    by_layers = [contract()[name][1] for name in LAYERS]
+    joined = {
+        (type(first), type(second))
+        for first, second in product(by_layers, by_layers)
+        if _joined(copy.copy(first), copy.copy(second), num_inputs=2) is not None
+    }
+    compared = {pair for name in PIECES for pair in pairs_in(graph_of(contract()[name][0]))}
+    assert joined
+    assert joined <= compared
+
+
+def pairs_in(model: Any) -> Iterator[tuple[type, type]]:
+    """Yield the types of twins of layers of which one reads the other."""
+    for node in nodes_in_order(model):
+        for tensor in node.input_tensors:
+            before = tensor._keras_history.operation
+            yield type(twin_of(before)), type(twin_of(node.operation))
 
 
 @pytest.mark.parametrize(
@@ -232,6 +412,39 @@ def test_arithmetic_between_layers_is_keras_s(name: str) -> None:
         layer.trainable = False  # where y is not in the model, nor is its layer
     for ours, keras_s in zip(outcome(graph, x, model), outcome(model, x, model), strict=True):
         torch.testing.assert_close(ours, keras_s, **CLOSE)
+
+
+# With rates above 0 no entry is the same as in Keras; the layer, and what is dropped together.
+DROPPING: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "dropout": (lambda: L.Dropout(0.3), ()),
+    "dropout-shape": (lambda: L.Dropout(0.3, noise_shape=(None, 1, 1, 1)), (1, 2, 3)),
+    "dropout-channels": (lambda: L.Dropout(0.3, noise_shape=(None, 1, None, 3)), (1,)),
+    "spatial": (lambda: L.SpatialDropout2D(0.3), (1, 2)),
+    "depth": (lambda: FROM_CONVNEXT.StochasticDepth(0.3), (1, 2, 3)),
+}
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_what_is_dropped_gets_no_gradient_and_the_rest_is_scaled_up(name: str) -> None:
+    torch.manual_seed(6)
+    make, together = DROPPING[name]
+    twin, x = twin_of(make()), torch.randn(40, 9, 7, 3, requires_grad=True)
+    y, slope = twin.train()(x), torch.randn(x.shape)
+    (gradient,) = torch.autograd.grad(y, x, slope)
+    mask = (y != 0).float()
+    assert 0.5 < mask.mean() < 0.9, "about 0.7 of at least 40 decisions"
+    torch.testing.assert_close(y, x * mask / 0.7)
+    torch.testing.assert_close(gradient, slope * mask / 0.7)
+    if together:
+        assert torch.equal(mask, mask.amax(dim=together, keepdim=True).expand_as(mask))
+    y = twin.eval()(x)
+    assert torch.equal(y, x)
+    assert torch.equal(torch.autograd.grad(y, x, slope)[0], slope)
+
+
+def test_every_twin_that_drops_is_compared() -> None:
+    made = {type(twin_of(make())) for make, _ in DROPPING.values()}
+    assert made == {c for c in classes_of_twins() if c.__module__.endswith(".dropping")}
 
 
 def test_dropout_keeps_the_stated_share_and_the_mean() -> None:
