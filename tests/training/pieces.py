@@ -103,7 +103,8 @@ PIECES: dict[str, Piece] = {
     "conv-relu": Piece(make=lambda x: L.ReLU()(conv()(x)), becomes=(Convolution,)),
     "conv-relu-pool": Piece(
         make=lambda x: L.MaxPooling2D()(L.ReLU()(conv()(x))),
-        becomes=(Convolution, MaxPooling),
+        becomes=POOLED,
+        is_one_node=True,
     ),
     "conv-batch-relu": Piece(
         make=lambda x: L.ReLU()(L.BatchNormalization()(bare(48)(x))),

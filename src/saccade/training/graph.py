@@ -57,7 +57,8 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
         self._num_slots = 1
         self._add_nodes(model, slots)
         self._output = slots[id(_only_tensor(model, "outputs"))]
-        self._join_neighbours()
+        while self._join_neighbours():
+            pass  # what became one may be one with the next
         self._round_pixels()
         self.num_layers = sum(_num_layers(call.twin) for call in self._calls)  # in one pass
         self._chain()
@@ -110,8 +111,12 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
             self.is_random |= twin.is_random
         self._calls.append(_Call(node, twin, inputs, outputs))
 
-    def _join_neighbours(self) -> None:
-        """Let a layer do the work of the one behind it, where that is the only one to read it."""
+    def _join_neighbours(self) -> bool:
+        """Let a layer do the work of the one behind it, where that is the only one to read it.
+
+        Returns whether any does.
+        """
+        num_calls = len(self._calls)
         for call, after in self._neighbours():
             twin = _joined(call.twin, after.twin, len(after.inputs))
             if twin is not None:
@@ -119,6 +124,7 @@ class Graph(torch.nn.Module):  # type: ignore[misc]
                 call.twin, call.inputs, call.outputs = twin, call.inputs + others, after.outputs
                 self._calls.remove(call)
                 self._calls[self._calls.index(after)] = call  # where all it reads is known
+        return len(self._calls) < num_calls
 
     def _round_pixels(self) -> None:
         """Let pixels be rescaled from their bytes, and rounded, where convolutions would round."""
