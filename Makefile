@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TENSORFLOW := .venv-tensorflow
 
-.PHONY: demo test coverage check bench examples clean
+.PHONY: demo test test-zoo coverage check bench examples clean
 .DELETE_ON_ERROR:
 
 demo: .venv/train.stamp
@@ -16,6 +16,10 @@ test: .venv/test.stamp $(TENSORFLOW)/stamp check
 # The same with a count of the lines that ran, which takes a sixth longer.
 coverage:
 	$(MAKE) test PYTEST_OPTIONS="--cov --cov-report=term:skip-covered"
+
+# Every network of the zoo, keras.applications included: half an hour.
+test-zoo: .venv/test.stamp
+	SACCADE_ZOO=all $(BIN)/python -m pytest tests/training/test_zoo.py --durations=15
 
 check: .venv/test.stamp
 	$(BIN)/ruff format --check .
