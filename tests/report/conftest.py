@@ -199,16 +199,17 @@ def noise_picture(seed: int, classes: Sequence[str], side: int) -> Picture:
     )
 
 
-def large_report(num_classes: int, *, num_left_out: int = 0) -> ReportContent:
-    """Synthetic figures of a photo set with any number of classes."""
+def large_report(num_classes: int, *, num_each: int = 50, num_left_out: int = 0) -> ReportContent:
+    """Synthetic figures of a photo set with any number of classes, and test pictures of each."""
     generator = np.random.default_rng(num_classes)
     kinds = ("finch", "warbler", "sparrow", "gull", "tern", "woodpecker", "flycatcher")
     classes = [f"{row:04d} {kinds[row % 7]} of the north" for row in range(num_classes)]
     matrix = np.zeros((num_classes, num_classes), np.int64)
-    true = np.repeat(np.arange(num_classes), 50)
+    true = np.repeat(np.arange(num_classes), num_each)
     near = (true + 7 * generator.integers(-2, 3, true.size)) % num_classes
     said = np.where(generator.random(true.size) < 0.74, true, near)
     np.add.at(matrix, (true, said), 1)
+    sure = np.where(said == true, generator.beta(6, 1.5, true.size), generator.random(true.size))
     pictures = tuple(noise_picture(seed, classes, 192) for seed in range(25))
     return ReportContent(
         name=f"birds of {num_classes} kinds",
@@ -217,6 +218,7 @@ def large_report(num_classes: int, *, num_left_out: int = 0) -> ReportContent:
         history=history(60),
         best_epoch=52,
         images={"train": 900_000, "validation": 50_000, "test": int(matrix.sum())},
+        reliability=reliability_bins(sure, said == true),
         grid=pictures,
         mistakes=pictures[:9:3],
         left_out=[(f"photos/{row}.jpg", f"reason {row % 90}") for row in range(num_left_out)],
