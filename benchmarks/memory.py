@@ -49,7 +49,7 @@ _ROOT = Path("/sys/fs/cgroup")
 
 def write_cache(path: Path, num_rows: int) -> None:
     """Write (num_rows, 150, 150, 3) pixels and put them out of the page cache."""
-    base = np.stack(list(photographs(2_000, SIDE_PX)))
+    base = np.stack(list(photographs(min(2_000, num_rows), SIDE_PX)))
     with path.open("wb") as file:
         shape = (num_rows, SIDE_PX, SIDE_PX, 3)
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}

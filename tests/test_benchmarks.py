@@ -242,6 +242,23 @@ def test_check_runs_at_a_small_size(tmp_path: Path) -> None:
     assert [said for what, said in wanted.items() if "flipped" in what] == [None, None]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from Linux's /proc")
+def test_memory_runs_at_a_small_size(tmp_path: Path) -> None:
+    write_archive(tmp_path / "cats-vs-dogs-192px.tar", side=192)
+    words = ("memory", "--place", str(tmp_path))
+    compiling = {"SACCADE_KERNELS": "off", "SACCADE_COMPILE": "off"}  # takes longer than the rest
+    *_, program, _ = run_quick(*words, SACCADE_DATASETS=str(tmp_path), **compiling)
+    document = json.loads(program)
+    figures = {name: figure["median"] for name, figure in document["figures"].items()}
+    fits, large = figures["fits, training"], figures["four times the limit, training"]
+    assert figures["speed, four times the limit to one that fits"] == pytest.approx(large / fits)
+    for name in ("fits", "four times the limit"):
+        own, resident = figures[f"{name}, without mapped files"], figures[f"{name}, resident"]
+        assert 0.1 < own < resident < 2
+    assert [target["reached"] for target in document["targets"]] == [None, None]
+    assert [path.name for path in tmp_path.iterdir()] == ["cats-vs-dogs-192px.tar"]
+
+
 def test_another_way_of_looking_tells_copies_from_others() -> None:
     random = np.random.default_rng(0)
     blobs = planted.blobs(2)
