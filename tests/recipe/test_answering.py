@@ -11,6 +11,7 @@ from keras import ops
 import saccade
 from saccade.models import CompactDesign, View, build_compact
 from saccade.progress import Silence
+from saccade.recipe.answering import falls, ways_of_looking
 
 
 def stripes(num, *, mirrored_classes, side=16):
@@ -73,6 +74,30 @@ def test_answer_is_the_mean_of_the_views(widths_run, tmp_path):
     each = [plain.predict(view, verbose=0) for view in seen]
     np.testing.assert_allclose(logits, np.mean(each, axis=0), atol=1e-4)
     assert np.abs(each[0] - each[1]).max() > 1e-3
+
+
+def test_more_work_has_to_lower_the_loss_by_more_than_its_standard_error():
+    noise = np.random.default_rng(0).normal(size=400)
+    noise = (noise - noise.mean()) / noise.std(ddof=1)  # so its mean has an error of 1/20
+    alone = np.arange(400)
+    assert falls(noise + 1.01 / 20, alone)
+    assert not falls(noise + 0.99 / 20, alone)
+    # Ten frames of each subject say the same thing: the error of 40 means.
+    frames, subject = np.repeat(noise[::10], 10), np.repeat(np.arange(40), 10)
+    error = noise[::10].std(ddof=1) / np.sqrt(40)
+    middle = frames.mean()
+    assert falls(frames - middle + 1.01 * error, subject)
+    assert not falls(frames - middle + 0.99 * error, subject)
+    assert falls(frames - middle + 0.99 * error, alone)
+    assert not falls(np.ones(9), np.arange(9))  # nobody knows how much these would differ
+
+
+def test_moved_views_are_for_networks_that_begin_without_a_stride():
+    small, photo = (CompactDesign(stem_stride=n, widths=(8, 16), depth=0) for n in (1, 2))
+    assert [len(views) for views in ways_of_looking(small, mirrored=True)] == [2, 3]
+    assert [len(views) for views in ways_of_looking(small, mirrored=False)] == [3]
+    assert [len(views) for views in ways_of_looking(photo, mirrored=True)] == [2]
+    assert ways_of_looking(photo, mirrored=False) == ()
 
 
 def test_classes_that_a_mirror_exchanges_are_not_looked_at_in_one(tmp_path):

@@ -335,6 +335,13 @@ def test_own_optimizer_s_schedule_is_followed(fit):
 
 
 @pytest.mark.parametrize("fit", [train, train_by_keras])
+def test_loss_that_is_no_number_at_an_own_schedule_is_told_at_once(fit):
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([5], [3e38, 3e38])
+    with pytest.raises(DataError, match="epoch 1, and the optimizer's own schedule"):
+        fit(derive_plan(FACTS, model="f:g"), model=one_layer(keras.optimizers.SGD(rate)))
+
+
+@pytest.mark.parametrize("fit", [train, train_by_keras])
 def test_own_optimizer_that_wraps_others_trains(fit):
     O = keras.optimizers  # noqa: E741
     wrapped = [O.LossScaleOptimizer(O.Adam(0.01))]

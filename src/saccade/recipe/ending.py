@@ -64,9 +64,10 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     asked = 1.0  # times that validation is asked of the network that ends up in the bundle
     if prepared.plan.design is not None:
         plan, _ = decide_mirroring(prepared.plan, train)  # as training will
-        views = ways_of_looking(mirrored=plan.augmentation.flip)[-1]
-        network = with_views(network, prepared, views)  # it may be shipped so
-        asked += (AS_IT_IS not in views) / len(views)  # and by itself, to compare
+        ways = ways_of_looking(prepared.plan.design, mirrored=plan.augmentation.flip)
+        if ways:
+            network = with_views(network, prepared, ways[-1])  # it may be shipped so
+            asked += (AS_IT_IS not in ways[-1]) / len(ways[-1])  # and by itself, to compare
     some = _first(train, _SOME)
     batch = _first(train, min(_MORE, train.scored_at_once))
     with progress.stage("rehearse"), tempfile.TemporaryDirectory(prefix="saccade-") as folder:
@@ -89,7 +90,7 @@ def seconds_of_ending(network: Any, prepared: Prepared, *, progress: Progress) -
     return Ending(
         shipping_s=fixed_s + judging_s + scoring_s + around_s,
         # What it says counts twice: by itself, and together with the others.
-        asking_s=calibrating_s * (num_validation + num_test) + 2 * scoring_s,
+        asking_s=calibrating_s * (asked * num_validation + num_test) + 2 * scoring_s,
     )
 
 

@@ -57,8 +57,7 @@ def num_subjects(train: Pictures) -> int | None:
     """
     if train.group is None:
         return None
-    alone = np.arange(len(train.group)) + train.group.max(initial=-1) + 1
-    subject = np.where(train.group < 0, alone, train.group)
+    subject = train.subjects
     if train.several_labels:
         shown = [subject[with_it] for with_it in train.labels.T]
     else:

@@ -93,7 +93,8 @@ class KerasLoop:
                 self._score()
             if self.diverged:
                 _load_state(self.model, before[0])
-                self.standing = before[1].after_failure(self.standing, plan=self.plan)
+                fixed, (_, good) = not self.peak, before
+                self.standing = good.after_failure(self.standing, self.plan, fixed=fixed)
                 continue
             if self.interrupted:
                 stopped = True

@@ -28,7 +28,7 @@ class Learner:
         self.num_outputs = int(model.outputs[0].shape[-1])
         ours = plan.recipe == "auto" or not model.compiled
         self.one_hot = ours and self.num_outputs > 1
-        self._peak = plan.learning_rate if ours else own_rate(model.optimizer)
+        self.peak = plan.learning_rate if ours else own_rate(model.optimizer)
         if ours:
             loss = our_loss(
                 self.kind, self.num_outputs, plan.label_smoothing, several_labels=several_labels
@@ -50,9 +50,9 @@ class Learner:
 
         `scale` shrinks it after failures.
         """
-        if self._peak is None:
+        if self.peak is None:
             return None
-        peak = self._peak * scale
+        peak = self.peak * scale
         return learning_rate_at(done, peak=peak) if self.ours else peak
 
     def train(

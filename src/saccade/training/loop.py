@@ -144,7 +144,8 @@ class _Loop:
                 self._score()
             except _Diverged:
                 self.learner.load_state(before[0])
-                self.standing = before[1].after_failure(self.standing, plan=self.plan)
+                fixed = self.learner.peak is None
+                self.standing = before[1].after_failure(self.standing, self.plan, fixed=fixed)
                 continue
             except _Stopped:
                 stopped = True

@@ -54,6 +54,13 @@ class Pictures(NamedTuple):
         return self.labels.ndim == 2
 
     @property
+    def subjects(self) -> npt.NDArray[np.intp]:
+        """A number for each picture, (n,): its group, or its own where it stands alone."""
+        group = np.full(len(self.rows), -1) if self.group is None else self.group
+        alone = np.arange(len(group)) + group.max(initial=-1) + 1
+        return np.where(group < 0, alone, group)
+
+    @property
     def kinds(self) -> npt.NDArray[np.integer[Any]]:
         """A number for each picture, (n,): its class, or that of its set of labels."""
         if not self.several_labels:

@@ -96,11 +96,18 @@ class Standing:
         patience = patience_for(plan, num_epochs)
         return self.done >= 1.0 or has_stalled(tuple(self.history[DECIDING]), patience=patience)
 
-    def after_failure(self, failed: Standing, *, plan: TrainPlan) -> Standing:
+    def after_failure(self, failed: Standing, plan: TrainPlan, *, fixed: bool) -> Standing:
         """Return this standing with half the learning rate, after an epoch that `failed`.
 
-        Raises DataError when it failed too often. The time that was lost stays lost.
+        Raises DataError when it failed too often, or where the rate is `fixed` by an optimizer's
+        own schedule. The time that was lost stays lost.
         """
+        if fixed:
+            raise DataError(
+                f"the loss is not a number in epoch {self.epoch + 1}, and the optimizer's own "
+                "schedule, or rates, cannot be lowered from outside; compile the model with lower "
+                "ones, or look for extreme values in the pictures or in the model"
+            )
         again = self.copy()
         again.retries += 1
         again.rate_scale /= 2
