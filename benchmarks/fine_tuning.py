@@ -1,13 +1,15 @@
-"""What fine-tuning gains or loses beside the head alone, at which rate, on held-out photographs.
+"""What fine-tuning gains or loses beside the head alone, at which rates, on held-out photographs.
 
     python -m benchmarks fine_tuning [--quick] [--rates 1e-5,3e-5,1e-4,3e-4,1e-3] [--epochs 6]
+                                     [--lowest-shares 1,0.25,0.06]
 
 MobileNet-0.25 with ImageNet's weights, on training pictures alone of cats and dogs and of flowers:
 each seed deals them anew into some to train on, of which a tenth validates, and the rest, which is
 held out and judges. Shown is what the network gains on the same head over frozen features: points
 of accuracy, and calibrated log loss (less is better), of what `--fine-tune` keeps; validation
-decides whether that is the network as it was. No test part is looked at. Data and weights lie in
-the folder that SACCADE_DATASETS names.
+decides whether that is the network as it was. A lowest share is the lowest layer's rate for 1 of
+the head's. No test part is looked at. Data and weights lie in the folder that SACCADE_DATASETS
+names.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ import os
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,9 +72,9 @@ def judged(network: Any, prepared: Any) -> Judged:
 
 
 def compared(
-    data: Path, weights: Path, rates: tuple[float, ...], *, epochs: int, seed: int
-) -> Iterator[tuple[float | None, Judged, bool]]:
-    """Yield the head alone, as rate None, then what each rate makes of it, and if it is kept."""
+    data: Path, weights: Path, rates: Iterable[tuple[float, float]], *, epochs: int, seed: int
+) -> Iterator[tuple[str, Judged, bool]]:
+    """Yield the head alone, then what each rate and lowest share make of it, and if it is kept."""
     from saccade.config import TrainSettings
     from saccade.progress import Silence
     from saccade.recipe.clock import Clock
@@ -94,17 +97,19 @@ def compared(
         network, prepared.body, prepared.cache, seed=seed, featured=featured, **pictures
     )
     solved = network.get_weights()
-    yield None, judged(network, prepared), True
-    for rate in rates:
+    yield "head alone", judged(network, prepared), True
+    for rate, share in rates:
         network.set_weights(solved)
-        plan = replace(prepared.plan, learning_rate=rate)
+        plan = replace(prepared.plan, learning_rate=rate, lowest_share=share)
         fit = fine_tune(network, head, plan, checkpoint_dir=None, **pictures)
-        yield rate, judged(network, prepared), fit.best_epoch > head.num_epochs
+        kept = fit.best_epoch > head.num_epochs
+        yield f"{rate:g} to {share:g} of it", judged(network, prepared), kept
 
 
 def measure(sets: Path, given: argparse.Namespace) -> dict[str, Spread]:
     """Return gains and losses of each set and rate, one for each seed."""
-    rates = tuple(float(rate) for rate in given.rates.split(","))
+    rates, shares = (map(float, text.split(",")) for text in (given.rates, given.lowest_shares))
+    pairs = tuple(product(rates, shares))
     taken: dict[str, list[float]] = {}
     for seed in range(given.seeds):
         for name, num_train in CASES.items():
@@ -112,18 +117,18 @@ def measure(sets: Path, given: argparse.Namespace) -> dict[str, Spread]:
                 share = 0.15 if given.quick else 1.0
                 deal(sets / name, Path(folder), num_train=num_train, seed=seed, share=share)
                 found = compared(
-                    Path(folder), sets / WEIGHTS, rates, epochs=given.epochs, seed=seed
+                    Path(folder), sets / WEIGHTS, pairs, epochs=given.epochs, seed=seed
                 )
                 _, alone, _ = next(found)
                 print(f"seed {seed}: {name}: head alone {alone}", flush=True)
                 rows = [(f"{name}, head alone, right, %", 100 * alone.accuracy)]
                 rows.append((f"{name}, head alone, loss", alone.loss))
                 for rate, tuned, kept in found:
-                    print(f"seed {seed}: {name}: rate {rate:g} {tuned}, kept: {kept}", flush=True)
+                    print(f"seed {seed}: {name}: {rate} {tuned}, kept: {kept}", flush=True)
                     gain = 100 * (tuned.accuracy - alone.accuracy)
-                    rows.append((f"{name}, {rate:g}, points gained", gain))
-                    rows.append((f"{name}, {rate:g}, loss added", tuned.loss - alone.loss))
-                    rows.append((f"{name}, {rate:g}, kept", float(kept)))
+                    rows.append((f"{name}, {rate}, points gained", gain))
+                    rows.append((f"{name}, {rate}, loss added", tuned.loss - alone.loss))
+                    rows.append((f"{name}, {rate}, kept", float(kept)))
             for what, value in rows:
                 taken.setdefault(what, []).append(value)
     return {what: spread(values, "") for what, values in taken.items()}
@@ -133,11 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few pictures, one rate, one epoch")
     parser.add_argument("--rates", default="1e-5,3e-5,1e-4,3e-4,1e-3")
+    parser.add_argument("--lowest-shares", default="1,0.25,0.06")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=6)
     given = parser.parse_args()
     if given.quick:
-        given.rates, given.seeds, given.epochs = "1e-4", 1, 1
+        given.rates, given.lowest_shares, given.seeds, given.epochs = "1e-4", "0.25", 1, 1
     sets = Path(os.environ.get("SACCADE_DATASETS", "."))
     missing = [name for name in (*CASES, WEIGHTS) if not (sets / name).is_file()]
     if missing:

@@ -36,6 +36,20 @@ print(json.dumps({"backend": keras.backend.backend(), "torch": "torch" in sys.mo
 """
 
 
+LAYERWISE = """
+import json, keras, numpy as np
+from saccade.training.layerwise import LayerwiseAdamW
+
+layers = [keras.layers.Dense(2, kernel_initializer="ones", name=name) for name in "abc"]
+model = keras.Sequential([keras.Input((3,)), *layers])
+model.compile(LayerwiseAdamW(lowest_share=0.25, learning_rate=0.1, weight_decay=0.0), "mse")
+before = model.get_weights()
+model.fit(np.ones((4, 3)), np.zeros((4, 2)), epochs=1, verbose=0)
+moved = [float(np.abs(a - b).max()) for a, b in zip(model.get_weights(), before)]
+print(json.dumps([keras.backend.backend(), *moved]))
+"""
+
+
 @pytest.fixture(scope="module")
 def python() -> str:
     path = os.environ.get("SACCADE_TENSORFLOW_PYTHON")
@@ -73,6 +87,20 @@ def _gallery(run):
 
     with np.load(run.folder / "gallery.npz", allow_pickle=False) as arrays:
         return arrays["pixels"]
+
+
+def test_rates_fall_from_layer_to_layer_on_tensorflow(python):
+    done = subprocess.run(
+        [python, "-c", LAYERWISE],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    engine, *moved = json.loads(done.stdout.splitlines()[-1])
+    assert engine == "tensorflow"
+    assert moved == pytest.approx([0.025, 0.025, 0.05, 0.05, 0.1, 0.1], rel=1e-3)
 
 
 def test_auto_learns_digits_on_tensorflow(python, tmp_path):

@@ -312,6 +312,35 @@ def test_keras_trains_on_mixed_labels_too():
     assert result.history["val_accuracy"][-1] > 0.3
 
 
+def two_layers():
+    keras.utils.set_random_seed(5)
+    L = keras.layers
+    layers = [L.Rescaling(1 / 255), L.Flatten(), L.Dense(16, "relu"), L.Dense(10)]
+    return keras.Sequential([keras.Input((8, 8, 1)), *layers])
+
+
+@pytest.mark.parametrize("fit", [train, train_by_keras])
+def test_lowest_layer_has_its_share_of_the_rate(fit):
+    """A millionth of it, and over 100 steps of at most 10 rates each that cannot be seen."""
+    plan = replace(derive_plan(FACTS), design=None, learning_rate=1e-2, lowest_share=1e-6)
+    before = weights_of(two_layers())
+    model, _ = fit(plan, model=two_layers())
+    kernel, _, head, _ = (abs(a - b).max() for a, b in zip(weights_of(model), before, strict=True))
+    assert 0 < kernel < 1e-5
+    assert head > 0.1
+
+
+def test_resumed_run_keeps_the_rates_of_its_layers(tmp_path):
+    plan = replace(derive_plan(FACTS), design=None, learning_rate=1e-2, lowest_share=0.25)
+    whole, _ = train(plan, model=two_layers())
+    steps = iter(range(10**6))
+    hooks = Hooks(should_stop=lambda: next(steps) >= 30)
+    _, stopped = train(plan, model=two_layers(), folder=tmp_path, hooks=hooks)
+    model, _ = train(plan, model=two_layers(), folder=tmp_path)
+    assert stopped.stopped
+    assert equal(weights_of(model), weights_of(whole))
+
+
 def one_layer(optimizer):
     keras.utils.set_random_seed(5)
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(10)]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from saccade.models.backend import load_keras
+from saccade.training.layerwise import LayerwiseAdamW
 from saccade.training.muon import Muon, orthogonal
 from saccade.training.optimizers import Update
 
@@ -47,6 +48,9 @@ WRITTEN_OUT: dict[str, Callable[[], Any]] = {
     "adamw-schedule": lambda: O.AdamW(decay(), weight_decay=0.1),
     "adamw-sparing": lambda: sparing(O.AdamW(0.01, weight_decay=0.1)),
     "adam-schedule": lambda: O.Adam(decay()),
+    "adamw-layerwise": lambda: sparing(
+        LayerwiseAdamW(lowest_share=0.1, learning_rate=decay(), weight_decay=0.1)
+    ),
     "muon": lambda: Muon(kernel_rate=7.0, momentum=0.6, learning_rate=0.01, weight_decay=0.1),
     "rmsprop": lambda: O.RMSprop(0.01),
     "rmsprop-momentum": lambda: O.RMSprop(0.01, momentum=0.9, rho=0.8),
@@ -128,7 +132,9 @@ def test_every_optimizer_of_keras_is_compared() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist for variables")
-@pytest.mark.parametrize("name", ["sgd-nesterov", "adamw", "muon", "rmsprop-decay", "nadam"])
+@pytest.mark.parametrize(
+    "name", ["sgd-nesterov", "adamw", "adamw-layerwise", "muon", "rmsprop-decay", "nadam"]
+)
 def test_weight_that_the_loss_does_not_reach_stays_as_keras_leaves_it(name: str) -> None:
     """Without decay, and its momentum as it was; at other steps it has a gradient."""
     ours, theirs = variables(), variables()

@@ -10,6 +10,7 @@ import pytest
 
 from saccade.augmentation import Augmentation
 from saccade.data import build_index, open_source
+from saccade.models import BackboneDesign
 from saccade.models.compact import multiply_adds, num_weights
 from saccade.progress import Silence
 from saccade.training.plan import Facts, TrainPlan, derive_plan
@@ -52,6 +53,16 @@ def test_plan_survives_json(facts):
     for model in ("auto", "t5"):
         plan = derive_plan(facts, model=model)
         assert TrainPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+def test_rates_fall_below_a_solved_head_alone():
+    backbone = BackboneDesign(name="MobileNet-0.25", weights="", cut=None, fine_tune=True)
+    tuning = derive_plan(PHOTOS, backbone=backbone)
+    assert tuning.lowest_share < 1
+    assert derive_plan(PHOTOS).lowest_share == derive_plan(PHOTOS, model="t5").lowest_share == 1
+    document = tuning.to_json()
+    del document["lowest_share"]  # a run begun before there was one goes on as it began
+    assert TrainPlan.from_json(document) == replace(tuning, lowest_share=1.0)
 
 
 def test_more_time_never_buys_less():

@@ -19,10 +19,11 @@ from sklearn.preprocessing import StandardScaler
 from saccade.data.cache import Cache
 from saccade.models import BackboneDesign
 from saccade.progress import Silence
-from saccade.training import Facts, Pictures, derive_plan
+from saccade.training import Facts, Pictures, TrainPlan, derive_plan
+from saccade.training.learner import Learner
 from saccade.training.result import DECIDING
 from saccade.transfer import Backbone, backbone, fine_tune, kept_features, train_head, with_head
-from saccade.transfer.head import _LabelPath, _Path
+from saccade.transfer.head import _LabelPath, _Path, _unfreeze
 
 SIDE = 33
 CUT = "conv_pw_3_relu"
@@ -109,16 +110,20 @@ def with_labels(cache: Cache, labels: np.ndarray) -> dict[str, Pictures]:
     }
 
 
+def fine_tuning_plan(**changes: float) -> TrainPlan:
+    design = BackboneDesign(name="MobileNet-0.25", weights="", cut=CUT, fine_tune=True)
+    sizes = {"width_px": SIDE, "height_px": SIDE, "same_size": True, "channels": 3}
+    facts = Facts(**sizes, num_classes=3, num_train=45, budget_s=None, epochs=4)
+    return replace(derive_plan(facts, backbone=design), **changes)
+
+
 def fine_tuned(cache: Cache, head_of: np.ndarray, body_of: np.ndarray) -> tuple[dict, str]:
     """Solve a head for the labels `head_of`, then train all layers for `body_of`.
 
     Return for each weight whether that changed it from what the head left, and the verdict.
     """
     body = new_body()
-    design = BackboneDesign(name=body.name, weights="", cut=CUT, fine_tune=True)
-    sizes = {"width_px": SIDE, "height_px": SIDE, "same_size": True, "channels": 3}
-    facts = Facts(**sizes, num_classes=3, num_train=45, budget_s=None, epochs=4)
-    plan = replace(derive_plan(facts, backbone=design), learning_rate=3e-3)
+    plan = fine_tuning_plan(learning_rate=3e-3)
     network = with_head(body, 3)
     head = train_head(
         network, body, cache, **with_labels(cache, head_of), seed=0, progress=Silence()
@@ -151,6 +156,26 @@ def test_fine_tuning_moves_the_lowest_kernel_and_no_statistics(cache: Cache) -> 
     normalised = [moved for path, moved in changed.items() if "_bn/" in path]
     assert len(normalised) == 7 * 4
     assert not any(normalised)
+
+
+def test_steps_of_fine_tuning_are_smaller_the_lower_a_layer_lies(cache: Cache) -> None:
+    """Adam's first step is the rate itself, for a weight that the loss depends on at all."""
+    plan = fine_tuning_plan(weight_decay=0.0, lowest_share=0.25)
+    network = with_head(new_body(), 3)
+    head = np.random.default_rng(3).normal(size=network.get_layer("logits").kernel.shape)
+    network.get_layer("logits").set_weights([head, np.zeros(3)])
+    _unfreeze(network)
+    before = {v.path: np.array(v) for v in network.trainable_variables}
+    Learner(network, plan).train(cache.pixels[:32], np.arange(32) % 3, 1e-3)
+    moved = {
+        v.path: np.abs(np.array(v) - before[v.path]).max() for v in network.trainable_variables
+    }
+    pairs = [f"conv_{kind}_{n}" for n in (1, 2, 3) for kind in ("dw", "pw")]
+    layers = ["conv1", *pairs, "logits"]
+    assert list(dict.fromkeys(path.split("/")[0] for path in moved)) == layers
+    for path, step in moved.items():
+        depth = 7 - layers.index(path.split("/")[0])
+        assert step == pytest.approx(1e-3 * 0.25 ** (depth / 7), rel=0.02), path
 
 
 def test_fine_tuning_that_makes_it_worse_is_undone_bit_for_bit(cache: Cache) -> None:

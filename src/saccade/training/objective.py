@@ -29,10 +29,15 @@ def our_loss(
 def our_optimizer(plan: TrainPlan) -> Any:
     """Muon for our own family, AdamW for other networks, whose kernels' length may mean something.
 
-    Decay pulls kernels alone, since a scale or a bias near 0 means nothing simpler.
+    Below a head that was solved before, AdamW's rates fall from layer to layer. Decay pulls kernels
+    alone, since a scale or a bias near 0 means nothing simpler.
     """
     options = {"learning_rate": plan.learning_rate, "weight_decay": plan.weight_decay}
-    if plan.design is None:
+    if plan.lowest_share < 1.0:
+        from saccade.training.layerwise import LayerwiseAdamW
+
+        optimizer = LayerwiseAdamW(lowest_share=plan.lowest_share, **options)
+    elif plan.design is None:
         optimizer = load_keras().optimizers.AdamW(**options)
     else:
         from saccade.training.muon import Muon

@@ -15,6 +15,7 @@ import torch
 
 from saccade.models.backend import load_keras
 from saccade.training.kernels import steps as kernels
+from saccade.training.layerwise import LayerwiseAdamW
 from saccade.training.muon import EPSILON, QUINTIC, ROUNDS, Muon, stretch, turns
 from saccade.training.precision import Format
 
@@ -41,8 +42,10 @@ class Update:
         self.weights = [variable.value for variable in variables]
         self.num_updates = int(optimizer._iterations.value)
         self._rule = _rule_of(optimizer, self._variables, products)
-        decayed = [v.value for v in self._variables if _decays(optimizer, v)]
-        self._decayed = decayed if optimizer.weight_decay else []
+        decayed = [i for i, v in enumerate(self._variables) if _decays(optimizer, v)]
+        shares = _shares(optimizer, len(self._variables))
+        self._decayed = [self.weights[i] for i in decayed] if optimizer.weight_decay else []
+        self._decayed_by = [shares[i] * (optimizer.weight_decay or 0.0) for i in decayed]
 
     def scaled(self, loss: Tensor) -> Tensor:
         """Return the loss whose gradients `apply` wants: some optimizers divide them again."""
@@ -71,7 +74,7 @@ class Update:
 
     def _apply_rule(self, rule: Rule, gradients: list[Tensor], rate: float) -> None:
         if self._decayed:
-            torch._foreach_mul_(self._decayed, 1.0 - self.optimizer.weight_decay * rate)
+            torch._foreach_mul_(self._decayed, [1.0 - share * rate for share in self._decayed_by])
         rule(self.weights, gradients, rate, self.num_updates + 1)
         self.num_updates += 1
 
@@ -97,6 +100,11 @@ def _decays(optimizer: Any, variable: Any) -> bool:
     return bool(optimizer._use_weight_decay(variable)) and not held
 
 
+def _shares(optimizer: Any, num_variables: int) -> Sequence[float]:
+    """Return for each weight what share of the rate it learns and decays at."""
+    return optimizer.shares if isinstance(optimizer, LayerwiseAdamW) else [1.0] * num_variables
+
+
 def _rule_of(optimizer: Any, variables: list[Any], products: Format) -> Rule | None:
     """Return the rule of an optimizer that uses no option beyond those written out here."""
     options = (
@@ -112,6 +120,8 @@ def _rule_of(optimizer: Any, variables: list[Any], products: Format) -> Rule | N
         return None
     if isinstance(optimizer, Muon):
         return _muon(optimizer, variables, products)
+    if isinstance(optimizer, LayerwiseAdamW):
+        return _layerwise(optimizer)
     if isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad:
         everything = range(len(variables))
         return _adam(optimizer, everything) if _name(optimizer) in ("Adam", "AdamW") else None
@@ -128,8 +138,8 @@ def _name(optimizer: Any) -> str:
     return kind.__name__ if kind.__module__.startswith("keras.") else ""
 
 
-def _adam(optimizer: Any, chosen: Sequence[int]) -> Rule:
-    """The rule for the variables chosen by their place.
+def _adam(optimizer: Any, chosen: Sequence[int], share: float = 1.0) -> Rule:
+    """The rule for the variables chosen by their place, at a share of the rate.
 
     Keras adds ε to the uncorrected √v, PyTorch's kernel to the corrected one: hence the scale.
 
@@ -150,7 +160,7 @@ def _adam(optimizer: Any, chosen: Sequence[int]) -> Rule:
             squares,
             [],
             counts,
-            lr=rate,
+            lr=rate * share,
             beta1=beta_1,
             beta2=beta_2,
             weight_decay=0.0,
@@ -158,6 +168,20 @@ def _adam(optimizer: Any, chosen: Sequence[int]) -> Rule:
             amsgrad=False,
             maximize=False,
         )
+
+    return rule
+
+
+def _layerwise(optimizer: LayerwiseAdamW) -> Rule:
+    """Adam's rule for each share of the rate."""
+    chosen: dict[float, list[int]] = {}
+    for place, share in enumerate(optimizer.shares):
+        chosen.setdefault(share, []).append(place)
+    rules = [_adam(optimizer, places, share) for share, places in chosen.items()]
+
+    def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
+        for each in rules:
+            each(weights, gradients, rate, step)
 
     return rule
 

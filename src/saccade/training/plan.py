@@ -41,6 +41,7 @@ _NOMINAL_BUDGET_S: Final = 300.0
 _BACKBONE_SIDES_PX: Final = (96, 224)  # the least and the most that a backbone is shown
 _FINE_TUNING_RATE: Final = 1e-4  # the peak; what the backbone knows should be bent, not replaced
 _MANY_EPOCHS: Final = 10  # from here on unchanged pictures would be learnt by heart
+_LOWEST_SHARE: Final = 0.25  # of the rate; see docs/transfer.md for what others gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,7 @@ class TrainPlan:
     budget_s: float | None
     seed: int
     augmentation_is_asked: bool = False  # done as it is; else as pictures decide (`changes`)
+    lowest_share: float = 1.0  # the lowest layer's rate for 1 of the head's; see `layerwise`
     backbone: BackboneDesign | None = None  # the network below the head, in transfer learning
     class_weights: tuple[float, ...] | None = None  # on names, where classes are uneven
     why: str = ""  # this network, where the choice was `auto`'s
@@ -231,6 +233,7 @@ def _transfer(plan: TrainPlan, facts: Facts, backbone: BackboneDesign) -> TrainP
         backbone=backbone,
         batch_size=min(plan.batch_size, 32),
         learning_rate=_FINE_TUNING_RATE,
+        lowest_share=_LOWEST_SHARE,
         label_smoothing=0.0,
         augmentation=Augmentation(shift=0.05, zoom=0.2, flip=True, light=0.1),
     )
