@@ -41,7 +41,7 @@ _NOMINAL_BUDGET_S: Final = 300.0
 _BACKBONE_SIDES_PX: Final = (96, 224)  # the least and the most that a backbone is shown
 _FINE_TUNING_RATE: Final = 1e-4  # the peak; what the backbone knows should be bent, not replaced
 _MANY_EPOCHS: Final = 10  # from here on unchanged pictures would be learnt by heart
-_LOWEST_SHARE: Final = 0.25  # of the rate; see docs/transfer.md for what others gain
+_LOWEST_SHARE: Final = 0.25  # of the rate; docs/transfer.md has what others gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
