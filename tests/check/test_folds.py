@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from saccade.check.data import examine
@@ -90,12 +91,12 @@ def test_group_shares_a_fold_and_too_few_groups_are_told():
     looks = look(source, index, progress=Silence())
     named = named_groups(source, index, settings)
     assert len(set(named)) == 100
-    codes = large_classes(index, looks, named)
+    codes = large_classes(index, looks, Kin(named=named))
     assert codes.tolist() == [0, 1]
     fold = deal(index, looks, np.arange(120), Kin(named=named))
     assert np.array_equal(fold[:20], fold[100:])
     few = named % 3
-    assert len(large_classes(index, looks, few)) == 0
+    assert len(large_classes(index, looks, Kin(named=few))) == 0
     overlapping = np.where(index.label == 0, few, 7 + np.arange(120))
     with pytest.raises(DataError, match="judging labels takes 4 groups of each class"):
         deal(index, looks, np.arange(120), Kin(named=overlapping))
@@ -143,6 +144,58 @@ def test_too_few_pictures_lose_no_other_finding():
     assert said.severity == "note"
     assert "Labels were not looked at" in said.message
     assert "there is none" in said.message
+
+
+def striped_files(root, num_classes):
+    """Save 22 pictures of noise a class: class 0 in groups of 2, 2, 2 and 16, the others by one.
+
+    Group 2 are group 1's pictures, mirrored: four groups are named, and three can be dealt.
+    """
+    random = np.random.default_rng(3)
+    for name in range(num_classes):
+        (root / str(name)).mkdir()
+        coarse = random.integers(0, 256, (22, 8, 8), dtype=np.uint8)
+        pixels = coarse.repeat(4, axis=1).repeat(4, axis=2)
+        group = np.arange(22) + 100 * name
+        if name == 0:
+            pixels[2:4] = pixels[:2, :, ::-1]
+            group = np.repeat([1, 2, 3, 4], [2, 2, 2, 16])
+        for number, picture in enumerate(pixels):
+            Image.fromarray(picture).save(root / str(name) / f"g{group[number]}-{number}.png")
+    (root / "1" / "broken.png").write_bytes(b"no picture")
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_groups_that_copies_join_lose_no_finding(tmp_path, num_classes):
+    striped_files(tmp_path, num_classes)
+    findings = examine(tmp_path, labels=LabelSettings(epochs=1, group=r"g(\d+)-")).findings
+    found = {finding.name: finding for finding in findings}
+    assert {"unreadable", "near-copies"} <= set(found)
+    if num_classes == 2:
+        assert "there is one such class" in found["labels-not-judged"].message
+    else:
+        assert "labels-not-judged" not in found
+        assert found["classes-not-judged"].where == "0"
+        assert "fewer than 4 groups" in found["classes-not-judged"].message
+
+
+class Noted(Silence):
+    """Notes which stages began."""
+
+    def __init__(self):
+        self.names = []
+
+    def stage(self, name, total):
+        self.names.append(name)
+        return super().stage(name, total)
+
+
+def test_wrong_group_is_refused_before_pictures_are_looked_at():
+    noted = Noted()
+    with pytest.raises(SettingsError, match="finds nothing in any picture's path"):
+        examine(stripes(60, seed=0), labels=LabelSettings(group="patient(x+)"), progress=noted)
+    assert noted.names
+    assert "look" not in noted.names
 
 
 def test_small_class_is_left_out():

@@ -18,7 +18,7 @@ from saccade.check.folds import LabelSettings
 from saccade.check.labels import judged
 from saccade.check.pairs import copies, find_copies
 from saccade.check.thumbnails import Looks, look
-from saccade.data import Index, LabelSets, Source, build_index, open_source
+from saccade.data import Index, Kin, LabelSets, Source, build_index, open_source
 from saccade.finding import Finding, Row
 from saccade.progress import Progress, Silence
 
@@ -67,6 +67,8 @@ def examine(
     source = open_source(data, test=test, multi_label=multi_label, progress=progress)
     index = build_index(source, progress=progress)
     sets = LabelSets.of(index.classes) if multi_label else None
+    # Before the look at all pictures: a pattern that finds nothing is told at once.
+    named = None if labels is None else folds.named_groups(source, index, labels)
     looks = look(source, index, progress=progress)
     found = find_copies(index, looks)
     findings = (
@@ -84,7 +86,8 @@ def examine(
         *classes.given_away(index, looks),
     )
     if labels is not None:
-        findings += judged(source, index, looks, labels, near=found.near, progress=progress)
+        kin = Kin(named=named, near=found.near)
+        findings += judged(source, index, looks, labels, kin=kin, progress=progress)
     return Examined(source=source, index=index, looks=looks, findings=findings)
 
 

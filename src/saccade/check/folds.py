@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.thumbnails import Looks
+from saccade.check.units import chosen, units_of
 from saccade.data import (
     ALONE,
     Cache,
@@ -35,7 +36,6 @@ from saccade.data import (
     deal_folds,
     group_rows,
 )
-from saccade.data.kin import Near
 from saccade.errors import DataError, MissingExtraError, SettingsError
 from saccade.evaluation import apply_temperature, fit_temperature
 from saccade.progress import Progress, Silence
@@ -48,7 +48,8 @@ DEFAULT_BUDGET_S: Final = 120.0
 NUM_FOLDS: Final = 4
 LEAST: Final = 20  # different pictures of a class; of fewer, three quarters teach nothing
 TOO_FEW: Final = (
-    f"judging labels takes two classes of {LEAST} different pictures outside the test part"
+    f"judging labels takes two classes of {LEAST} different pictures outside the test part, in "
+    f"{NUM_FOLDS} or more groups that hold no copies of each other"
 )
 _WATCHING: Final = 10  # one in so many of the fitted pictures says when to stop
 _LEAST_S: Final = 1.0  # of training a fold, whatever the budget
@@ -128,7 +129,7 @@ def guess(
     """
     began = time.monotonic()
     kin = kin or Kin()
-    codes = large_classes(index, looks, kin.named)
+    codes = large_classes(index, looks, kin)
     if len(codes) < 2:
         raise DataError(f"{source.name}: {TOO_FEW}, found {len(codes)}")
     rows = np.flatnonzero(_askable(index, looks) & np.isin(index.label, codes))
@@ -155,36 +156,14 @@ def deal(index: Index, looks: Looks, rows: _Rows, kin: Kin) -> _Rows:
 
     Raises DataError where groups leave a class too few to lie in every fold.
     """
-    _, same = np.unique(looks.digest.astype(str), return_inverse=True)
-    if kin.near is not None:
-        kin = replace(kin, near=_among(rows, same, kin.near))
-    reason = np.full(len(index), "not asked about", dtype=object)
-    reason[rows] = ""
-    codes, label = np.unique(index.label[rows], return_inverse=True)
-    asked = np.zeros(len(index), index.label.dtype)
-    asked[rows] = label
-    classes = tuple(index.classes[code] for code in codes)
-    some = index.with_columns(reason=reason, classes=classes, label=asked)
     try:
-        return deal_folds(some, same.astype(np.uint64), folds=NUM_FOLDS, seed=0, kin=kin)[rows]
+        some, digest, kin = chosen(index, looks, rows, kin)
+        return deal_folds(some, digest, folds=NUM_FOLDS, seed=0, kin=kin)[rows]
     except DataError as error:  # whose cure speaks of the folds of training
         raise DataError(
             f"judging labels takes {NUM_FOLDS} groups of each class that have no picture in common;"
             " name smaller groups, or none"
         ) from error
-
-
-def _among(rows: _Rows, same: _Rows, near: Near) -> Near:
-    """Return the near pairs with both ends among `rows`.
-
-    A pair names one of equal pictures, which may be another, in the test part; `same` (N,) has one
-    number for equal ones.
-    """
-    stands = np.full(int(same.max(initial=0)) + 1, -1, np.intp)
-    stands[same[rows]] = rows
-    first, second = stands[same[near[0]]], stands[same[near[1]]]
-    there = (first >= 0) & (second >= 0)
-    return first[there], second[there], near[2][there]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -205,20 +184,32 @@ class _Asked:
         return build_cache(self.source, self.index, plan.preprocessing, progress=self.progress)[0]
 
 
-def large_classes(index: Index, looks: Looks, named: _Rows | None = None) -> _Rows:
+def large_classes(index: Index, looks: Looks, kin: Kin | None = None) -> _Rows:
     """Return the codes of the classes with enough different pictures to judge labels, in order.
 
-    And with a group for each fold, where `named` (N,) numbers the user's groups, -1 being none.
+    And with a unit for each fold, where copies and the groups of `kin` are one. These are the
+    classes that `deal` can deal: a class less may change what belongs together in the others.
     """
+    codes, num_classes = present(index, looks), len(index.classes)
     rows = np.flatnonzero(_askable(index, looks))
     _, first = np.unique(looks.digest[rows].astype(str), return_index=True)
-    rows, num_classes = rows[first], len(index.classes)
-    large = np.bincount(index.label[rows], minlength=num_classes) >= LEAST
-    if named is not None:
-        group = np.where(named[rows] < 0, len(index) + rows, named[rows])
-        pairs = np.unique(np.stack([index.label[rows], group]), axis=1)
-        large &= np.bincount(pairs[0], minlength=num_classes) >= NUM_FOLDS
-    return np.flatnonzero(large)
+    num_different = np.bincount(index.label[rows[first]], minlength=num_classes)
+    codes = codes[num_different[codes] >= LEAST]
+    while len(codes):
+        some = rows[np.isin(index.label[rows], codes)]
+        unit = units_of(index, looks, some, kin or Kin(), num_parts=NUM_FOLDS)
+        pairs = np.unique(np.stack([index.label[some], unit]), axis=1)
+        left = codes[np.bincount(pairs[0], minlength=num_classes)[codes] >= NUM_FOLDS]
+        if len(left) == len(codes):
+            break
+        codes = left
+    return codes
+
+
+def present(index: Index, looks: Looks) -> _Rows:
+    """Return the codes of the classes with a picture to ask about, in order."""
+    codes: _Rows = np.unique(index.label[_askable(index, looks)]).astype(np.intp)
+    return codes
 
 
 def _askable(index: Index, looks: Looks) -> npt.NDArray[np.bool_]:

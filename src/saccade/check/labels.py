@@ -15,7 +15,7 @@ McNeil, Radiology 143, 1982).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,6 @@ from saccade.check import folds
 from saccade.check.folds import Guesses, LabelSettings
 from saccade.check.thumbnails import Looks
 from saccade.data import Index, Kin, Source
-from saccade.data.kin import Near
 from saccade.evaluation.beta import Z_975
 from saccade.finding import Finding, Row
 from saccade.progress import Progress
@@ -46,19 +45,21 @@ def judged(
     looks: Looks,
     settings: LabelSettings,
     *,
-    near: Near | None,
+    kin: Kin,
     progress: Progress,
 ) -> tuple[Finding, ...]:
     """Return what folds say of the labels, or a note that there are too few pictures to say.
 
-    `near` are near copies, (first, second, score): they are judged together.
+    Pictures that belong together by `kin` are judged together; a note names classes that are left
+    out.
     """
-    named = folds.named_groups(source, index, settings)
-    if (found := len(folds.large_classes(index, looks, named))) < 2:
-        return (_not_judged(found),)
-    kin = Kin(named=named, near=near)
+    codes = folds.large_classes(index, looks, kin)
+    if len(codes) < 2:
+        return (_not_judged(len(codes)),)
+    small = np.setdiff1d(folds.present(index, looks), codes)
+    left_out = (_left_out([index.classes[code] for code in small]),) if len(small) else ()
     guesses = folds.guess(source, index, looks, settings, kin=kin, progress=progress)
-    return (*likely_wrong(index, guesses), *inseparable(guesses))
+    return (*likely_wrong(index, guesses), *inseparable(guesses), *left_out)
 
 
 def _not_judged(found: int) -> Finding:
@@ -68,7 +69,20 @@ def _not_judged(found: int) -> Finding:
         where="all parts but the test part",
         message=f"Labels were not looked at: {folds.TOO_FEW}, and there "
         f"{'is one such class' if found else 'is none'}.",
-        cure=f"Add pictures until two classes have {folds.LEAST}, then ask for the labels again.",
+        cure=f"Add pictures until two classes have {folds.LEAST}, or name smaller groups, then ask "
+        "for the labels again.",
+    )
+
+
+def _left_out(names: Sequence[str]) -> Finding:
+    return Finding(
+        name="classes-not-judged",
+        severity="note",
+        where=", ".join(names),
+        message="Labels of these classes were not looked at, nor the others' pictures held against "
+        f"them: outside the test part each has fewer than {folds.LEAST} different pictures, or "
+        f"fewer than {folds.NUM_FOLDS} groups that hold no copies of each other.",
+        cure="Add pictures of them, or name smaller groups, then ask for the labels again.",
     )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from saccade.data.split import (
         TEST_SHARE,
         deal_folds,
+        dealt_units,
         fold_apart,
         open_rows,
         split_index,
@@ -58,6 +59,7 @@ _HOME = {
     "check_pattern": "grouping",
     "clear_caches": "cachefolder",
     "deal_folds": "split",
+    "dealt_units": "split",
     "excluded": "exclusion",
     "fold_apart": "split",
     "group_rows": "grouping",
@@ -100,6 +102,7 @@ __all__ = [
     "check_pattern",
     "clear_caches",
     "deal_folds",
+    "dealt_units",
     "excluded",
     "fold_apart",
     "group_rows",

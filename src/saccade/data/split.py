@@ -139,8 +139,7 @@ def deal_folds(
     train and to validate on.
     """
     index = _without_unlabelled(index)
-    index = index.with_columns(part=np.where(index.usable, _TRAIN, UNASSIGNED).astype(np.int8))
-    group = _units(index, _groups(index, (pixel_digest, index.sha256)), kin or Kin(), folds)
+    group = dealt_units(index, pixel_digest, kin or Kin(), num_parts=folds)
     rows = np.flatnonzero(group >= 0)
     unit = np.unique(group[rows], return_inverse=True)[1]
     content = np.zeros((int(unit.max(initial=-1)) + 1, len(index.classes)))  # pictures by class
@@ -160,6 +159,18 @@ def deal_folds(
     fold_of_row = np.full(len(index), -1, np.intp)
     fold_of_row[rows] = fold_of_unit[unit]
     return fold_of_row
+
+
+def dealt_units(
+    index: Index, pixel_digest: npt.NDArray[np.uint64], kin: Kin, *, num_parts: int
+) -> _Rows:
+    """Return a number for each row, (N,), equal for those that are dealt out as one.
+
+    -1 for rows that are not usable. Parts are not looked at. Near copies of two classes are one
+    unless a class would have fewer than `num_parts` units.
+    """
+    index = index.with_columns(part=np.where(index.usable, _TRAIN, UNASSIGNED).astype(np.int8))
+    return _units(index, _groups(index, (pixel_digest, index.sha256)), kin, num_parts)
 
 
 def fold_apart(index: Index, tested: _Mask) -> Index:
