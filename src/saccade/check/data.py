@@ -10,7 +10,7 @@ judged on request, since that takes the time of training.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from saccade.check import classes, folds, pictures
@@ -18,6 +18,7 @@ from saccade.check.folds import LabelSettings
 from saccade.check.labels import judged
 from saccade.check.pairs import copies, find_copies
 from saccade.check.thumbnails import Looks, look
+from saccade.check.units import alike_series
 from saccade.data import Index, Kin, LabelSets, Source, build_index, open_source
 from saccade.finding import Finding, Row
 from saccade.progress import Progress, Silence
@@ -71,6 +72,10 @@ def examine(
     named = None if labels is None else folds.named_groups(source, index, labels)
     looks = look(source, index, progress=progress)
     found = find_copies(index, looks)
+    kin = Kin(named=named, near=found.near)
+    together = kin
+    if labels is None or labels.group is None:
+        together = replace(kin, named=alike_series(index, looks))
     findings = (
         *copies(index, found),
         *pictures.unreadable(index, looks),
@@ -83,10 +88,9 @@ def examine(
         *pictures.odd_modes(index, looks),
         *classes.too_few(index, sets),
         *classes.uneven(index, sets),
-        *classes.given_away(index, looks),
+        *classes.given_away(index, looks, together),
     )
     if labels is not None:
-        kin = Kin(named=named, near=found.near)
         findings += judged(source, index, looks, labels, kin=kin, progress=progress)
     return Examined(source=source, index=index, looks=looks, findings=findings)
 
