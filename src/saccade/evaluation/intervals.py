@@ -42,22 +42,24 @@ def proportion(successes: int, total: int) -> Interval:
 
 
 def proportion_bounds(
-    successes: npt.NDArray[np.int64], totals: npt.NDArray[np.int64]
+    successes: npt.NDArray[np.int64], totals: npt.NDArray[np.int64], *, tail: float = 0.025
 ) -> tuple[Floats, Floats]:
-    """Return the Clopper-Pearson bounds of many proportions, each of shape (K,).
+    """Return the Clopper-Pearson bounds of many proportions, each (K,), at `tail` on either side.
 
     A total of 0 says nothing, so its bounds are 0 and 1.
     """
-    both = _lower_bounds(np.append(successes, totals - successes), np.append(totals, totals))
+    both = _lower_bounds(np.append(successes, totals - successes), np.append(totals, totals), tail)
     return both[: len(totals)], 1 - both[len(totals) :]
 
 
-def _lower_bounds(successes: npt.NDArray[np.int64], totals: npt.NDArray[np.int64]) -> Floats:
+def _lower_bounds(
+    successes: npt.NDArray[np.int64], totals: npt.NDArray[np.int64], tail: float
+) -> Floats:
     bounds = np.zeros(len(successes))
     some = successes > 0
     if some.any():
         k, n = successes[some], totals[some]
-        bounds[some] = beta_quantile(k, n - k + 1, 0.025)
+        bounds[some] = beta_quantile(k, n - k + 1, tail)
     return bounds
 
 

@@ -16,6 +16,7 @@ the pictures that have the label (Boyd, Eng and Page, ECML 2013), with Clopper a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,11 @@ def evaluate_labels(
         accuracy=proportion(int((said == targets).all(axis=1).sum()), count),
         baseline_accuracy=proportion(int((targets == baseline).all(axis=1).sum()), count),
         baseline_class=baseline_class,
-        macro_f1=_mean([one.f1 for one in per_label], said | targets),
+        macro_f1=mean_of_labels([one.f1 for one in per_label], said | targets),
         micro_f1=_pooled_f1(said, targets),
-        mean_average_precision=_mean([one.average_precision for one in per_label], targets),
+        mean_average_precision=mean_of_labels(
+            [one.average_precision for one in per_label], targets
+        ),
         log_loss=_log_loss(probabilities, targets),
         per_class=per_label,
     )
@@ -121,8 +124,12 @@ def _shares_of(values: Floats, counts: npt.NDArray[Any]) -> list[Interval | None
     ]
 
 
-def _mean(figures: list[Interval | None], counts: Targets) -> Interval | None:
-    """Return the mean of the figures there are; (N, L) `counts` are the pictures of each."""
+def mean_of_labels(figures: Sequence[Interval | None], counts: Targets) -> Interval | None:
+    """Return the mean of the figures there are, (L,), by MOVER; None where there is none.
+
+    `counts` (N, L) are the pictures that each figure is of. The mean's bounds hold as often as
+    the figures' do.
+    """
     there = [at for at, figure in enumerate(figures) if figure is not None]
     some = [figure for figure in figures if figure is not None]
     if not some:
