@@ -43,9 +43,11 @@ def scored(confusion):
 WEAK = scored([[95, 3, 2], [2, 97, 1], [30, 5, 65]])
 
 
-def advice(action: str, value: float | None, command: str = "") -> Advice:
+def advice(
+    action: str, value: float | None, command: str = "", *, measured: bool = False
+) -> Advice:
     worth = None if value is None else Interval(value=value, low=0.0, high=2 * value)
-    return Advice(action=action, sentence=action, worth=worth, command=command)
+    return Advice(action=action, sentence=action, worth=worth, command=command, measured=measured)
 
 
 def test_class_that_costs_most_is_named_with_what_it_is_taken_for():
@@ -144,6 +146,14 @@ def test_stop_where_nothing_shows():
     assert [one.action for one in rest] == ["labels", "data"]
     unmeasured = ranked([advice("labels", 1.0), advice("data", None, "measure")], WEAK)
     assert [one.action for one in unmeasured] == ["data", "labels"]
+
+
+def test_what_is_unknown_keeps_from_stopping_whether_a_command_measures_it_or_not():
+    """Arrays have no name for a terminal, so their advice has no command."""
+    first, *rest = ranked([advice("labels", 1.0), advice("data", None)], WEAK)
+    assert [first.action, *(one.action for one in rest)] == ["data", "labels"]
+    first, *rest = ranked([advice("labels", 1.0), advice("data", None, measured=True)], WEAK)
+    assert [first.action, *(one.action for one in rest)] == ["stop", "labels", "data"]
 
 
 def test_solved_set_says_stop_whatever_was_not_measured():

@@ -20,7 +20,7 @@ from saccade.evaluation import (
 from saccade.types import Interval
 
 TIME = Advice(action="budget", sentence="More time may help.", command="longer")
-DONE = Advice(action="budget", sentence="More time would not be used.")
+DONE = Advice(action="budget", sentence="More time would not be used.", measured=True)
 
 
 def scored(said: np.ndarray, targets: np.ndarray) -> LabelEvaluation:
@@ -102,15 +102,30 @@ def test_label_with_few_pictures_is_no_weakest_and_is_named():
     assert "“c”" in weakness(scored(said, targets), said, targets).advice.sentence
     validation = np.random.default_rng(1).random((80, 3)) < 0.5
     found = scarce(scored(said, targets), targets, validation)
-    num = validation[:, 1].sum()
-    assert f"“b” ({num} of 80 validation pictures, 4 of 200 test pictures):" in found.sentence
+    assert found.sentence.startswith(
+        "Collect pictures that have “b” (4 of 200 test pictures). A label takes 10 pictures"
+    )
+    assert found.sentence.endswith("fewer test pictures cannot show how well it is found.")
     assert (found.worth, found.measured, found.command) == (None, False, "")
     many = targets[:, [0, 2, 2]]
     assert scarce(scored(said, many), many, validation) is None
-    assert (
-        "“a” (0 of 80"
-        in scarce(scored(said, many), many, validation & [False, True, True]).sentence
+    found = scarce(scored(said, many), many, validation & [False, True, True])
+    assert "have “a” (0 of 80 validation pictures). A" in found.sentence
+    assert "from which probability on to say it" in found.sentence
+
+
+def test_label_that_all_pictures_have_asks_for_pictures_without_it():
+    random = np.random.default_rng(0)
+    targets, validation = random.random((200, 3)) < 0.5, random.random((80, 3)) < 0.5
+    targets[:, 0] = validation[:, 0] = True
+    validation[:, 2] = np.arange(80) < 9
+    found = scarce(scored(targets, targets), targets, validation)
+    assert found.sentence.startswith(
+        "Collect pictures that have “c” (9 of 80 validation pictures) and that lack “a” (0 of 80 "
+        "validation pictures, 0 of 200 test pictures). "
     )
+    every = scarce(scored(targets, targets), targets, ~np.zeros((80, 3), np.bool_))
+    assert every.sentence.startswith("Collect pictures that lack “a” (")
 
 
 def test_sure_weakness_and_few_pictures_come_first_and_nothing_stops():

@@ -268,7 +268,7 @@ def test_run_says_what_to_do_next(run, table):
     assert "the last of 4 epochs was the best on validation" in time.sentence
     folder = run.folder.parent
     assert time.command == f"saccade train {table} --epochs 8 --multi-label --out {folder}"
-    assert (time.worth, weak.command) == (None, "")
+    assert (time.worth, time.measured, weak.command) == (None, False, "")
     assert words.next_lines(run.next_steps)[0].endswith(run.next_steps.advice[0].sentence)
 
 
@@ -276,6 +276,9 @@ def test_arrays_train_a_tutorials_network_and_few_pictures_are_noted(tmp_path):
     pixels, targets = pairs(120, digits=3)
     run = trained((pixels, targets), tmp_path, model="t3")
     assert run.classes == ("0", "1", "2")
+    actions = [one.action for one in run.next_steps.advice]
+    assert "stop" not in actions  # the one epoch was the best: more time may help
+    assert actions[-2:] == ["data", "labels"]
     assert all(np.isfinite(run.fit["history"]["val_loss"]))
     (note,) = (note for note in run.notes if "one half" in note)
     thresholds = saccade.load(run.model).manifest.label_thresholds

@@ -5,7 +5,7 @@
 
 The test figures are told here, and decide nothing: no model and no setting of the run follows from
 them. A worth is in points of accuracy (from 90 to 92 % is 2 points), and mostly an upper bound; its
-sentence says so. What was not measured has no worth, and a command that would measure it.
+sentence says so. What was not measured has no worth, and mostly a command that would measure it.
 
 What is worth less than half the width of the test accuracy's interval could not be seen on these
 test pictures. Where all is, the advice is to stop.
@@ -48,6 +48,11 @@ class Advice:
     worth: Interval | None = None
     measured: bool = False
     command: str = ""
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nothing says what it is worth."""
+        return self.worth is None and not self.measured
 
     def to_json(self) -> dict[str, Any]:
         """Return the advice as it stands in ``run.json``; `from_json` reads it, equal."""
@@ -132,7 +137,7 @@ def ranked(
     noise = noise_points(test.accuracy)
     there = sorted((one for one in found if one is not None), key=_value, reverse=True)
     shows = [one for one in there if one.worth is not None and one.worth.value > noise]
-    unknown = [one for one in there if one.worth is None and one.command]
+    unknown = [one for one in there if one.unknown]
     rest = [one for one in there if one not in shows and one not in unknown]
     wrong = 100 * (1 - test.accuracy.value)
     if wrong <= noise or not (shows or unknown):

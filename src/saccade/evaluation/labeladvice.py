@@ -12,7 +12,7 @@ others, or that too few pictures speak of, is named before anything is said of s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -104,22 +104,49 @@ def scarce(test: LabelEvaluation, targets: Targets, validation: Targets) -> Advi
 
     `targets` (N, L) are of the test pictures, `validation` (M, L) of the validation pictures.
     """
-    few = np.flatnonzero(has_too_few(targets) | has_too_few(validation))
-    if not len(few):
+    parts = {"validation": validation, "test": targets}
+    wanted = {
+        "have": _short(test.classes, parts),
+        "lack": _short(test.classes, {name: ~part for name, part in parts.items()}),
+    }
+    asked = [f"that {verb} {_listed(names)}" for verb, names in wanted.items() if names]
+    if not asked:
         return None
-    in_test, in_validation = targets.sum(axis=0), validation.sum(axis=0)
-    names = [
-        f"“{test.classes[k]}” ({in_validation[k]:,} of {len(validation):,} validation pictures, "
-        f"{in_test[k]:,} of {len(targets):,} test pictures)"
-        for k in few[:_NAMED].tolist()
-    ]
-    more = f" and {len(few) - _NAMED:,} more" if len(few) > _NAMED else ""
-    it = "it" if len(few) == 1 else "each"
     return Advice(
         action="class",
-        sentence=f"Collect pictures for {', '.join(names)}{more}: fewer than {LEAST_OF_A_LABEL} of "
-        f"either have {it}, or lack {it}. So few cannot show how well a label is found, nor from "
-        "which probability on to say it.",
+        sentence=f"Collect pictures {' and '.join(asked)}. A label takes {LEAST_OF_A_LABEL} "
+        f"pictures of each part that have it, and as many that lack it: fewer {_unknown(parts)}.",
+    )
+
+
+def _short(classes: tuple[str, ...], parts: Mapping[str, Targets]) -> list[str]:
+    """Return the labels of which a part, (N, L) by its name, has too few, and how many it has."""
+    found = []
+    for place, label in enumerate(classes):
+        had = {name: int(part[:, place].sum()) for name, part in parts.items()}
+        few = [
+            f"{count:,} of {len(parts[name]):,} {name} pictures"
+            for name, count in had.items()
+            if count < LEAST_OF_A_LABEL
+        ]
+        if few:
+            found.append(f"“{label}” ({', '.join(few)})")
+    return found
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _unknown(parts: Mapping[str, Targets]) -> str:
+    """Return what the parts that are short leave open."""
+    left = {
+        "test": "cannot show how well it is found",
+        "validation": "cannot show from which probability on to say it",
+    }
+    return ", and ".join(
+        f"{name} pictures {why}" for name, why in left.items() if has_too_few(parts[name]).any()
     )
 
 

@@ -75,17 +75,18 @@ def advise_labels(
 ) -> NextSteps:
     """Return what to do next where a picture has several labels; `verdict` is what `test` scores.
 
-    No learning curve is measured, and no label judged, of several labels a picture.
+    No learning curve is measured, and no label judged, of several labels a picture. No run could,
+    so that is told last, and keeps nothing from being the advice.
     """
-    found = [
-        _done(request, prepared, fit) or _longer(request, prepared, fit),
+    time = _done(request, prepared, fit) or _longer(request, prepared, fit)
+    never = (
         data_advice(None, basis="", why_not=_ONE_CLASS, command=""),
         Advice(action="labels", sentence=f"Whether labels are wrong {_ONE_CLASS}."),
-    ]
+    )
     validation = prepared.pictures(VALIDATION).labels
     weak = weakness(test, verdict.named, verdict.labels)
     few = scarce(test, verdict.labels, validation)
-    return NextSteps(advice=ranked_labels(weak, few, found, test))
+    return NextSteps(advice=(*ranked_labels(weak, few, [time], test), *never))
 
 
 def _labels(
@@ -174,6 +175,7 @@ def _done(request: Request, prepared: Prepared, fit: FitResult) -> Advice | None
             action="budget",
             sentence="More time would not be used: training ended by itself, after "
             f"{fit.num_epochs:,} epochs.",
+            measured=True,
         )
     return None
 
@@ -194,7 +196,6 @@ def _longer(request: Request, prepared: Prepared, fit: FitResult) -> Advice:
         sentence=f"More time may help: the last of {fit.num_epochs:,} epochs was the best on "
         "validation, so training still improved at its end. What twice the time is worth was not "
         f"measured.{shortened}",
-        measured=True,
         command=_command(request, "train", times=2.0),
     )
 
