@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, load_sample_images
 
-from saccade.data.references import DIGITS, NUM_REFERENCES, PATCHES, found, made
+from saccade.data.references import DIGITS, FLOWER, NUM_REFERENCES, TEMPLE, found, made
 
 
 def test_digits_are_scikit_learns_each_once():
@@ -17,10 +17,10 @@ def test_digits_are_scikit_learns_each_once():
 
 
 def test_patches_cover_both_photographs_without_overlap():
-    patches = found()[PATCHES]
-    for photograph, mine in zip(
-        load_sample_images().images, (patches[:24], patches[24:]), strict=True
-    ):
+    kinds = found()
+    for photograph, kind in zip(load_sample_images().images, (TEMPLE, FLOWER), strict=True):
+        mine = kinds[kind]
+        assert len(mine) == 24
         rows = [np.concatenate(mine[at : at + 6], axis=1) for at in range(0, 24, 6)]
         assert np.array_equal(np.concatenate(rows), photograph[:424, :636])
 

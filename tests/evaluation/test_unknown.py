@@ -39,6 +39,7 @@ def test_refused_kinds_are_told_with_their_number_and_interval() -> None:
     assert Refused.from_json(few.to_json()) == few
     all_of_them = measure_refused(np.ones(1200, np.bool_), pictures="single colours")
     text = refusal((few, all_of_them))
-    assert "calls unknown: of 30 gradients 90.0 % (95 % interval 73.5 to 97.9 %); of 1,200 " in text
+    assert "it was not trained on, which it calls unknown: of 30 gradients 90.0 % (95 " in text
+    assert "% interval 73.5 to 97.9 %); of 1,200 " in text
     assert "not unknown does not mean right" in text
     assert refusal(()) == ""

@@ -2,23 +2,29 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
+import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import sklearn
 from PIL import Image
+from sklearn.datasets import load_digits
 
 import saccade
+from saccade.bundle import record_evaluation
 from saccade.bundle.manifest import MEMBERS
 from saccade.bundle.write import manifest_file, write_members
-from saccade.cli import words
-from saccade.data.references import DIGITS, PATCHES
-from saccade.evaluation import refusal
+from saccade.cli import main, words
+from saccade.data.references import DIGITS, FLOWER, TEMPLE
+from saccade.evaluation import Refused, refusal
 from saccade.progress import Silence
-from saccade.recipe.unknown import refused_elsewhere
+from saccade.recipe.unknown import _are_digits, refused_elsewhere
 from saccade.run import open_run
+from saccade.types import Interval
 
 
 def test_run_says_how_many_test_pictures_are_unknown(digits_run: saccade.Run) -> None:
@@ -63,19 +69,21 @@ def test_few_validation_pictures_give_no_score(tmp_path: Path) -> None:
 def test_bundle_says_which_share_of_other_pictures_it_refuses(digits_run: saccade.Run) -> None:
     """The photographs' share anew, from files by Pillow, through the public call."""
     by_kind = {one.pictures: one for one in digits_run.refused}
-    assert set(by_kind) == {PATCHES, "pictures of noise", "single colours", "gradients"}
+    assert set(by_kind) == {TEMPLE, FLOWER, "pictures of noise", "single colours", "gradients"}
     classifier = saccade.load(digits_run.folder)
     assert classifier.manifest.refused == open_run(digits_run.folder).refused == digits_run.refused
-    called = []
-    for name in ("china.jpg", "flower.jpg"):
+    for kind, name in ((TEMPLE, "china.jpg"), (FLOWER, "flower.jpg")):
         image = Image.open(Path(sklearn.__file__).parent / "datasets" / "images" / name)
         boxes = [(x, y, x + 106, y + 106) for y in range(0, 424, 106) for x in range(0, 636, 106)]
-        called += [classifier.predict(np.asarray(image.crop(box))).unknown for box in boxes]
-    assert by_kind[PATCHES].num_images == len(called) == 48
-    assert by_kind[PATCHES].rate.value == np.mean(called)
+        called = [classifier.predict(np.asarray(image.crop(box))).unknown for box in boxes]
+        assert by_kind[kind].num_images == len(called) == 24
+        assert by_kind[kind].rate.value == np.mean(called)
     assert by_kind["pictures of noise"].rate.value > 0.9
     assert refusal(digits_run.refused) in digits_run.report.read_text()
-    assert "Refuses   of other pictures, as unknown: patches of" in words.answer(digits_run)
+    assert (
+        "Refuses   as unknown, of what it was not trained on: patches of a temple "
+        in words.answer(digits_run)
+    )
 
 
 def renamed(model: Path, to: Path, *, classes: tuple[str, ...], seen: np.ndarray) -> Path:
@@ -109,4 +117,66 @@ def test_network_is_not_asked_about_what_trained_it(
         path = renamed(digits_run.model, tmp_path / name, classes=classes, seen=seen)
         asked = {one.pictures for one in refused_elsewhere(saccade.load(path))}
         assert (DIGITS in asked) == (name == "neither")
-        assert PATCHES in asked
+        assert {TEMPLE, FLOWER} <= asked
+
+
+def test_digits_are_known_by_names_that_are_digits_and_by_no_others() -> None:
+    words = "zero one two three four five six seven eight nine".split()
+    for names in (
+        words,
+        [f"{digit} - {word}" for digit, word in enumerate(words)],  # as torchvision's MNIST has it
+        ["digit 3", "digit_8"],
+        ["0", "1", "none"],
+    ):
+        assert _are_digits(tuple(names)), names
+    for names in (
+        ["class_1", "class_2"],
+        ["grade3", "grade4"],
+        ["10", "11"],
+        ["0 - one", "1 - two"],
+        ["0", "1", "cat", "dog"],
+        ["7", "seal"],
+        ["one way", "two way"],
+        ["digit", "letter"],
+    ):
+        assert not _are_digits(tuple(names)), names
+
+
+HOSTILE = Refused(
+    pictures="x\x1b[2J\nspoof", num_images=9, rate=Interval(value=0.5, low=0.1, high=0.9)
+)
+
+
+def test_what_a_bundle_says_of_pictures_is_told_with_unknown_ones_and_cannot_write_the_screen(
+    digits_run: saccade.Run, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    model = tmp_path / "model.saccade"
+    shutil.copy(digits_run.model, model)
+    record_evaluation(model, digits_run.test, refused=(HOSTILE,))
+    stripes = np.zeros((8, 8), np.uint8)
+    stripes[::2] = 255
+    digit = np.round(load_digits().images[0] * 255 / 16).astype(np.uint8)
+    told = []
+    for name, pixels in (("stripes", stripes), ("digit", digit)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        words_typed = ["saccade", "predict", str(model), str(tmp_path / f"{name}.png")]
+        monkeypatch.setattr(sys, "argv", words_typed)
+        with pytest.raises(SystemExit):
+            main()
+        told.append(capsys.readouterr())
+    assert told[0].err == (
+        "Refuses   as unknown, of what it was not trained on: x\\x1b[2J\\nspoof 50 % (10 to 90)\n"
+    )
+    assert "unknown" not in told[1].out
+    assert told[1].err == ""
+
+
+def test_figures_recorded_anew_keep_what_was_said_of_other_pictures(
+    digits_run: saccade.Run, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.saccade"
+    shutil.copy(digits_run.model, model)
+    record_evaluation(model, digits_run.test)
+    assert saccade.load(model).manifest.refused == digits_run.refused != ()
+    record_evaluation(model, digits_run.test, refused=())
+    assert saccade.load(model).manifest.refused == ()

@@ -53,7 +53,7 @@ class Manifest:
     operating_point: OperatingPoint | None = None  # what names the class, of two, if not the top
     class_weights: tuple[float, ...] | None = None  # the label is argmax p x weight; None: argmax p
     unknown_rate: float | None = None  # share of known pictures, at most, that are called unknown
-    refused: tuple[Refused, ...] = ()  # of pictures of other kinds, which share is called unknown
+    refused: tuple[Refused, ...] = ()  # of what did not train it, which share is called unknown
     label_thresholds: tuple[float, ...] | None = None  # several labels a picture: said from here on
     # Of the sealed test pictures, or of the folds.
     evaluation: Evaluation | LabelEvaluation | None = None

@@ -39,8 +39,8 @@ def command(
     kind = {"several_labels": classifier.manifest.several_labels}
     found = classifier.predict_files(find_pictures(pictures))
     if output is None:
-        failed = predictions.write(sys.stdout, found, form, classifier.classes, **kind)
-        if form == Format.TABLE:
+        tally = predictions.write(sys.stdout, found, form, classifier.classes, **kind)
+        if form == Format.TABLE and tally.unknown:
             for line in words.refused_lines(classifier.manifest.refused):
                 typer.echo(line, err=True)
     else:
@@ -48,6 +48,6 @@ def command(
             files.atomic_path(output) as temporary,
             temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
         ):
-            failed = predictions.write(stream, found, form, classifier.classes, **kind)
-    if failed:
+            tally = predictions.write(stream, found, form, classifier.classes, **kind)
+    if tally.failed:
         raise typer.Exit(2)

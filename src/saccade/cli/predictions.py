@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
 from saccade.cli.text import one_line
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("path", "label", "probability", "unsure", "unusualness", "unknown")
 
 
+@dataclass(slots=True)
+class Tally:
+    """How many of the pictures that went by could not be used, and how many are unknown."""
+
+    failed: int = 0
+    unknown: int = 0
+
+    def counted(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        """Return the predictions as they come, counted."""
+        for prediction in predictions:
+            self.failed += prediction.error is not None
+            self.unknown += prediction.unknown
+            yield prediction
+
+
 def write(
     stream: TextIO,
     predictions: Iterable[Prediction],
@@ -22,33 +38,32 @@ def write(
     classes: tuple[str, ...],
     *,
     several_labels: bool = False,
-) -> int:
-    """Write the predictions to `stream` as they come; return how many pictures failed."""
+) -> Tally:
+    """Write the predictions to `stream` as they come; return what became of them."""
+    tally = Tally()
+    counted = tally.counted(predictions)
     if form == "json":
-        return _write_json(stream, predictions)
-    if form == "csv" and several_labels:
-        return _write_csv_of_labels(stream, predictions, classes)
-    if form == "csv":
-        return _write_csv(stream, predictions, classes)
-    return _write_table(stream, predictions)
+        _write_json(stream, counted)
+    elif form == "csv" and several_labels:
+        _write_csv_of_labels(stream, counted, classes)
+    elif form == "csv":
+        _write_csv(stream, counted, classes)
+    else:
+        _write_table(stream, counted)
+    return tally
 
 
-def _write_json(stream: TextIO, predictions: Iterable[Prediction]) -> int:
-    failed = 0
+def _write_json(stream: TextIO, predictions: Iterable[Prediction]) -> None:
     stream.write("[")
     for number, prediction in enumerate(predictions):
-        failed += prediction.error is not None
         stream.write((",\n " if number else "\n ") + json.dumps(prediction.to_json()))
     stream.write("\n]\n")
-    return failed
 
 
-def _write_csv(stream: TextIO, predictions: Iterable[Prediction], classes: tuple[str, ...]) -> int:
-    failed = 0
+def _write_csv(stream: TextIO, predictions: Iterable[Prediction], classes: tuple[str, ...]) -> None:
     table = csv.writer(stream)
     table.writerow([*_COLUMNS, "error", *classes])
     for prediction in predictions:
-        failed += prediction.error is not None
         if prediction.error is not None:
             empty = [""] * (len(_COLUMNS) - 1)
             table.writerow([prediction.path, *empty, prediction.error, *("" for _ in classes)])
@@ -58,30 +73,24 @@ def _write_csv(stream: TextIO, predictions: Iterable[Prediction], classes: tuple
         score = prediction.unusualness
         row += [str(prediction.unsure).lower(), "" if score is None else f"{score:.6f}"]
         table.writerow([*row, str(prediction.unknown).lower(), "", *shares])
-    return failed
 
 
 def _write_csv_of_labels(
     stream: TextIO, predictions: Iterable[Prediction], classes: tuple[str, ...]
-) -> int:
+) -> None:
     """Write the labels that are said as a table for `train --multi-label` would hold them."""
-    failed = 0
     table = csv.writer(stream)
     table.writerow(["path", "labels", "unknown", "error", *classes])
     for prediction in predictions:
-        failed += prediction.error is not None
         given = prediction.probabilities
         shares = [f"{given[name]:.6f}" if given else "" for name in classes]
         labels = ";".join(prediction.labels or ())
         unknown = str(prediction.unknown).lower() if given else ""
         table.writerow([prediction.path, labels, unknown, prediction.error or "", *shares])
-    return failed
 
 
-def _write_table(stream: TextIO, predictions: Iterable[Prediction]) -> int:
-    failed = 0
+def _write_table(stream: TextIO, predictions: Iterable[Prediction]) -> None:
     for prediction in predictions:
-        failed += prediction.error is not None
         path = one_line(prediction.path or "")
         if prediction.error is not None:
             stream.write(f"{path}  cannot be used: {one_line(prediction.error)}\n")
@@ -94,7 +103,6 @@ def _write_table(stream: TextIO, predictions: Iterable[Prediction]) -> int:
         doubt += "  unknown" if prediction.unknown else ""
         share = f"{100 * (prediction.probability or 0):5.1f} %"
         stream.write(f"{path}  {share}  {one_line(prediction.label or '')}{doubt}\n")
-    return failed
 
 
 def _said(prediction: Prediction) -> str:

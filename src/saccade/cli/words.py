@@ -158,11 +158,14 @@ def _unknown(unknown: Unknown | None) -> list[str]:
 
 
 def refused_lines(refused: Sequence[Refused]) -> list[str]:
-    """Return which share of other pictures the model calls unknown; nothing where none is known."""
+    """Return which share of other pictures the model calls unknown; nothing where none is known.
+
+    A bundle may come from a stranger, and so may what it says of these pictures.
+    """
     if not refused:
         return []
-    kinds = ", ".join(f"{one.pictures} {_short(one.rate)}" for one in refused)
-    return [f"Refuses   of other pictures, as unknown: {kinds}; the rest it takes for its own kind"]
+    kinds = ", ".join(f"{one_line(one.pictures)} {_short(one.rate)}" for one in refused)
+    return [f"Refuses   as unknown, of what it was not trained on: {kinds}"]
 
 
 def _short(share: Interval) -> str:

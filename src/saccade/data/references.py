@@ -1,11 +1,11 @@
-"""Pictures of other kinds that are there without a download, to ask a finished network about.
+"""Pictures that are there without a download, to ask a finished network about.
 
     found() | made((64, 64, 3))  # {"handwritten digits": [(8, 8, 1) uint8, ...], ...}
 
 Found inside scikit-learn: some of its handwritten digits, and its two photographs, cut into patches
-that do not overlap (china.jpg by danielbuechele and flower.jpg by vultilion, Creative Commons BY
-2.0; they stay where they are). Made: noise, single colours and gradients between two colours. All
-are the same on every machine.
+that do not overlap, each photograph a kind of its own (china.jpg by danielbuechele and flower.jpg
+by vultilion, Creative Commons BY 2.0; they stay where they are). Made: noise, single colours and
+gradients between two colours. All are the same on every machine.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from saccade.errors import DataError, MissingExtraError
 from saccade.progress import Silence
 
 DIGITS: Final = "handwritten digits"
-PATCHES: Final = "patches of photographs (a temple, a flower)"
+TEMPLE: Final = "patches of a temple"
+FLOWER: Final = "patches of a flower"
 NUM_REFERENCES: Final = 148  # at most
-_PHOTOGRAPHS: Final = ("china.jpg", "flower.jpg")
+_PHOTOGRAPHS: Final = {TEMPLE: "china.jpg", FLOWER: "flower.jpg"}
 _NUM_DIGITS: Final = 40
 _PATCH_PX: Final = 106  # of photographs of 640 x 427: 24 each
 _NUM_MADE: Final = 20
@@ -36,7 +37,8 @@ def found() -> dict[str, list[Pixels]]:
 
     A kind that the installed version lacks is left out.
     """
-    kinds = {DIGITS: _digits(), PATCHES: _patches()}
+    photographs = {kind: _patches(name) for kind, name in _PHOTOGRAPHS.items()}
+    kinds = {DIGITS: _digits()} | photographs
     return {kind: pictures for kind, pictures in kinds.items() if pictures}
 
 
@@ -71,17 +73,17 @@ def _digits() -> list[Pixels]:
     return [payload for payload in payloads if isinstance(payload, np.ndarray)]
 
 
-def _patches() -> list[Pixels]:
+def _patches(photograph: str) -> list[Pixels]:
     spec = find_spec("sklearn")
     if spec is None or spec.origin is None:
         return []
-    folder = Path(spec.origin).parent / "datasets" / "images"
-    patches = []
-    for path in (folder / name for name in _PHOTOGRAPHS):
-        if path.is_file():
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-            for top in range(0, pixels.shape[0] - _PATCH_PX + 1, _PATCH_PX):
-                for left in range(0, pixels.shape[1] - _PATCH_PX + 1, _PATCH_PX):
-                    patches.append(pixels[top : top + _PATCH_PX, left : left + _PATCH_PX])
-    return patches
+    path = Path(spec.origin).parent / "datasets" / "images" / photograph
+    if not path.is_file():
+        return []
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    return [
+        pixels[top : top + _PATCH_PX, left : left + _PATCH_PX]
+        for top in range(0, pixels.shape[0] - _PATCH_PX + 1, _PATCH_PX)
+        for left in range(0, pixels.shape[1] - _PATCH_PX + 1, _PATCH_PX)
+    ]

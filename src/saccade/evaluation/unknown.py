@@ -1,4 +1,4 @@
-"""How often a classifier calls pictures of its own kind unknown, and how often others.
+"""How often a classifier calls pictures of its own kind unknown, and how often some of other data.
 
 unknown = measure_unknown(called, target=0.05)
 unknown.sentence()
@@ -57,7 +57,7 @@ def measure_unknown(called: npt.NDArray[np.bool_], *, target: float) -> Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """What share of pictures of one other kind is called unknown."""
+    """What share of pictures of one kind, which did not train it, is called unknown."""
 
     pictures: str  # what they are, in the plural
     num_images: int
@@ -95,6 +95,7 @@ def refusal(refused: Sequence[Refused]) -> str:
         f"of {one.num_images:,} {one.pictures} {percent(one.rate)}" for one in refused
     )
     return (
-        f"Pictures of other kinds that it was asked about and calls unknown: {kinds}. "
-        "It takes the rest for its own, so not unknown does not mean right"
+        f"Pictures that it was not trained on, which it calls unknown: {kinds}. "
+        "It takes the rest for its own kind, whether they are or not, so not unknown does not mean "
+        "right"
     )

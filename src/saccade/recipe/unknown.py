@@ -1,7 +1,7 @@
 """Pictures that the finished classifier should know, and how many of these it calls unknown.
 
-And how many of others. Kinds that trained it are no others, so they are left out: those that share
-a picture with the training, and digits where classes are called like them.
+And how many that it was not trained on. Left out are kinds that share a picture with the training,
+and digits where most classes are called like them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from saccade.predict import Classifier
 from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared
 from saccade.training import Pictures
 
-_DIGIT: Final = re.compile(
-    r"(?:^|\D)\d$|^(?:zero|one|two|three|four|five|six|seven|eight|nine)$", re.IGNORECASE
-)
+_DIGITS: Final = "zero one two three four five six seven eight nine".split()
 _MOST: Final = 600  # of each part: more are hardly better, and take time (docs/figures.md)
 
 
@@ -62,7 +60,7 @@ def rate_of_unknown(
 
 
 def refused_elsewhere(classifier: Classifier) -> tuple[Refused, ...]:
-    """Return what share of pictures of other kinds the classifier calls unknown, kind by kind.
+    """Return what share of pictures that did not train it the classifier calls unknown, by kind.
 
     Kinds that it was trained on are left out. Empty where the classifier has no such score.
     """
@@ -79,10 +77,25 @@ def refused_elsewhere(classifier: Classifier) -> tuple[Refused, ...]:
 
 def _is_known(kind: str, pictures: list[Pixels], classifier: Classifier) -> bool:
     """Return whether pictures of that kind, as the classifier reads them, trained it."""
-    if kind == DIGITS and sum(bool(_DIGIT.search(name)) for name in classifier.classes) > 1:
+    if kind == DIGITS and _are_digits(classifier.classes):
         return True
     digests = np.array([digest_of(one) for one in pictures], np.uint64)
     return bool(np.isin(digests, classifier.seen).any())
+
+
+def _are_digits(classes: tuple[str, ...]) -> bool:
+    """Return whether most names, and two at least, are digits."""
+    number = sum(map(_is_digit, classes))
+    return number > 1 and 2 * number > len(classes)
+
+
+def _is_digit(name: str) -> bool:
+    """Return whether a name is a digit, its word or both, such as "0 - zero" or "digit 0"."""
+    words = set(re.findall(r"\d+|[^\W\d_]+", name.casefold()))
+    return any(
+        words & {str(digit), word} and words <= {str(digit), word, "digit"}
+        for digit, word in enumerate(_DIGITS)
+    )
 
 
 def _called_unknown(classifier: Classifier, pixels: Pixels) -> npt.NDArray[np.bool_]:
