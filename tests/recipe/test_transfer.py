@@ -105,7 +105,7 @@ def test_frozen_network_takes_several_labels(weights: Path, tmp_path: Path) -> N
     run = saccade.train((pixels, targets), multi_label=True, **options)
     assert run.plan["backbone"]["name"] == NETWORK
     assert run.test.accuracy.value == 1.0
-    assert run.next_steps is None
+    assert run.next_steps.curve is None
 
 
 def test_learning_curve_of_heads_is_always_measured(run: saccade.Run) -> None:
