@@ -28,8 +28,8 @@ _GAIN: Final = 0.6
 # A judgement: what is sure in many pictures may be too little for anybody to care.
 _LEAST_GAIN: Final = 0.2  # of a note, in the same share
 
-# On either side. Of 400 drawn sets whose facts are noise of 20 subjects a class 3 have a hint, of 400
-# with 10 subjects 5; at twice the tail 8 and 6.
+# On either side. Of 400 drawn sets whose facts are noise of 20 subjects a class 3 have a hint, of
+# 400 with 10 subjects 5; at twice the tail 8 and 6.
 _TAIL: Final = 0.0025
 _OF_FILES: Final = ("the picture's size", "the file's format", "the file's length")
 
@@ -150,8 +150,7 @@ def _squares(unit: _Labels, label: _Labels) -> _Floats:
     _, number, size = np.unique(
         np.stack([label, unit]), axis=1, return_index=True, return_counts=True
     )
-    squares: _Floats = np.bincount(label[number], weights=size.astype(np.float64) ** 2)
-    return squares
+    return np.bincount(label[number], weights=size**2).astype(np.float64)
 
 
 def _discriminated(facts: _Floats, label: _Labels, asked: _Floats) -> _Labels:
@@ -213,8 +212,8 @@ def _hinted_at(hints: Mapping[str, Interval], chance: float) -> Finding:
         message=f"Facts of the files alone, no pixel looked at, tell more than chance: {told}, "
         f"where always the same answer would get {100 * chance:.0f} % of the classes' pictures "
         "(each class counts the same). A network may lean on what comes with them.",
-        cure="Leave it where the fact belongs to what is shown, as fine detail makes a file longer; else "
-        "collect all classes in the same way.",
+        cure="Leave it where the fact belongs to what is shown, as fine detail makes files longer; "
+        "else collect all classes in the same way.",
     )
 
 
