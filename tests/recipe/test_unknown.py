@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
+import subprocess
 import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import sklearn
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -18,7 +19,7 @@ import saccade
 from saccade.bundle import record_evaluation
 from saccade.bundle.manifest import MEMBERS
 from saccade.bundle.write import manifest_file, write_members
-from saccade.cli import main, words
+from saccade.cli import words
 from saccade.data.references import DIGITS, FLOWER, TEMPLE
 from saccade.evaluation import Refused, refusal
 from saccade.progress import Silence
@@ -147,8 +148,27 @@ HOSTILE = Refused(
 )
 
 
+def predicted(model: Path, picture: Path, *, on_terminal: bool) -> tuple[str, str]:
+    """Return what `saccade predict` writes on standard output, and on standard error."""
+    ours, its = os.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "saccade", "predict", model, picture],
+        stdout=subprocess.PIPE,
+        stderr=its if on_terminal else subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    os.close(its)
+    with os.fdopen(ours, "rb") as terminal:
+        try:
+            said = terminal.read1().decode() if on_terminal else done.stderr
+        except OSError:  # nobody wrote, and the other end is closed
+            said = ""
+    return done.stdout, said
+
+
 def test_what_a_bundle_says_of_pictures_is_told_with_unknown_ones_and_cannot_write_the_screen(
-    digits_run: saccade.Run, tmp_path: Path, monkeypatch, capsys
+    digits_run: saccade.Run, tmp_path: Path
 ) -> None:
     model = tmp_path / "model.saccade"
     shutil.copy(digits_run.model, model)
@@ -156,19 +176,16 @@ def test_what_a_bundle_says_of_pictures_is_told_with_unknown_ones_and_cannot_wri
     stripes = np.zeros((8, 8), np.uint8)
     stripes[::2] = 255
     digit = np.round(load_digits().images[0] * 255 / 16).astype(np.uint8)
-    told = []
     for name, pixels in (("stripes", stripes), ("digit", digit)):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-        words_typed = ["saccade", "predict", str(model), str(tmp_path / f"{name}.png")]
-        monkeypatch.setattr(sys, "argv", words_typed)
-        with pytest.raises(SystemExit):
-            main()
-        told.append(capsys.readouterr())
-    assert told[0].err == (
-        "Refuses   as unknown, of what it was not trained on: x\\x1b[2J\\nspoof 50 % (10 to 90)\n"
-    )
-    assert "unknown" not in told[1].out
-    assert told[1].err == ""
+    out, said = predicted(model, tmp_path / "stripes.png", on_terminal=True)
+    assert "unknown" in out
+    assert said.splitlines() == [
+        "Refuses   as unknown, of what it was not trained on: x\\x1b[2J\\nspoof 50 % (10 to 90)"
+    ]
+    assert predicted(model, tmp_path / "stripes.png", on_terminal=False)[1] == ""
+    out, said = predicted(model, tmp_path / "digit.png", on_terminal=True)
+    assert ("unknown" in out, said) == (False, "")
 
 
 def test_figures_recorded_anew_keep_what_was_said_of_other_pictures(

@@ -40,7 +40,7 @@ def command(
     found = classifier.predict_files(find_pictures(pictures))
     if output is None:
         tally = predictions.write(sys.stdout, found, form, classifier.classes, **kind)
-        if form == Format.TABLE and tally.unknown:
+        if form == Format.TABLE and tally.unknown and sys.stderr.isatty():  # for people alone
             for line in words.refused_lines(classifier.manifest.refused):
                 typer.echo(line, err=True)
     else:
