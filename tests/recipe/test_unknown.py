@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from saccade.bundle.manifest import MEMBERS
 from saccade.bundle.write import manifest_file, write_members
 from saccade.cli import words
 from saccade.data.references import DIGITS, FLOWER, TEMPLE
-from saccade.evaluation import Refused, refusal
+from saccade.evaluation import Refused
 from saccade.progress import Silence
 from saccade.recipe.unknown import _are_digits, refused_elsewhere
 from saccade.run import open_run
@@ -80,7 +81,14 @@ def test_bundle_says_which_share_of_other_pictures_it_refuses(digits_run: saccad
         assert by_kind[kind].num_images == len(called) == 24
         assert by_kind[kind].rate.value == np.mean(called)
     assert by_kind["pictures of noise"].rate.value > 0.9
-    assert refusal(digits_run.refused) in digits_run.report.read_text()
+    html = digits_run.report.read_text()
+    for kind in digits_run.refused:
+        (row,) = re.findall(
+            rf"<tr>(?:(?!</tr>).)*Refuses {re.escape(kind.pictures)}.*?</tr>", html, re.DOTALL
+        )
+        assert f"of {kind.num_images} that it was not trained on, called unknown" in row
+        assert f"{100 * kind.rate.value:.1f}" in row
+        assert f"{100 * kind.rate.low:.1f}" in row
     assert (
         "Refuses   as unknown, of what it was not trained on: patches of a temple "
         in words.answer(digits_run)

@@ -64,7 +64,6 @@ from saccade.evaluation.unknown import (
     Unknown,
     measure_refused,
     measure_unknown,
-    refusal,
 )
 
 __all__ = [
@@ -126,7 +125,6 @@ __all__ = [
     "proportion",
     "ranked",
     "ranked_labels",
-    "refusal",
     "reliability",
     "scarce",
     "weakness",

@@ -3,19 +3,18 @@
 unknown = measure_unknown(called, target=0.05)
 unknown.sentence()
 refused = (measure_refused(called, pictures="gradients"), ...)
-refusal(refused)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from saccade.evaluation.intervals import percent, proportion
+from saccade.evaluation.intervals import proportion
 from saccade.types import Interval
 
 
@@ -85,17 +84,3 @@ def measure_refused(called: npt.NDArray[np.bool_], *, pictures: str) -> Refused:
     """Return the rate, Clopper–Pearson; `called` is (N,), which of them are called unknown."""
     rate = proportion(int(called.sum()), len(called))
     return Refused(pictures=pictures, num_images=len(called), rate=rate)
-
-
-def refusal(refused: Sequence[Refused]) -> str:
-    """Return in words what share of other pictures is refused; "" where none were asked about."""
-    if not refused:
-        return ""
-    kinds = "; ".join(
-        f"of {one.num_images:,} {one.pictures} {percent(one.rate)}" for one in refused
-    )
-    return (
-        f"Pictures that it was not trained on, which it calls unknown: {kinds}. "
-        "It takes the rest for its own kind, whether they are or not, so not unknown does not mean "
-        "right"
-    )

@@ -19,6 +19,7 @@ from saccade.evaluation.advice import NextSteps
 from saccade.evaluation.evaluation import Evaluation
 from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.trainings import Trainings
+from saccade.evaluation.unknown import Refused
 from saccade.types import Interval
 
 
@@ -103,6 +104,7 @@ class ReportContent:
     """An entry an epoch under any of ``loss, accuracy, val_loss, val_accuracy``."""
     best_epoch: int | None = None  # counted from 1
     unknown: str = ""  # how many test pictures it calls unknown, in a sentence
+    refused: Sequence[Refused] = ()  # and how many of other kinds
     changes: Changes | None = None  # None: not known, and not spoken of
     images: Mapping[str, int] = field(default_factory=dict)  # {"train": 1149, "validation": 288…}
     reliability: tuple[ReliabilityBin, ...] = ()

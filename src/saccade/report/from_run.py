@@ -14,7 +14,7 @@ import numpy.typing as npt
 from saccade.augmentation import Augmentation
 from saccade.data import read_index, readable_set
 from saccade.errors import DataError
-from saccade.evaluation import LabelEvaluation, refusal
+from saccade.evaluation import LabelEvaluation
 from saccade.report.content import Changes, LayerRow, Picture, ReliabilityBin, ReportContent
 from saccade.report.page import write_report
 from saccade.run import Run
@@ -44,7 +44,8 @@ def _content(run: Run) -> ReportContent:
         created=_readable(run.created),
         history=run.fit["history"],
         best_epoch=run.fit["best_epoch"],
-        unknown=_unknown(run),
+        unknown=f"{run.unknown.sentence()}." if run.unknown else "",
+        refused=run.refused,
         changes=_changes(run),
         images={"train": counts.train, "validation": counts.validation, **_tested(run)},
         reliability=tuple(_bin(row) for row in run.reliability),
@@ -62,12 +63,6 @@ def _content(run: Run) -> ReportContent:
         next_steps=run.next_steps,
         suspects=_suspects(run, pictures),
     )
-
-
-def _unknown(run: Run) -> str:
-    """Return how many pictures it calls unknown, of its own kind and of others."""
-    own = run.unknown.sentence() if run.unknown else ""
-    return " ".join(f"{said}." for said in (own, refusal(run.refused)) if said)
 
 
 def _tested(run: Run) -> dict[str, int]:
