@@ -20,9 +20,8 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from saccade.evaluation.beta import beta_quantile
 from saccade.evaluation.evaluation import Evaluation
-from saccade.evaluation.intervals import percent, within
+from saccade.evaluation.intervals import percent, proportion, within
 from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.learning_curve import LearningCurve, LearningPoint
 from saccade.types import Interval
@@ -30,9 +29,7 @@ from saccade.types import Interval
 Action = Literal["labels", "class", "data", "budget", "stop"]
 
 TAIL: Final = 0.025
-MOST_WRONG: Final = (
-    0.3  # of sure answers: more speak of a weak classifier, as a rule, not of labels
-)
+MOST_WRONG: Final = 0.3  # of sure answers: more speak of a weak classifier, not of labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,19 +322,8 @@ def points(gain: Interval, *, share: float = 1.0) -> Interval:
 
 def _difference(more: tuple[int, int], less: tuple[int, int], *, tail: float) -> Interval:
     """Return the difference of two proportions, each (successes, total), by Newcombe's method."""
-    (value, low, high), (other, other_low, other_high) = (
-        bounds(*proportion, tail=tail) for proportion in (more, less)
-    )
-    below = math.hypot(value - low, other_high - other)
-    above = math.hypot(high - value, other - other_low)
-    return within(value - other, value - other - below, value - other + above)
-
-
-def bounds(successes: int, total: int, *, tail: float) -> tuple[float, float, float]:
-    """Return a proportion with its Clopper-Pearson bounds at `tail` on either side."""
-    low, high = 0.0, 1.0
-    if successes:
-        low = float(beta_quantile([successes], [total - successes + 1], tail)[0])
-    if successes < total:
-        high = 1 - float(beta_quantile([total - successes], [successes + 1], tail)[0])
-    return successes / total, low, high
+    one, other = (proportion(*counts, tail=tail) for counts in (more, less))
+    below = math.hypot(one.value - one.low, other.high - other.value)
+    above = math.hypot(one.high - one.value, other.value - other.low)
+    gap = one.value - other.value
+    return within(gap, gap - below, gap + above)

@@ -33,11 +33,14 @@ MAX_DRAWN: Final = 10_000  # rows; above it the bootstrap is normal, and its mom
 _CHUNK: Final = 1 << 20  # weights held at once
 
 
-def proportion(successes: int, total: int) -> Interval:
-    """Return `successes` / `total` with its Clopper-Pearson interval; `total` is 1 or more."""
+def proportion(successes: int, total: int, *, tail: float = 0.025) -> Interval:
+    """Return `successes` / `total` with its Clopper-Pearson interval; `total` is 1 or more.
+
+    `tail` is left out on either side.
+    """
     if not 0 <= successes <= total or total == 0:
         raise ValueError(f"wanted 0 <= successes <= total and total > 0, got {successes}, {total}")
-    low, high = proportion_bounds(np.array([successes]), np.array([total]))
+    low, high = proportion_bounds(np.array([successes]), np.array([total]), tail=tail)
     return within(successes / total, float(low[0]), float(high[0]))
 
 

@@ -18,9 +18,9 @@ from typing import Final
 
 import numpy as np
 
-from saccade.evaluation.advice import TAIL, Advice, bounds, points, ranked
+from saccade.evaluation.advice import TAIL, Advice, points, ranked
 from saccade.evaluation.confusion import f1_of
-from saccade.evaluation.intervals import percent, proportion_bounds, within
+from saccade.evaluation.intervals import percent, proportion, proportion_bounds, within
 from saccade.evaluation.labelmetrics import mean_of_labels
 from saccade.evaluation.labels import LabelEvaluation, LabelFigures
 from saccade.evaluation.thresholds import LEAST_OF_A_LABEL, Targets, has_too_few
@@ -68,7 +68,7 @@ def weakness(test: LabelEvaluation, said: Targets, targets: Targets) -> Weakness
         sentence=_sentence(
             test.per_class[weakest], others.value, alone, test.num_images, sure=sure
         ),
-        worth=points(within(*bounds(alone, test.num_images, tail=tail))),
+        worth=points(proportion(alone, test.num_images, tail=tail)),
         measured=True,
     )
     return Weakness(advice=advice, sure=sure)
