@@ -28,7 +28,7 @@ from saccade.training.result import (
     epoch_figures,
     sample_like,
 )
-from saccade.training.schedule import Horizon, learning_rate_at
+from saccade.training.schedule import Horizon, rate_at
 from saccade.training.standing import Standing
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class KerasLoop:
                 self._score()
             if self.diverged:
                 _load_state(self.model, before[0])
-                fixed, (_, good) = not self.peak, before
-                self.standing = good.after_failure(self.standing, self.plan, fixed=fixed)
+                fixed = self.peak is None
+                self.standing = before[1].after_failure(self.standing, self.plan, fixed=fixed)
                 continue
             if self.interrupted:
                 stopped = True
@@ -135,10 +135,8 @@ class KerasLoop:
 
     def rate(self) -> float | None:
         """Return the learning rate of the next step; None leaves it to the model's optimizer."""
-        if self.peak is None:
-            return None
-        peak = self.peak * self.standing.rate_scale
-        return learning_rate_at(self.standing.done, peak=peak) if self.ours else peak
+        done, scale = self.standing.done, self.standing.rate_scale
+        return rate_at(done, peak=self.peak, scale=scale, falls=self.ours)
 
     def after_step(self, loss: float) -> None:
         """Count a step, and stop this epoch where there is a reason."""

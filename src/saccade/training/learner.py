@@ -15,7 +15,7 @@ from saccade.training.checkpoint import Arrays, under
 from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
 from saccade.training.plan import TrainPlan
 from saccade.training.result import Pictures
-from saccade.training.schedule import learning_rate_at
+from saccade.training.schedule import rate_at
 from saccade.training.step import TrainingStep
 
 
@@ -50,10 +50,7 @@ class Learner:
 
         `scale` shrinks it after failures.
         """
-        if self.peak is None:
-            return None
-        peak = self.peak * scale
-        return learning_rate_at(done, peak=peak) if self.ours else peak
+        return rate_at(done, peak=self.peak, scale=scale, falls=self.ours)
 
     def train(
         self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[Any], rate: float | None

@@ -31,6 +31,16 @@ def learning_rate_at(fraction: float, *, peak: float) -> float:
     return peak * (1 - done) / (1 - _WARM_UP)
 
 
+def rate_at(fraction: float, *, peak: float | None, scale: float, falls: bool) -> float | None:
+    """Return the learning rate after `fraction` of the work: of the cycle where it `falls`.
+
+    `scale` shrinks it after failures. None, for no `peak`, leaves it to the model's optimizer.
+    """
+    if peak is None:
+        return None
+    return learning_rate_at(fraction, peak=peak * scale) if falls else peak * scale
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Horizon:
     """How far training goes: `max_steps`, and at most until the clock shows `deadline_s`.
