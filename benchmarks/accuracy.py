@@ -68,8 +68,8 @@ def train_both(
 ) -> dict[str, float]:
     """Train the tutorial's code, then Saccade in a share of that time; return what came out."""
     words = [folder / "pictures.npz", str(seed), "1" if given.quick else "5"]
-    script = ROOT / "benchmarks" / "tutorial_t5.py"
-    theirs = run_json([peer, script, *words])
+    script = ROOT / "benchmarks" / "tutorial.py"
+    theirs = run_json([peer, script, "t5", *words])
     budget = ["--budget", f"{given.share * theirs['seconds'] + outside_s:.1f}s"]
     effort = ["--epochs", "1"] if given.quick else budget
     options = ["--model", given.model, "--seed", str(seed), "--out", folder, "--json"]

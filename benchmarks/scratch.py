@@ -75,8 +75,8 @@ def measure(case: Case, sets: Path, seeds: int, *, quick: bool) -> tuple[dict[st
     if quick:
         effort = ["--epochs", "1"]
     elif not case.budget:
-        script = ROOT / "benchmarks" / "tutorial_t6.py"
-        theirs = run_json([tensorflow_python(), script, sets / case.data, "0"])
+        script = ROOT / "benchmarks" / "tutorial.py"
+        theirs = run_json([tensorflow_python(), script, "t6", sets / case.data, "0"])
         effort = ["--budget", f"{theirs['seconds']:.0f}s"]
         figures["T6's best test accuracy"] = spread([theirs["accuracy"]], "of the test pictures")
         figures["T6, to its best epoch"] = spread([theirs["seconds"]], "s")
