@@ -8,7 +8,7 @@ import pytest
 from saccade.augmentation import Augmentation
 from saccade.errors import SettingsError
 from saccade.training.augment import augment, mix
-from saccade.training.geometry import _maps
+from saccade.training.geometry import draw_maps
 from saccade.training.kernels.library import load_kernels
 
 
@@ -133,7 +133,7 @@ def test_one_gather_shows_what_the_formula_says(fill, shape, oblique):
     changes = Augmentation(**STRAIGHT, **oblique, fill=fill)
     batch, (height, width, _), pad = pictures(16, *shape), shape, 60
     shown = augment(batch, changes, np.random.default_rng(3))
-    matrices, centres = _maps(len(batch), shape[:2], changes, np.random.default_rng(3))
+    matrices, centres = draw_maps(len(batch), shape[:2], changes, np.random.default_rng(3))
     padded = np.pad(batch, [(0, 0), (pad, pad), (pad, pad), (0, 0)], mode=FILLS[fill])
     near_an_edge = 0
     for n, (matrix, centre) in enumerate(zip(matrices, centres, strict=True)):
@@ -148,14 +148,14 @@ def test_one_gather_shows_what_the_formula_says(fill, shape, oblique):
     assert near_an_edge < 0.02 * batch[..., 0].size
 
 
-def test_maps_keep_to_what_was_asked():
+def testdraw_maps_keep_to_what_was_asked():
     """Rotations keep lengths and stay within their angle; both ways occur."""
-    turned, centres = _maps(500, (32, 32), Augmentation(rotate=40), np.random.default_rng(0))
+    turned, centres = draw_maps(500, (32, 32), Augmentation(rotate=40), np.random.default_rng(0))
     angles = np.degrees(np.arctan2(turned[:, 1, 0], turned[:, 0, 0]))
     assert np.allclose(turned @ turned.transpose(0, 2, 1), np.eye(2))
     assert (-40 <= angles.min() < -35, 35 < angles.max() <= 40) == (True, True)
     assert (centres == 16).all()
-    slanted, _ = _maps(500, (32, 32), Augmentation(shear=0.2), np.random.default_rng(0))
+    slanted, _ = draw_maps(500, (32, 32), Augmentation(shear=0.2), np.random.default_rng(0))
     assert 0.18 < np.abs(slanted[:, 1, 0]).max() <= 0.2
     assert (slanted[:, [0, 0, 1], [0, 1, 1]] == [1, 0, 1]).all()
 

@@ -12,7 +12,7 @@ less than blending would.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,60 +24,79 @@ Whole = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
 
 _PIXELS_AT_ONCE: Final = 1 << 17  # of rotated pictures: their places stay in the processor's cache
-_FRACTION_BITS: Final = (
-    16  # of a place in fixed point: shifting is several times quicker than floor
-)
+FRACTION_BITS: Final = 16  # of a place in fixed point: shifting is quicker than floor
 
 
-def move(
-    pixels: npt.NDArray[np.uint8], augmentation: Augmentation, random: np.random.Generator
-) -> npt.NDArray[np.uint8]:
+class Maps(NamedTuple):
+    """Each picture's affine map, both parts as (y, x) in pixels."""
+
+    matrix: Real  # (N, 2, 2)
+    centre: Real  # (N, 2)
+
+    @property
+    def are_oblique(self) -> bool:
+        """Whether a row shown depends on the column, or a column on the row."""
+        return bool(self.matrix[:, [0, 1], [1, 0]].any())
+
+
+def move(pixels: npt.NDArray[np.uint8], maps: Maps, fill: Fill) -> npt.NDArray[np.uint8]:
     """Return moved copies of a batch, (N, H, W, C) uint8 to the same."""
     num_images, height, width, _ = pixels.shape
-    matrix, centre = _maps(num_images, (height, width), augmentation, random)
     at_once = num_images
-    if augmentation.is_oblique:
+    if maps.are_oblique:
         at_once = max(1, _PIXELS_AT_ONCE // (height * width))
     groups = [slice(start, start + at_once) for start in range(0, num_images, at_once)]
-    fill = augmentation.fill
-    shown = [_shown(pixels[g], matrix[g], centre[g], fill) for g in groups]
+    shown = [_shown(pixels[g], Maps(maps.matrix[g], maps.centre[g]), fill) for g in groups]
     return shown[0] if len(shown) == 1 else np.concatenate(shown)
 
 
-def _shown(
-    pixels: npt.NDArray[np.uint8], matrix: Real, centre: Real, fill: Fill
-) -> npt.NDArray[np.uint8]:
-    """Return the pictures as their maps show them."""
-    num_images, height, width, channels = pixels.shape
-    down, right = (np.arange(side) + 0.5 - side / 2 for side in (height, width))
+def sides_of(maps: Maps, size: tuple[int, int], fill: Fill) -> tuple[Sloping, Sloping]:
+    """Return which rows and which columns pictures of this (height, width) show where.
+
+    In fixed point (`FRACTION_BITS`). What lies beyond the border and is black is the number of
+    pixels in all pictures, or more.
+    """
+    matrix, centre = maps
+    height, width = size
+    down, right = (np.arange(side) + 0.5 - side / 2 for side in size)
     reach = 2 * (height + width)  # no map leads further away from the picture
     rows = _fixed(matrix[:, :1, 0] * down + centre[:, :1] + reach)
     columns = _fixed(matrix[:, 1:, 1] * right + centre[:, 1:] + reach)
-    end = num_images * height * width
-    row_at, column_at = (_folded(side, reach, fill, end) for side in (height, width))
-    is_oblique = matrix[:, [0, 1], [1, 0]].any()
+    end = len(matrix) * height * width
+    row_at, column_at = (_folded(side, reach, fill, end) for side in size)
     slopes = _fixed(matrix[:, :1, 1] * right), _fixed(matrix[:, 1:, 0] * down)
-    if is_oblique:
-        sides = Sloping(rows, slopes[0], row_at), Sloping(columns, slopes[1], column_at)
-        shown = shown_along(pixels, *sides, fraction_bits=_FRACTION_BITS)
+    return Sloping(rows, slopes[0], row_at), Sloping(columns, slopes[1], column_at)
+
+
+def straight(side: Sloping) -> Whole:
+    """Return which rows, or columns, are shown where nothing slopes: (N, places)."""
+    return side.shown.take(side.starts >> FRACTION_BITS)
+
+
+def _shown(pixels: npt.NDArray[np.uint8], maps: Maps, fill: Fill) -> npt.NDArray[np.uint8]:
+    """Return the pictures as their maps show them."""
+    num_images, height, width, channels = pixels.shape
+    sides, are_oblique = sides_of(maps, (height, width), fill), maps.are_oblique
+    if are_oblique:
+        shown = shown_along(pixels, *sides, fraction_bits=FRACTION_BITS)
     else:
-        places = row_at.take(rows >> _FRACTION_BITS), column_at.take(columns >> _FRACTION_BITS)
-        shown = shown_at(pixels, *places)
+        shown = shown_at(pixels, *map(straight, sides))
     if shown is not None:
         return shown
+    (rows, row_slopes, row_at), (columns, column_slopes, column_at) = sides
     rows, columns = rows[:, :, None], columns[:, None, :]
-    if is_oblique:
-        rows, columns = rows + slopes[0][:, None, :], columns + slopes[1][:, :, None]
+    if are_oblique:
+        rows, columns = rows + row_slopes[:, None, :], columns + column_slopes[:, :, None]
     first = (np.arange(num_images) * (height * width))[:, None, None]
-    flat = (row_at * width).take(rows >> _FRACTION_BITS) + first
-    flat = flat + column_at.take(columns >> _FRACTION_BITS)
+    flat = (row_at * width).take(rows >> FRACTION_BITS) + first
+    flat = flat + column_at.take(columns >> FRACTION_BITS)
     return _gather(pixels.reshape(-1, channels), flat, fill).reshape(pixels.shape)
 
 
-def _maps(
+def draw_maps(
     num_images: int, size: tuple[int, int], augmentation: Augmentation, random: np.random.Generator
-) -> tuple[Real, Real]:
-    """Return each picture's matrix (N, 2, 2) and centre (N, 2), both as (y, x), in pixels."""
+) -> Maps:
+    """Draw each picture's map, for pictures of this (height, width)."""
     side = np.array(size, np.float64)
     shown = 1.0 - augmentation.zoom * random.random((num_images, 2))
     room = augmentation.shift * side + (1.0 - shown) * side / 2
@@ -98,7 +117,7 @@ def _maps(
         matrix = _rotation(cosine[quarters], sine[quarters]) @ matrix
     if not (augmentation.zoom or augmentation.rotate or augmentation.shear):
         moved = np.rint(moved)  # whole pixels only, each exactly once
-    return matrix, side / 2 + moved
+    return Maps(matrix, side / 2 + moved)
 
 
 def _rotation(cosine: Real, sine: Real) -> Real:
@@ -107,7 +126,7 @@ def _rotation(cosine: Real, sine: Real) -> Real:
 
 
 def _fixed(places: Real) -> Whole:
-    return np.rint(places * (1 << _FRACTION_BITS)).astype(np.int64)
+    return np.rint(places * (1 << FRACTION_BITS)).astype(np.int64)
 
 
 def _folded(side: int, reach: int, fill: Fill, num_pixels: int) -> Whole:
