@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 
 from saccade.models.outputs import output_kind
 from saccade.training.averaging import WeightAverage
+from saccade.training.batches import InMemory, Pixels, source_of
 from saccade.training.checkpoint import Arrays, under
+from saccade.training.device import on_device
 from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
 from saccade.training.plan import TrainPlan
 from saccade.training.result import Pictures
@@ -22,7 +25,15 @@ from saccade.training.step import TrainingStep
 class Learner:
     """Trains on batches and scores pictures; hides what differs between losses."""
 
-    def __init__(self, model: Any, plan: TrainPlan, *, several_labels: bool = False) -> None:
+    def __init__(
+        self,
+        model: Any,
+        plan: TrainPlan,
+        *,
+        several_labels: bool = False,
+        scored: Sequence[Pictures] = (),
+    ) -> None:
+        """Make ready to train; `scored` are pictures whose outputs are asked for every epoch."""
         self.model = model
         self.kind = output_kind(model)
         self.num_outputs = int(model.outputs[0].shape[-1])
@@ -40,6 +51,7 @@ class Learner:
             self.step = TrainingStep(model)
         self.ours = ours
         self._average: WeightAverage | None = None
+        self._scored = [(pictures, source_of(pictures, self.step.device)) for pictures in scored]
 
     def start_average(self, steps: float) -> None:
         """Begin to average over about the last `steps` steps."""
@@ -52,15 +64,13 @@ class Learner:
         """
         return rate_at(done, peak=self.peak, scale=scale, falls=self.ours)
 
-    def train(
-        self, pixels: npt.NDArray[np.uint8], labels: npt.NDArray[Any], rate: float | None
-    ) -> Any:
+    def train(self, pixels: Pixels, labels: npt.NDArray[Any], rate: float | None) -> Any:
         """Train on one batch; return its loss as a tensor that nothing waited for.
 
-        `labels` are classes (N,), or (N, outputs): shares where the loss takes one-hot labels, or
-        which of several labels each picture has. Without a `rate` the optimizer's own is taken.
+        `pixels` (N, H, W, C) uint8 lie on the processor or where the model does. `labels` are
+        classes (N,), or (N, outputs): shares where the loss takes one-hot labels, or which of
+        several labels each picture has. Without a `rate` the optimizer's own is taken.
         """
-        x = torch.from_numpy(pixels)
         y = torch.from_numpy(np.ascontiguousarray(labels))
         y = y.float() if labels.ndim == 2 else y.long()
         if labels.ndim == 2:
@@ -70,7 +80,7 @@ class Learner:
             y = torch.nn.functional.one_hot(y, self.num_outputs).float()
         elif self.num_outputs == 1:
             y = y[:, None].float()
-        loss = self.step.train(x, y, learning_rate=rate)
+        loss = self.step.train(pixels, y, learning_rate=rate)
         if self._average is not None:
             self._average.update()
         return loss
@@ -81,19 +91,24 @@ class Learner:
 
     def outputs(self, pictures: Pictures) -> npt.NDArray[np.float32]:
         """Return the model's outputs for some pictures, in inference mode."""
-        size = pictures.scored_at_once
-        return np.concatenate([self._outputs(pixels, size) for pixels in pictures.batches()])
+        sources = (source for known, source in self._scored if known is pictures)
+        batches = next(sources, InMemory(pictures)).in_order()
+        outputs = [self._outputs(pixels, pictures.scored_at_once) for pixels in batches]
+        values: npt.NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
+        return values
 
-    def _outputs(self, pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.float32]:
+    def _outputs(self, pixels: Pixels, size: int) -> Any:
         """Predict; the last batch is filled up, since another shape would compile again."""
-        missing = size - len(pixels)
-        filled = np.pad(pixels, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else pixels
-        return self.step.predict(np.ascontiguousarray(filled))[: len(pixels)]
+        filled, missing = on_device(pixels, self.step.device), size - len(pixels)
+        if missing:  # PyTorch pads from the last axis on
+            filled = torch.nn.functional.pad(filled, (*[0] * 7, missing))
+        return self.step.infer(filled)[: len(pixels)]
 
     def is_finite(self) -> bool:
         """Return whether every weight is a number."""
         values = [variable.value for variable in self.model.variables]
-        return all(bool(torch.isfinite(v).all()) for v in values if v.is_floating_point())
+        finite = [torch.isfinite(v).all() for v in values if v.is_floating_point()]
+        return bool(torch.stack(finite).all())
 
     def weights(self) -> Arrays:
         """Return copies of the model's weights, by position."""

@@ -9,6 +9,7 @@ draw their own random numbers from (seed, epoch), so a resumed run repeats an un
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ import numpy as np
 from saccade.errors import DataError
 from saccade.models.backend import engine_name, load_keras
 from saccade.progress import Progress, Stage
-from saccade.training.augment import changed
 from saccade.training.changes import decide_changes
 from saccade.training.checkpoint import (
     read_checkpoint,
@@ -113,6 +113,7 @@ class _Loop:
         stage: Stage,
         progress: Progress,
     ) -> None:
+        from saccade.training.batches import Batches, source_of
         from saccade.training.learner import Learner
 
         self.started = time.monotonic()
@@ -124,7 +125,10 @@ class _Loop:
         self.plan, notes = decide_changes(plan, train)
         self.standing = Standing(notes=notes)
         load_keras().utils.set_random_seed(plan.seed)
-        self.learner = Learner(model, self.plan, several_labels=train.several_labels)
+        several, scored = train.several_labels, (self.sample, self.validation)
+        self.learner = Learner(model, self.plan, several_labels=several, scored=scored)
+        source = source_of(train, self.learner.step.device)
+        self.batches = Batches(train, source, self.plan.augmentation, self.learner.num_outputs)
         self.num_epochs = float(plan.max_epochs)  # that the time allows, once it is measured
 
     def run(self, checkpoint_dir: Path | None) -> FitResult:
@@ -176,24 +180,22 @@ class _Loop:
         standing = self.standing
         random = standing.begin_epoch(self.plan.seed)
         order = random.permutation(len(self.train.rows))
+        groups = order[: self.steps_per_epoch * self.batch_size].reshape(-1, self.batch_size)
         losses: list[Any] = []
         began = time.monotonic()
-        for start in range(0, self.steps_per_epoch * self.batch_size, self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            batch = changed(
-                *self.train.taken(chosen), self.plan.augmentation, random, self.learner.num_outputs
-            )
-            rate = self.learner.rate(standing.done, standing.rate_scale)
-            losses.append(self.learner.train(*batch, rate))
-            standing.step += 1
-            standing.num_images += len(chosen)
-            self._advance(horizon.fraction(standing.step))
-            if len(losses) == _LOOKED_AT_EVERY:
-                _look_at(losses)
-            if self.hooks.should_stop():
-                raise _Stopped
-            if standing.done >= 1.0:
-                break
+        with closing(self.batches.shown(groups, random)) as batches:
+            for pixels, labels in batches:
+                rate = self.learner.rate(standing.done, standing.rate_scale)
+                losses.append(self.learner.train(pixels, labels, rate))
+                standing.step += 1
+                standing.num_images += len(pixels)
+                self._advance(horizon.fraction(standing.step))
+                if len(losses) == _LOOKED_AT_EVERY:
+                    _look_at(losses)
+                if self.hooks.should_stop():
+                    raise _Stopped
+                if standing.done >= 1.0:
+                    break
         _look_at(losses)
         standing.train_seconds += time.monotonic() - began
         standing.epoch += 1
@@ -249,6 +251,10 @@ class _Loop:
 
 def _look_at(losses: list[Any]) -> None:
     """Raise _Diverged unless all losses are numbers; empties the list. Waits for the device."""
-    if losses and not np.isfinite(sum(float(loss) for loss in losses)):
+    if not losses:
+        return
+    import torch
+
+    if not np.isfinite(float(torch.stack(losses).double().sum())):  # one number to wait for
         raise _Diverged
     losses.clear()

@@ -8,10 +8,11 @@ from typing import Any
 
 from saccade.models.backend import load_keras
 from saccade.training.denormals import denormals_flushed
+from saccade.training.device import on_device
 from saccade.training.examples import Batch, Examples
 from saccade.training.graph import Unsupported
 from saccade.training.meters import Meters
-from saccade.training.step import TrainingStep, on_device
+from saccade.training.step import TrainingStep
 
 keras = load_keras()
 _EVALUATION_BATCH = 128  # a larger batch of the validation data changes nothing but the time

@@ -17,6 +17,7 @@ import torch
 
 from saccade.models.backend import engine_name, load_keras
 from saccade.training.compiler import Compilable, Workload
+from saccade.training.device import Data, on_device
 from saccade.training.graph import Graph, Unsupported, graph_of
 from saccade.training.losses import Loss, Penalty, as_keras_loss
 from saccade.training.optimizers import Update
@@ -25,7 +26,6 @@ from saccade.training.twins import Convolution
 
 keras = load_keras()
 Tensor = Any  # torch has no type information here
-Data = Any  # a tensor or a NumPy array
 
 
 class TrainingStep:
@@ -173,13 +173,6 @@ def _penalised(loss: Tensor, penalties: Sequence[Penalty]) -> Tensor:
     for penalty in penalties:
         loss = loss + penalty()
     return loss
-
-
-def on_device(data: Data, device: Any) -> Tensor:
-    """Return a tensor or an array as a tensor where the model is."""
-    if isinstance(data, np.ndarray):
-        data = torch.from_numpy(data)
-    return data.to(device)
 
 
 def _precision_for(graph: Graph, loss: Loss, device: str) -> Precision:
