@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from saccade.training.examples import Examples
+from saccade.training.examples import Examples, Resident, Streamed
 from saccade.training.graph import Unsupported
 
 
@@ -68,3 +68,22 @@ def test_classes_are_weighted_in_every_form_of_label() -> None:
 def test_what_is_no_array_is_refused(x, y, weight, reason: str) -> None:
     with pytest.raises(Unsupported, match=reason):
         Examples.of(x, y, weight)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("place", [Resident, Streamed])
+def test_batches_elsewhere_are_the_same(place, shuffle: bool) -> None:
+    """The processor stands for a card; the order is drawn from the same random state."""
+    random = np.random.default_rng(0)
+    x, y = random.random((10, 4, 3)), random.integers(0, 2, (10, 2))
+    examples = Examples.of(x[::-1], y, random.random(10))
+    moved = place(examples, torch.device("cpu"))
+    assert len(moved) == 10
+    for _ in range(2):
+        torch.manual_seed(1)
+        own = list(examples.batches(4, shuffle=shuffle))
+        torch.manual_seed(1)
+        found = list(moved.batches(4, shuffle=shuffle))
+        for batch, wanted in zip(found, own, strict=True):
+            for name in ("x", "y", "weight"):
+                assert torch.equal(getattr(batch, name), getattr(wanted, name))

@@ -1,15 +1,20 @@
-"""A data set in memory, or mapped into it, as batches: pictures, labels, weights."""
+"""A data set in memory, or mapped into it, as batches: pictures, labels, weights.
+
+For a model on a graphics card it is brought there whole, where it fits; else a thread takes batches
+ahead, into pinned memory, from which they are copied while the card works.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from saccade.training.device import ahead, fits, kept_on, on_device, pinned
 from saccade.training.graph import Unsupported
 
 Array = npt.NDArray[Any]
@@ -17,11 +22,26 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Some rows of a data set, as tensors in the computer's memory."""
+    """Some rows of a data set, as tensors."""
 
     x: Any
     y: Any
     weight: Any | None
+
+    def each(self, do: Callable[[Any], Any]) -> Batch:
+        """Return the batch with something done to each of its tensors."""
+        weight = None if self.weight is None else do(self.weight)
+        return Batch(x=do(self.x), y=do(self.y), weight=weight)
+
+
+class Source(Protocol):
+    """Where the batches of a data set come from."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def batches(self, batch_size: int, *, shuffle: bool) -> Iterator[Batch]:
+        """See `Examples.batches`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,16 +94,70 @@ class Examples:
         return Examples(x=self.x, y=self.y, weight=weight)
 
     def batches(self, batch_size: int, *, shuffle: bool) -> Iterator[Batch]:
-        """Yield all rows once, `batch_size` at a time; the last batch holds what is left.
+        """Give all rows once, `batch_size` at a time; the last batch holds what is left.
 
         The order is drawn from PyTorch's random state, which `keras.utils.set_random_seed` sets.
         """
-        order = torch.randperm(len(self)).numpy() if shuffle else None
-        for start in range(0, len(self), batch_size):
-            rows = slice(start, start + batch_size)
-            picked = rows if order is None else order[rows]
-            weight = None if self.weight is None else _tensor(self.weight, picked)
-            yield Batch(x=_tensor(self.x, picked), y=_tensor(self.y, picked), weight=weight)
+        return map(self._batch, rows_of(len(self), batch_size, shuffle=shuffle))
+
+    def _batch(self, rows: Any) -> Batch:
+        weight = None if self.weight is None else _tensor(self.weight, rows)
+        return Batch(x=_tensor(self.x, rows), y=_tensor(self.y, rows), weight=weight)
+
+
+class Resident:
+    """A data set that was brought to the model's device."""
+
+    def __init__(self, examples: Examples, device: Any) -> None:
+        everything = np.arange(len(examples))
+        parts = Batch(x=examples.x, y=examples.y, weight=examples.weight)
+        self._all = parts.each(lambda array: kept_on(array, everything, device))
+        self._device = device
+
+    def __len__(self) -> int:
+        return len(self._all.x)
+
+    def batches(self, batch_size: int, *, shuffle: bool) -> Iterator[Batch]:
+        """See `Examples.batches`."""
+        return map(self._batch, rows_of(len(self), batch_size, shuffle=shuffle))
+
+    def _batch(self, rows: Any) -> Batch:
+        if isinstance(rows, slice):
+            return self._all.each(lambda tensor: tensor[rows])
+        places = on_device(rows, self._device)
+        return self._all.each(lambda tensor: tensor.index_select(0, places))
+
+
+class Streamed:
+    """A data set of which batches are brought to the model's device, one after the other."""
+
+    def __init__(self, examples: Examples, device: Any) -> None:
+        self._examples, self._device = examples, device
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def batches(self, batch_size: int, *, shuffle: bool) -> Iterator[Batch]:
+        """See `Examples.batches`."""
+        device, batches = self._device, self._examples.batches(batch_size, shuffle=shuffle)
+        waiting = (batch.each(lambda tensor: pinned(tensor, device)) for batch in batches)
+        return (batch.each(lambda t: t.to(device, non_blocking=True)) for batch in ahead(waiting))
+
+
+def source_of(examples: Examples, device: Any) -> Source:
+    """Return where batches of a data set come from, for a model on this device."""
+    if device.type == "cpu":
+        return examples
+    arrays = (examples.x, examples.y, examples.weight)
+    num_bytes = sum(array.nbytes for array in arrays if array is not None)
+    return Resident(examples, device) if fits(num_bytes, device) else Streamed(examples, device)
+
+
+def rows_of(num_rows: int, batch_size: int, *, shuffle: bool) -> Iterator[Any]:
+    """Return the rows of each batch: slices, or (n,) numbers in an order drawn now."""
+    order = torch.randperm(num_rows).numpy() if shuffle else None
+    slices = (slice(at, at + batch_size) for at in range(0, num_rows, batch_size))
+    return (rows if order is None else order[rows] for rows in slices)
 
 
 def _tensor(array: Array, rows: Any) -> Any:

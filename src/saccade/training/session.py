@@ -9,7 +9,7 @@ from typing import Any
 from saccade.models.backend import load_keras
 from saccade.training.denormals import denormals_flushed
 from saccade.training.device import on_device
-from saccade.training.examples import Batch, Examples
+from saccade.training.examples import Batch, Examples, Source, source_of
 from saccade.training.graph import Unsupported
 from saccade.training.meters import Meters
 from saccade.training.step import TrainingStep
@@ -46,11 +46,14 @@ class Session:
     def __init__(self, model: Any, arguments: Mapping[str, Any]) -> None:
         self._model, self._arguments = model, arguments
         _refuse_what_keras_must_do(model, arguments)
-        self._train, self._validation = _examples(arguments)
+        train, validation = _examples(arguments)
         self._batch_size: int = arguments["batch_size"] or 32
-        self._build()
+        self._build(train.rows(slice(self._batch_size)))
         self._meters = Meters(model)
         self._step = TrainingStep(model)
+        device = self._step.device
+        self._train = source_of(train, device)
+        self._validation = None if validation is None else source_of(validation, device)
         self._num_batches = -(-len(self._train) // self._batch_size)
         self._batches_done = 0
         self._timed_from = 0.0
@@ -86,9 +89,8 @@ class Session:
             self._step.write_back()
         return model.history
 
-    def _build(self) -> None:
+    def _build(self, first: Examples) -> None:
         """Let Keras build what it builds on the first batch: layers, loss, metrics, optimizer."""
-        first = self._train.rows(slice(self._batch_size))
         x = first.x.astype(keras.config.floatx()) if first.x.dtype.kind == "f" else first.x
         data = (x, first.y) if first.weight is None else (x, first.y, first.weight)
         self._model._symbolic_build(data_batch=data)
@@ -166,7 +168,7 @@ class Session:
             return (epoch + 1) % frequency == 0
         return epoch + 1 in frequency
 
-    def _evaluate(self, examples: Examples) -> dict[str, float]:
+    def _evaluate(self, examples: Source) -> dict[str, float]:
         self._meters.reset()
         self._callbacks.on_test_begin()
         batches = examples.batches(self._evaluation_size(), shuffle=False)
