@@ -93,7 +93,7 @@ class Streamed:
     def _brought(self, batches: Iterator[Pixels]) -> Iterator[Pixels]:
         device = self._device
         waiting = (pinned(torch.from_numpy(batch), device) for batch in batches)
-        return (batch.to(device, non_blocking=True) for batch in ahead(waiting))
+        return (on_device(batch, device) for batch in ahead(waiting))
 
 
 def source_of(pictures: Pictures, device: Any) -> Source:

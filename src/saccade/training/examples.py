@@ -141,7 +141,7 @@ class Streamed:
         """See `Examples.batches`."""
         device, batches = self._device, self._examples.batches(batch_size, shuffle=shuffle)
         waiting = (batch.each(lambda tensor: pinned(tensor, device)) for batch in batches)
-        return (batch.each(lambda t: t.to(device, non_blocking=True)) for batch in ahead(waiting))
+        return (batch.each(lambda tensor: on_device(tensor, device)) for batch in ahead(waiting))
 
 
 def source_of(examples: Examples, device: Any) -> Source:

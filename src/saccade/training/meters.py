@@ -15,6 +15,7 @@ from typing import Any, Final
 import torch
 
 from saccade.models.backend import load_keras
+from saccade.training.device import on_device
 from saccade.training.graph import Unsupported
 
 keras = load_keras()
@@ -72,9 +73,10 @@ class Meters:
         if not self._waiting:
             return
         losses, labels, outputs = zip(*self._waiting, strict=True)
-        sizes = torch.tensor([len(batch) for batch in outputs], dtype=torch.float64)
-        self._loss = self._loss + (torch.stack(losses).double() * sizes.to(losses[0].device)).sum()
-        self._num_samples += int(sizes.sum())
+        sizes = [len(batch) for batch in outputs]
+        weights = on_device(torch.tensor(sizes, dtype=torch.float64), losses[0].device)
+        self._loss = self._loss + (torch.stack(losses).double() * weights).sum()
+        self._num_samples += sum(sizes)
         for counter in self._counters:
             counter.update(torch.cat(labels), torch.cat(outputs))
         self._waiting, self._num_waiting = [], 0

@@ -45,6 +45,7 @@ class Update:
         decayed = [i for i, v in enumerate(self._variables) if _decays(optimizer, v)]
         shares = _shares(optimizer, len(self._variables))
         self._decayed = [self.weights[i] for i in decayed] if optimizer.weight_decay else []
+        self._rate = _Number()
         self._decayed_by = [shares[i] * (optimizer.weight_decay or 0.0) for i in decayed]
 
     def scaled(self, loss: Tensor) -> Tensor:
@@ -67,10 +68,13 @@ class Update:
     def _learning_rate(self) -> float:
         rate = self.optimizer._learning_rate
         if isinstance(rate, keras.Variable):
-            return float(rate.value)
-        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            return self._rate.read(rate.value)
+        if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            return float(rate())
+        if not type(rate).__module__.startswith("keras."):
             return float(rate(self.num_updates))
-        return float(rate())
+        with keras.device("cpu"):  # where nobody waits for a card to say it
+            return float(rate(self.num_updates))
 
     def _apply_rule(self, rule: Rule, gradients: list[Tensor], rate: float) -> None:
         if self._decayed:
@@ -92,6 +96,20 @@ class Update:
     def slots(self) -> list[Tensor]:
         """Return the optimizer's variables but for its count."""
         return [variable.value for variable in self.optimizer.variables[1:]]
+
+
+class _Number:
+    """A number in a tensor, read again only after it was changed: to read it waits for a card."""
+
+    def __init__(self) -> None:
+        self._read: tuple[Tensor, int] | None = None
+        self._value = 0.0
+
+    def read(self, tensor: Tensor) -> float:
+        """Return the number that the tensor holds."""
+        if self._read is None or self._read[0] is not tensor or self._read[1] != tensor._version:
+            self._value, self._read = float(tensor), (tensor, tensor._version)
+        return self._value
 
 
 def _decays(optimizer: Any, variable: Any) -> bool:
