@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import saccade
 from saccade.errors import SettingsError
 from saccade.models import build_model
 from saccade.models.backend import load_keras
-from saccade.training.compiler import Workload, objection, obstacle
+from saccade.training.compiler import Compilable, Workload, objection, obstacle
 from saccade.training.kernels.library import load_kernels
 from saccade.training.step import TrainingStep
 
@@ -130,3 +131,56 @@ def test_missing_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", "")
     assert obstacle() == "there is no C++ compiler"
+
+
+FAILS = {"now": False}
+
+
+@torch.library.custom_op("saccade_tests::sent_back", mutates_args=())
+def sent_back(gradient: torch.Tensor) -> torch.Tensor:
+    """A gradient as it is, but for one time that the way back fails, as where a card is full."""
+    if FAILS["now"]:
+        FAILS["now"] = False
+        raise RuntimeError("capture failed\nand more")
+    return gradient.clone()
+
+
+@torch.library.custom_op("saccade_tests::passed", mutates_args=())
+def passed(x: torch.Tensor) -> torch.Tensor:
+    return x.clone()
+
+
+sent_back.register_fake(torch.empty_like)
+passed.register_fake(torch.empty_like)
+passed.register_autograd(lambda ctx, gradient: sent_back(gradient))
+
+
+def test_step_that_fails_compiled_is_done_again_without(monkeypatch) -> None:
+    """Asked as for a card, with its CUDA graphs: on the processor the compiler leaves those out."""
+    if obstacle():
+        pytest.skip(obstacle())
+    monkeypatch.setenv("SACCADE_COMPILE", "on")
+    weights = torch.arange(6.0).reshape(3, 2).requires_grad_()
+    x, y = torch.arange(12.0).reshape(4, 3), torch.ones(4, 2)
+
+    def loss_of(x, y, _):
+        return (passed(x @ weights) - y).square().sum()
+
+    def with_gradient(function, *batch):
+        loss = function(*batch)
+        return float(loss), torch.autograd.grad(loss, weights)[0]
+
+    step = Compilable(loss_of, replace(WORK, device="cuda"), with_gradient)
+    assert not step.reuses_memory
+    step.compile("")
+    assert step.reason == "SACCADE_COMPILE is on, with CUDA graphs"
+    wanted = 2 * x.T @ (x @ weights.detach() - y)
+    for fails in (False, False, True, False):
+        FAILS["now"] = fails
+        loss, gradient = step(x, y, None)
+        assert loss == pytest.approx(float((x @ weights.detach() - y).square().sum()))
+        torch.testing.assert_close(gradient, wanted)
+        assert step.compiled == step.reuses_memory == (len(step.notes) == 1)
+    assert not step.compiled
+    assert step.reason == "RuntimeError: capture failed"
+    assert step.notes[1] == "not compiled: RuntimeError: capture failed"

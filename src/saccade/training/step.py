@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from saccade.models.backend import engine_name, load_keras
-from saccade.training.compiler import Compilable, Workload
+from saccade.training.compiler import Compilable, Forward, Workload
 from saccade.training.device import Data, on_device
 from saccade.training.graph import Graph, Unsupported, graph_of
 from saccade.training.losses import Loss, Penalty, as_keras_loss
@@ -71,7 +71,7 @@ class TrainingStep:
         self._update = Update(optimizer, variables, self.precision.format)
         self._penalties = [Penalty(v) for v in variables if v.regularizer is not None]
         self.outputs: Tensor = None  # of the last batch trained, detached
-        self.forward = Compilable(self._loss_and_outputs, self.workload)
+        self.forward = Compilable(self._loss_and_outputs, self.workload, self._with_gradients)
         if compile:
             self.compile()
 
@@ -110,11 +110,22 @@ class TrainingStep:
         weight = None if sample_weight is None else on_device(sample_weight, self.device).float()
         if not self.graph.training:
             self.graph.train()
-        loss, self.outputs = self.forward(x, y, weight)
+        if self.forward.reuses_memory:
+            torch.compiler.cudagraph_mark_step_begin()
+        loss, self.outputs, gradients = self.forward(x, y, weight)
+        self._update.apply(gradients, learning_rate)
+        return loss
+
+    def _with_gradients(
+        self, forward: Forward, x: Tensor, y: Tensor, weight: Tensor | None
+    ) -> tuple[Tensor, Tensor, Sequence[Tensor | None]]:
+        """Return the loss, the outputs and the weights' gradients; all but these may be kept."""
+        loss, outputs = forward(x, y, weight)
         scaled = self._update.scaled(loss)
         gradients = torch.autograd.grad(scaled, self._update.weights, allow_unused=True)
-        self._update.apply(gradients, learning_rate)
-        return loss.detach()
+        if self.forward.reuses_memory:
+            return loss.detach().clone(), outputs.clone(), gradients
+        return loss.detach(), outputs, gradients
 
     def _loss_and_outputs(
         self, x: Tensor, y: Tensor, weight: Tensor | None
@@ -123,11 +134,6 @@ class TrainingStep:
             outputs = self.graph(x)
         loss = _penalised(self.loss(y, outputs, weight), self._penalties)
         return loss, outputs.detach().float()
-
-    def predict(self, x: Data) -> npt.NDArray[np.float32]:
-        """Return the model's outputs for one batch, in inference mode."""
-        values: npt.NDArray[np.float32] = self.infer(on_device(x, self.device)).cpu().numpy()
-        return values
 
     def infer(self, x: Tensor) -> Tensor:
         """Return the model's outputs for one batch as a float32 tensor."""
