@@ -20,9 +20,16 @@ ANSWER = "ANSWER "
 
 
 def network(keras, name: str):
-    """Return a network as its tutorial writes it; the pixels have been divided before."""
+    """Return a network as its tutorial writes it; the pixels have been divided before.
+
+    `resnet50` is Keras's own, untrained.
+    """
     layers, losses = keras.layers, keras.losses
     classes = losses.SparseCategoricalCrossentropy
+    if name == "resnet50":
+        model = keras.applications.ResNet50(weights=None)
+        model.compile(optimizer="adam", loss=classes(), metrics=["accuracy"])
+        return model
     shape, filters, padding, dense, outputs, loss, optimizer = {
         "t4": ((28, 28, 1), (64, 64), "valid", [128], (10, "softmax"), classes(), "adam"),
         "t5": ((28, 28, 1), (32, 64), "same", [128], (10, "softmax"), classes(), "adam"),
@@ -68,7 +75,7 @@ def turns(keras):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--engine", choices=["keras", "saccade"], required=True)
-    parser.add_argument("--network", choices=["t4", "t5", "t6", "t7"], required=True)
+    parser.add_argument("--network", choices=["t4", "t5", "t6", "t7", "resnet50"], required=True)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--images", type=int, required=True)

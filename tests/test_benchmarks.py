@@ -24,6 +24,7 @@ from benchmarks import (  # noqa: E402
     compiling,
     demo,
     fine_tuning,
+    gpu,
     growth,
     growth_pictures,
     growth_plot,
@@ -336,6 +337,17 @@ def test_fine_tuning_is_judged_by_training_pictures_alone(tmp_path: Path) -> Non
         assert len({path.name for path in found}) == len(found) == 20
         dealt.append(set(found))
     assert dealt[0] != dealt[1]
+
+
+def test_without_a_graphics_card_one_line_says_so() -> None:
+    if gpu.card():
+        pytest.skip("there is a graphics card here")
+    command = [sys.executable, "-m", "benchmarks.gpu"]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0
+    assert ran.stdout.splitlines() == [
+        "gpu: there is no graphics card here, so nothing was measured"
+    ]
 
 
 def test_unknown_benchmark_is_named() -> None:
