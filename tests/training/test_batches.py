@@ -14,8 +14,11 @@ from saccade.augmentation import Augmentation
 from saccade.models import build_model
 from saccade.models.backend import set_seed
 from saccade.progress import Silence
-from saccade.training.batches import Batches, InMemory, Resident, Streamed
-from saccade.training.device import ahead, kept_on
+from saccade.training.batches import Batches, InMemory, Resident, Streamed, source_of
+from saccade.training.device import ahead, fits, kept_on
+from saccade.training.examples import Examples
+from saccade.training.examples import Streamed as StreamedExamples
+from saccade.training.examples import source_of as source_of_examples
 from saccade.training.loop import _Loop
 from saccade.training.plan import derive_plan
 from saccade.training.result import Hooks, Pictures
@@ -52,6 +55,18 @@ def test_every_source_shows_the_same(tmp_path):
             assert np.array_equal(labels, shares)
         in_order = np.concatenate([np.asarray(batch) for batch in source.in_order()])
         assert np.array_equal(in_order, pictures.pixels[pictures.rows])
+
+
+def test_what_fills_a_quarter_of_a_card_stays_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4_000, 80_000))
+    card, pictures = torch.device("cuda", 0), mapped(tmp_path)
+    assert (fits(1_000, card), fits(1_001, card), fits(1, CPU)) == (True, False, False)
+    data = Examples.of(pictures.pixels[:40], pictures.labels)
+    assert isinstance(source_of(pictures, card), Streamed)
+    assert isinstance(source_of_examples(data, card), StreamedExamples)
+    for device in (CPU, torch.device("mps")):
+        assert isinstance(source_of(pictures, device), InMemory)
+        assert source_of_examples(data, device) is data
 
 
 def test_large_data_is_brought_in_parts(monkeypatch, tmp_path):

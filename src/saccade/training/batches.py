@@ -1,8 +1,8 @@
 """Batches of pictures for the model that trains on them, wherever that lies.
 
 On a processor they are taken from the cache and changed by NumPy and our kernels. On a graphics
-card they are changed as tensors: where all pictures fit, they are brought there once; else batches
-are taken by a thread that keeps ahead of the training. What training shows is the same.
+card (CUDA) they are changed as tensors: where all pictures fit, they are brought there once; else
+batches are taken by a thread that keeps ahead of the training. What training shows is the same.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 class InMemory:
-    """Pictures in the computer's memory, or mapped into it, for a model on its processor."""
+    """Pictures in the computer's memory, or mapped into it, changed on its processor."""
 
     changes: ClassVar[Any] = augment
 
@@ -98,7 +98,7 @@ class Streamed:
 
 def source_of(pictures: Pictures, device: Any) -> Source:
     """Return where batches of some pictures come from, for a model on this device."""
-    if device.type == "cpu":
+    if device.type != "cuda":  # what other cards can, such as float64, is not known here
         return InMemory(pictures)
     num_bytes = len(pictures.rows) * pictures.pixels[:1].nbytes
     return Resident(pictures, device) if fits(num_bytes, device) else Streamed(pictures, device)

@@ -20,9 +20,7 @@ Data = Any  # a tensor or a NumPy array
 T = TypeVar("T")
 
 _AHEAD: Final = 2  # batches that wait for the card
-_SHARE: Final = (
-    0.5  # of the card's free memory that data may fill; maps and gradients need the rest
-)
+_SHARE: Final = 0.25  # of a card's free memory, for each set of data: there may be three
 _BYTES_AT_ONCE: Final = 1 << 26  # of what is brought to it: so much is pinned
 
 

@@ -146,7 +146,7 @@ class Streamed:
 
 def source_of(examples: Examples, device: Any) -> Source:
     """Return where batches of a data set come from, for a model on this device."""
-    if device.type == "cpu":
+    if device.type != "cuda":
         return examples
     arrays = (examples.x, examples.y, examples.weight)
     num_bytes = sum(array.nbytes for array in arrays if array is not None)
