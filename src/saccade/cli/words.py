@@ -71,7 +71,7 @@ def scored(result: Scored) -> str:
     """Return what `saccade evaluate` prints."""
     lines = [*figures(result.test), *_unknown(result.unknown)]
     lines += [f"Pictures  {result.images_used:,} scored, {result.images_left_out:,} left out"]
-    return "\n".join([*lines, *(f"Note      {note}" for note in result.notes)])
+    return "\n".join([*lines, *(f"Note      {one_line(note)}" for note in result.notes)])
 
 
 def run_line(entry: RunEntry) -> str:
