@@ -71,17 +71,17 @@ CASES: Final = (
 
 def load_with_saccade(path: Path, side_px: int) -> tuple[int, float]:
     """Scan and cache an archive or folder; return the pictures in the cache, and the seconds."""
-    from saccade.data import Preprocessing, Workers, build_cache, build_index, open_source
+    from saccade.data import Ahead, Preprocessing, Workers, build_cache, build_index, open_source
     from saccade.progress import Silence
 
     progress = Silence()
     started = time.perf_counter()
-    with Workers() as workers:  # as `recipe.prepare` does
+    with Workers() as workers, Ahead() as ahead:  # as `recipe.prepare` does
         workers.start()
         source = open_source(path, progress=progress)
-        index = build_index(source, progress=progress, workers=workers)
+        index = build_index(source, progress=progress, workers=workers, ahead=ahead)
         size = Preprocessing(height_px=side_px, width_px=side_px, channels=3, fit="pad")
-        _, index = build_cache(source, index, size, progress=progress, workers=workers)
+        _, index = build_cache(source, index, size, progress=progress, workers=workers, ahead=ahead)
     return int(index.usable.sum()), time.perf_counter() - started
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from saccade.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from saccade.data.ahead import Ahead
     from saccade.data.cache import Cache, build_cache
     from saccade.data.cachefolder import CacheEntry, clear_caches, list_caches
     from saccade.data.cachefolder import user_cache as cache_folder
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 # Public name: where it lives, and its name there where that differs.
 _HOME = {
     "ALONE": "grouping",
+    "Ahead": "ahead",
     "Cache": "cache",
     "CacheEntry": "cachefolder",
     "Entry": "source",
@@ -83,6 +85,7 @@ __all__ = [
     "ALONE",
     "TEST_SHARE",
     "UNASSIGNED",
+    "Ahead",
     "Cache",
     "CacheEntry",
     "Entry",

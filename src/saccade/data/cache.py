@@ -21,7 +21,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
+from saccade.data.ahead import Ahead
 from saccade.data.cachefolder import (
     CACHE_VERSION,
     CacheEntry,
@@ -81,10 +81,12 @@ def build_cache(
     *,
     progress: Progress,
     workers: Workers | None = None,
+    ahead: Ahead | None = None,
 ) -> tuple[Cache, Index]:
     """Return the cache, built or found, and the index with undecodable rows given their reason.
 
-    `workers` decode, and are ended; without, or after, some are started.
+    `workers` decode, and are ended; without, or after, some are started. What `ahead` holds of the
+    wanted size since `build_index` is taken.
     Raises DataError where no picture can be used, SettingsError where the cache cannot be written.
     """
     if not index.usable.any():
@@ -99,7 +101,7 @@ def build_cache(
             found = _load(key, reused=True)  # the one we waited for
             if found is None:
                 build = _Build(source, index, preprocessing, temporary)
-                build.run(progress, workers or Workers())
+                build.run(progress, workers or Workers(), ahead or Ahead())
                 publish(temporary)
                 found = _load(key, reused=False)
     if found is None:
@@ -159,7 +161,6 @@ class _Build:
     ) -> None:
         self._source, self._index, self._preprocessing = source, index, preprocessing
         self._folder, self._path = folder, folder / "pixels.npy"
-        self._shape = (len(index), *preprocessing.shape)
         self._digests = np.zeros(len(index), dtype=np.uint64)
         self._reduced = np.zeros(len(index), dtype=np.bool_)
         self._reasons = {
@@ -167,10 +168,12 @@ class _Build:
             for row in np.flatnonzero(index.usable)
         }
 
-    def run(self, progress: Progress, workers: Workers) -> None:
+    def run(self, progress: Progress, workers: Workers, ahead: Ahead) -> None:
         """Write pixels.npy, digests.npy and cache.json."""
         with _writing(self._folder):
-            target = self._prepare()
+            target = self._taken(ahead) or Target.create(
+                self._path, self._preprocessing, len(self._index)
+            )
             with progress.stage("cache", total=len(self._reasons)) as stage:
                 arrays = self._source.arrays
                 if arrays is not None and arrays.shape[1:] == self._preprocessing.shape:
@@ -179,18 +182,19 @@ class _Build:
                     self._decode(target, stage, workers)
             self._describe()
 
-    def _prepare(self) -> Target:
-        """Make pixels.npy at its full size, sparse, so that rows can be written in any order."""
-        with self._path.open("xb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": self._shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            offset = file.tell()
-            size = offset + int(np.prod(self._shape))
-            free = shutil.disk_usage(self._folder).free
-            if size > free:
-                raise OSError(f"it takes {size:,} bytes and {free:,} are free")
-            file.truncate(size)
-        return Target(preprocessing=self._preprocessing, path=self._path, offset=offset)
+    def _taken(self, ahead: Ahead) -> Target | None:
+        """Take the rows that the scan has decoded already, if it has."""
+        taken = ahead.take(self._path, self._preprocessing)
+        if taken is None:
+            return None
+        target, digests = taken
+        self._digests[:] = np.where(self._index.usable, digests, 0)
+        for row in np.flatnonzero(self._digests).tolist():
+            del self._reasons[row]
+        with closing(RowWriter(target.to_json())) as writer:
+            for row in np.flatnonzero(digests != self._digests).tolist():  # left out since
+                writer.write_bytes(row, bytes(int(np.prod(self._preprocessing.shape))))
+        return target
 
     def _copy(self, arrays: npt.NDArray[np.uint8], target: Target, stage: Stage) -> None:
         """Take pixels that have the right size already."""
@@ -270,7 +274,7 @@ class _Build:
             "name": self._source.name,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "num_pictures": int(np.count_nonzero(self._digests)),
-            "shape": list(self._shape),
+            "shape": [len(self._index), *self._preprocessing.shape],
             "preprocessing": self._preprocessing.to_json(),
             "pillow": PIL.__version__,
             "plain_jpegs": DECODER,

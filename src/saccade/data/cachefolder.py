@@ -101,15 +101,18 @@ def delete_left_overs() -> None:
 
 
 @contextmanager
-def building(key: str) -> Iterator[Path]:
+def building(key: str, *, shared: bool = True) -> Iterator[Path]:
     """Hold the lock on `key`, and yield an empty temporary folder for `publish` to make visible.
 
     Waits while another process holds the lock. Whatever happens, the temporary folder is gone
-    afterwards. Raises SettingsError where the place cannot be written.
+    afterwards, and with it the lock's file where the key is not `shared` with other processes.
+    Raises SettingsError where the place cannot be written.
     """
     root = pixels_folder()
     temporary = root / f"{TEMPORARY}{key}"
     with ExitStack() as stack:
+        if not shared:
+            stack.callback((root / f".{key}.lock").unlink, missing_ok=True)
         try:
             root.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_lock(key, blocking=True))

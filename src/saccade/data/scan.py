@@ -20,11 +20,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from saccade.data.ahead import Ahead
 from saccade.data.index import UNASSIGNED, Index
-from saccade.data.picture import inspect
-from saccade.data.raster import Payload, Pixels
+from saccade.data.inspector import Inspector
+from saccade.data.raster import Pixels
 from saccade.data.source import Source
-from saccade.data.work import Done, Task, Work, chunks, do_here
+from saccade.data.work import Done, Task, chunks, do_here
 from saccade.data.workers import Workers
 from saccade.progress import Progress, Stage
 from saccade.types import PARTS
@@ -47,21 +48,20 @@ class Finding(NamedTuple):
     reason: str = ""
 
 
-class Inspector(Work):
-    """The scan's work in each worker: digests and headers."""
-
-    def do(self, payload: Payload, argument: str) -> tuple[str, int, int, str, str]:
-        """Return a Finding's fields; `argument` is the picture's path."""
-        facts = inspect(payload, name=argument)
-        return facts.sha256, facts.width_px, facts.height_px, facts.mode, ";".join(facts.flags)
-
-
-def build_index(source: Source, *, progress: Progress, workers: Workers | None = None) -> Index:
+def build_index(
+    source: Source,
+    *,
+    progress: Progress,
+    workers: Workers | None = None,
+    ahead: Ahead | None = None,
+) -> Index:
     """Return one row for each picture of `source`, and for each file that it leaves out.
 
     `workers` are used where they are worth it, and left as they are; without, some may be started.
-    Rows 0 to ``len(source.entries) - 1`` are the source's own, so they serve its `payloads`.
-    Raises DataError where an archive is damaged.
+    They decode small pictures into `ahead`, for `build_cache`, where it is given and expects to
+    save time so. Rows 0 to ``len(source.entries) - 1`` are the source's own, so they serve its
+    `payloads`. Raises DataError where an archive is damaged, SettingsError where `ahead` cannot be
+    written.
     """
     with progress.stage("scan", len(source.entries)) as stage:
         if source.arrays is not None:
@@ -69,13 +69,15 @@ def build_index(source: Source, *, progress: Progress, workers: Workers | None =
             stage.advance(len(findings))
         else:
             with nullcontext(workers) if workers else Workers() as pool:
-                findings = _findings_of_files(source, stage, pool)
+                findings = _findings_of_files(source, stage, pool, ahead)
     return _assemble(source, findings)
 
 
-def _findings_of_files(source: Source, stage: Stage, workers: Workers) -> list[Finding]:
+def _findings_of_files(
+    source: Source, stage: Stage, workers: Workers, ahead: Ahead | None
+) -> list[Finding]:
     findings: list[Finding | None] = [None] * len(source.entries)
-    work = chunks(_tasks(source))
+    work = chunks(_tasks(source, range(len(findings))))
 
     def keep(some: list[Done]) -> None:
         for row, values, reason in some:
@@ -92,15 +94,23 @@ def _findings_of_files(source: Source, stage: Stage, workers: Workers) -> list[F
             break
         if spent > _FIRST_LOOK_S and left > _WORTH_WORKERS_S:
             break
+    if ahead is not None and done < len(findings):
+        seen = {finding[1:4] for finding in findings if finding is not None}
+        if ahead.begin(source, seen):
+            rest = [row for row, finding in enumerate(findings) if finding is None]
+            for some in ahead.run(workers, _tasks(source, rest)):
+                keep(some)
+            # As if nothing had been decoded: a picture that crashes its decoder has a header.
+            work = chunks(_tasks(source, ahead.failed))
     for some in workers.run(work, Inspector):  # none is started where nothing is left
         keep(some)
     return [finding for finding in findings if finding is not None]
 
 
-def _tasks(source: Source) -> Iterator[Task]:
+def _tasks(source: Source, rows: Iterable[int]) -> Iterator[Task]:
     """Yield the pictures in the source's cheapest order."""
     entries = source.entries
-    for row, payload in source.payloads(range(len(entries))):
+    for row, payload in source.payloads(rows):
         yield Task(row, payload, entries[row].path)
 
 

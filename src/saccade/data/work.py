@@ -61,6 +61,9 @@ class Work(ABC):
     def do(self, payload: Payload, argument: Any) -> Sequence[Any]:
         """Return JSON values; raise PictureError, or OSError where all work must end."""
 
+    def finish_chunk(self) -> None:  # noqa: B027  (likewise)
+        """Write what it holds; what was returned so far is then told. Raises OSError as `do`."""
+
     def close(self) -> None:  # noqa: B027  (nothing to release unless a subclass says so)
         """Release what it holds."""
 
@@ -152,6 +155,7 @@ def _outcomes(work: Work, pictures: Iterable[tuple[Payload, Any]]) -> list[Seque
                 outcomes.append(work.do(payload, argument))
             except PictureError as error:
                 outcomes.append(str(error))
+    work.finish_chunk()
     return outcomes
 
 

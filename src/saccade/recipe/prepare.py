@@ -16,6 +16,7 @@ from saccade.config import TrainSettings
 from saccade.data import (
     ALONE,
     TEST_SHARE,
+    Ahead,
     Cache,
     Index,
     LabelSets,
@@ -90,19 +91,21 @@ class Prepared:
 
 def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:
     """Read, plan, cache and split. Raises DataError where the data cannot be trained on."""
-    with Workers() as workers:
+    with Workers() as workers, Ahead() as ahead:
         if isinstance(request.data, str | os.PathLike) and os.path.exists(request.data):
             workers.start()  # while the folder is listed
-        return _prepare(request, workers, clock=clock, progress=progress)
+        return _prepare(request, workers, ahead, clock=clock, progress=progress)
 
 
-def _prepare(request: Request, workers: Workers, *, clock: Clock, progress: Progress) -> Prepared:
+def _prepare(
+    request: Request, workers: Workers, ahead: Ahead, *, clock: Clock, progress: Progress
+) -> Prepared:
     with clock.stage("scan"):
         several = request.settings.multi_label
         source = open_source(
             request.data, test=request.test, multi_label=several, progress=progress
         )
-        index = build_index(source, progress=progress, workers=workers)
+        index = build_index(source, progress=progress, workers=workers, ahead=ahead)
         exclude_digest = None
         if (file := request.settings.exclude) is not None:
             index, exclude_digest = excluded(index, Path(file).expanduser())
@@ -139,7 +142,7 @@ def _prepare(request: Request, workers: Workers, *, clock: Clock, progress: Prog
         plan = replace(plan, backbone=replace(plan.backbone, digest=body.digest))
     with clock.stage("cache"):
         cache, index = build_cache(
-            source, index, plan.preprocessing, progress=progress, workers=workers
+            source, index, plan.preprocessing, progress=progress, workers=workers, ahead=ahead
         )
     with clock.stage("copies"):
         budget_s = request.settings.budget_s
