@@ -17,7 +17,7 @@ serve, and nothing is decoded ahead.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -72,29 +72,23 @@ class Ahead:
             self._digests = np.zeros(num_rows, dtype=np.uint64)
         return self._target is not None
 
-    def run(self, workers: Workers, tasks: Iterable[Task]) -> Iterator[list[Done]]:
-        """Yield what an Inspector gives for the tasks, which it takes, but for those that failed.
+    def run(self, workers: Workers, source: Source, rows: Sequence[int]) -> Iterator[list[Done]]:
+        """Yield what an EagerInspector gives for these rows, but for those that `failed`.
 
         Raises SettingsError where the pixels cannot be written.
         """
         if self._target is None:
             raise ValueError("nothing has begun")
-        work = chunks(task._replace(argument=(task.argument, task.row)) for task in tasks)
+        entries = source.entries
+        tasks = (Task(r, payload, (entries[r].path, r)) for r, payload in source.payloads(rows))
         try:
-            for some in workers.run(work, EagerInspector, self._target.to_json()):
-                yield self._note(some)
+            for some in workers.run(chunks(tasks), EagerInspector, self._target.to_json()):
+                self.failed += [row for row, _, reason in some if reason]
+                done = [one for one in some if not one.reason]
+                self._digests[[one.row for one in done]] = [one.values[-1] for one in done]
+                yield done
         except OSError as error:
             raise cannot_write(self._target.path.parent, error) from error
-
-    def _note(self, some: list[Done]) -> list[Done]:
-        looked_at = []
-        for row, values, reason in some:
-            if reason:
-                self.failed.append(row)
-            else:
-                *facts, self._digests[row] = values
-                looked_at.append(Done(row, facts, ""))
-        return looked_at
 
     def take(
         self, path: Path, preprocessing: Preprocessing

@@ -81,7 +81,7 @@ def _findings_of_files(
 
     def keep(some: list[Done]) -> None:
         for row, values, reason in some:
-            findings[row] = _unusable(reason) if reason else _usable(*values)
+            findings[row] = _unusable(reason) if reason else _usable(*values[:5])
         stage.advance(len(some))
 
     inspector, started, done = Inspector(), time.monotonic(), 0
@@ -98,7 +98,7 @@ def _findings_of_files(
         seen = {finding[1:4] for finding in findings if finding is not None}
         if ahead.begin(source, seen):
             rest = [row for row, finding in enumerate(findings) if finding is None]
-            for some in ahead.run(workers, _tasks(source, rest)):
+            for some in ahead.run(workers, source, rest):
                 keep(some)
             # As if nothing had been decoded: a picture that crashes its decoder has a header.
             work = chunks(_tasks(source, ahead.failed))
