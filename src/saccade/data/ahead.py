@@ -58,11 +58,13 @@ class Ahead:
 
     def begin(self, source: Source, seen: set[tuple[int, int, str]]) -> bool:
         """Say whether to decode ahead, by the widths, heights and modes seen so far."""
-        kinds = [kind for kind in seen if kind[2] in _CHANNELS_OF_MODE]
-        if len(seen) != 1 or not kinds or max(kinds[0][:2]) > _MAX_SIDE_PX:
+        if len(seen) != 1:
             return False
-        ((width, height, mode),) = kinds
-        size = Preprocessing(height_px=height, width_px=width, channels=_CHANNELS_OF_MODE[mode])
+        ((width, height, mode),) = seen
+        channels = _CHANNELS_OF_MODE.get(mode)
+        if channels is None or max(width, height) > _MAX_SIDE_PX:
+            return False
+        size = Preprocessing(height_px=height, width_px=width, channels=channels)
         if any((cache.name, cache.shape) == (source.name, size.shape) for cache in list_caches()):
             return False
         num_rows = len(source.entries) + len(source.left_out)
@@ -99,6 +101,7 @@ class Ahead:
         """
         target, self._target = self._target, None
         if target is None or target.preprocessing.shape != preprocessing.shape:
+            self._stack.close()  # the disk may have no room for both
             return None
         target.path.rename(path)
         return replace(target, path=path, preprocessing=preprocessing), self._digests

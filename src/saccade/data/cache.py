@@ -171,10 +171,10 @@ class _Build:
     def run(self, progress: Progress, workers: Workers, ahead: Ahead) -> None:
         """Write pixels.npy, digests.npy and cache.json."""
         with _writing(self._folder):
-            target = self._taken(ahead) or Target.create(
-                self._path, self._preprocessing, len(self._index)
-            )
             with progress.stage("cache", total=len(self._reasons)) as stage:
+                target = self._taken(ahead, stage) or Target.create(
+                    self._path, self._preprocessing, len(self._index)
+                )
                 arrays = self._source.arrays
                 if arrays is not None and arrays.shape[1:] == self._preprocessing.shape:
                     self._copy(arrays, target, stage)
@@ -182,15 +182,17 @@ class _Build:
                     self._decode(target, stage, workers)
             self._describe()
 
-    def _taken(self, ahead: Ahead) -> Target | None:
+    def _taken(self, ahead: Ahead, stage: Stage) -> Target | None:
         """Take the rows that the scan has decoded already, if it has."""
         taken = ahead.take(self._path, self._preprocessing)
         if taken is None:
             return None
         target, digests = taken
         self._digests[:] = np.where(self._index.usable, digests, 0)
-        for row in np.flatnonzero(self._digests).tolist():
+        rows = np.flatnonzero(self._digests).tolist()
+        for row in rows:
             del self._reasons[row]
+        stage.advance(len(rows))
         with closing(RowWriter(target.to_json())) as writer:
             for row in np.flatnonzero(digests != self._digests).tolist():  # left out since
                 writer.write_bytes(row, bytes(int(np.prod(self._preprocessing.shape))))
