@@ -23,7 +23,7 @@ from saccade.data.picture import Payload, Preprocessing
 from saccade.data.scan import build_index
 from saccade.data.source import Entry, Source
 from saccade.data.workers import Workers
-from saccade.errors import SettingsError
+from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 
 PROGRESS = Silence()
@@ -225,6 +225,18 @@ def test_a_disk_that_is_too_small_or_fills_up_is_one_line(tiny_disk, monkeypatch
     with Ahead() as ahead, pytest.raises(SettingsError, match="^cannot write .*; free space"):
         prepared(Filling(jpegs() * (2 if not taken else 1)), OWN, ahead)
     assert not list(pixels_folder().glob(".tmp-*"))
+
+
+def test_an_archive_that_cannot_be_read_is_one_line():
+    class Gone(Pictures):
+        def payloads(self, rows: Iterable[int]) -> Iterator[tuple[int, Payload]]:
+            for row, payload in super().payloads(rows):
+                if self.handed_out == 300:
+                    raise OSError("gone")
+                yield row, payload
+
+    with Ahead() as ahead, pytest.raises(DataError, match="^cannot read pictures: gone"):
+        prepared(Gone(jpegs()), OWN, ahead)
 
 
 def test_a_place_that_cannot_be_written_does_not_stop_the_scan(tmp_path, monkeypatch):

@@ -9,9 +9,10 @@
 The cache's size is derived from the index. Where the first pictures are small and all of one size,
 it is nearly always theirs; then pictures of that size are decoded at once, into a file that becomes
 the cache's own. They are opened, read and sent about once in place of twice, and their pixels are
-those of the very bytes that the index has the digest of. Where the guess was wrong, that file is
-deleted and only time is lost. Where a cache of this name and size is there already, it will likely
-serve, and nothing is decoded ahead.
+those of the very bytes that the index has the digest of: a file that changes or goes after the scan
+is not looked for again. Where the guess was wrong, what was decoded is deleted and only time is
+lost, a fifth of that of scan and cache. Where a cache of this name and size is there already, it
+will likely serve, and nothing is decoded ahead.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from saccade.data.rowwriter import Target
 from saccade.data.source import Source
 from saccade.data.work import Done, Task, chunks
 from saccade.data.workers import Workers
-from saccade.errors import SaccadeError
+from saccade.errors import DataError, SaccadeError
 from saccade.files import cannot_write
 
 _MAX_SIDE_PX: Final = 64  # pictures of one size up to here are trained on as they are
@@ -81,10 +82,9 @@ class Ahead:
         """
         if self._target is None:
             raise ValueError("nothing has begun")
-        entries = source.entries
-        tasks = (Task(r, payload, (entries[r].path, r)) for r, payload in source.payloads(rows))
+        work = chunks(_tasks(source, rows))
         try:
-            for some in workers.run(chunks(tasks), EagerInspector, self._target.to_json()):
+            for some in workers.run(work, EagerInspector, self._target.to_json()):
                 self.failed += [row for row, _, reason in some if reason]
                 done = [one for one in some if not one.reason]
                 self._digests[[one.row for one in done]] = [one.values[-1] for one in done]
@@ -105,3 +105,11 @@ class Ahead:
             return None
         target.path.rename(path)
         return replace(target, path=path, preprocessing=preprocessing), self._digests
+
+
+def _tasks(source: Source, rows: Sequence[int]) -> Iterator[Task]:
+    try:
+        for row, payload in source.payloads(rows):
+            yield Task(row, payload, (source.entries[row].path, row))
+    except OSError as error:
+        raise DataError(f"cannot read {source.name}: {error}") from error
