@@ -6,7 +6,8 @@ T6's network, which is small, and ResNet-50, which is not; the same code and the
 processes of their own that train one epoch in turn. Keras runs on PyTorch and, where
 ``SACCADE_PEER_JAX_PYTHON`` names a Python that has JAX for the card, on JAX, each in float32 and in
 mixed bfloat16; the fastest is the peer. Saccade runs as it does by itself, and with CUDA graphs.
-The first two epochs of each are warm-up: they hold compiling, on either side.
+The first two epochs of each are warm-up: they hold compiling, on either side. All of them are on
+the card at once, so JAX takes memory as it needs it, and not most of the card at its start.
 
 Without a card it says so, in one line, and measures nothing.
 """
@@ -24,6 +25,8 @@ from benchmarks.timing import Result, Spread, in_turn, publish, ratio, spread
 
 CASES = (("t6", 128, 12_800), ("resnet50", 64, 1_280))  # network, batch, pictures an epoch
 WAYS = {"saccade": {}, "saccade, CUDA graphs": {"SACCADE_COMPILE": "on"}}
+SHARING = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # JAX's; others do not read it
+QUICK_STEPS = 16  # an epoch: compiling, weighed at the thirteenth, falls into the warm-up
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -60,7 +63,7 @@ def measure(network: str, batch: int, *, images: int, rounds: int) -> dict[str, 
         for backend, python in peers().items():
             for name, precision in PRECISIONS.items():
                 command = [python, script, "--engine", "keras", "--precision", precision, *common]
-                worker = Worker(command, {"KERAS_BACKEND": backend})
+                worker = Worker(command, {"KERAS_BACKEND": backend} | SHARING)
                 measures[f"{backend} {name}"] = stack.enter_context(worker).ask
         seconds = in_turn(measures, rounds=rounds, warm_up=2)
     return {name: [images / value for value in values] for name, values in seconds.items()}
@@ -83,7 +86,8 @@ def main() -> None:
         return
     rounds, figures = 2 if given.quick else given.rounds, {}
     for network, batch, images in CASES:
-        rates = measure(network, batch, images=4 * batch if given.quick else images, rounds=rounds)
+        images = QUICK_STEPS * batch if given.quick else images
+        rates = measure(network, batch, images=images, rounds=rounds)
         case = f"{network}, batch {batch}"
         for name, values in rates.items():
             figures[f"{case}, {name}"] = spread(values, "images/s")
