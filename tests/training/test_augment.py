@@ -148,7 +148,7 @@ def test_one_gather_shows_what_the_formula_says(fill, shape, oblique):
     assert near_an_edge < 0.02 * batch[..., 0].size
 
 
-def testdraw_maps_keep_to_what_was_asked():
+def test_maps_keep_to_what_was_asked():
     """Rotations keep lengths and stay within their angle; both ways occur."""
     turned, centres = draw_maps(500, (32, 32), Augmentation(rotate=40), np.random.default_rng(0))
     angles = np.degrees(np.arctan2(turned[:, 1, 0], turned[:, 0, 0]))
