@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saccade.models.backend import load_keras
+from saccade.training.device import on_device
 from saccade.training.graph import Unsupported
 from saccade.training.precision import BF16, FLOAT32
 from saccade.training.step import TrainingStep
@@ -44,7 +45,7 @@ def batch(count: int = 16) -> tuple[np.ndarray, np.ndarray]:
 
 
 def values(model: Any) -> list[np.ndarray]:
-    return [v.value.detach().numpy().copy() for v in model.variables if v.dtype == "float32"]
+    return [v.value.detach().cpu().numpy().copy() for v in model.variables if v.dtype == "float32"]
 
 
 def test_step_learns_and_writes_its_count_back() -> None:
@@ -59,7 +60,7 @@ def test_prediction_is_that_of_the_keras_model() -> None:
     model, (x, y) = network(), batch()
     step = TrainingStep(model, precision=FLOAT32)
     step.train(x, y)
-    outputs = step.infer(torch.from_numpy(x)).numpy()
+    outputs = step.infer(on_device(x, step.device)).cpu().numpy()
     np.testing.assert_allclose(outputs, model.predict(x, verbose=0), atol=1e-6)
     assert outputs.dtype == np.float32
 
@@ -94,11 +95,11 @@ def test_loss_optimizer_and_rate_can_be_given() -> None:
 def test_frozen_layers_stay_as_they_are() -> None:
     model = network()
     model.layers[1].trainable = False
-    frozen = [v.value.detach().numpy().copy() for v in model.layers[1].variables]
+    frozen = [v.value.detach().cpu().numpy().copy() for v in model.layers[1].variables]
     step = TrainingStep(model, precision=FLOAT32)
     step.train(*batch())
     for old, variable in zip(frozen, model.layers[1].variables, strict=True):
-        np.testing.assert_array_equal(old, variable.value.detach().numpy())
+        np.testing.assert_array_equal(old, variable.value.detach().cpu().numpy())
 
 
 def test_rounded_products_leave_weights_in_float32_and_the_loss_close() -> None:
