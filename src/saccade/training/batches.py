@@ -7,7 +7,7 @@ batches are taken by a thread that keeps ahead of the training. What training sh
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from saccade.augmentation import Augmentation
 from saccade.training import augment, tensors
 from saccade.training.augment import as_shares
-from saccade.training.device import ahead, fits, kept_on, on_device, pinned
+from saccade.training.device import ahead, kept_on, on_device, pinned, staying
 from saccade.training.draws import draw_changes, draw_mixture
 from saccade.training.result import Pictures
 
@@ -96,12 +96,15 @@ class Streamed:
         return (on_device(batch, device) for batch in ahead(waiting))
 
 
-def source_of(pictures: Pictures, device: Any) -> Source:
-    """Return where batches of some pictures come from, for a model on this device."""
+def sources_of(sets: Sequence[Pictures], device: Any) -> list[Source]:
+    """Return where batches of each set of pictures come from, for a model on this device."""
     if device.type != "cuda":  # what other cards can, such as float64, is not known here
-        return InMemory(pictures)
-    num_bytes = len(pictures.rows) * pictures.pixels[:1].nbytes
-    return Resident(pictures, device) if fits(num_bytes, device) else Streamed(pictures, device)
+        return [InMemory(pictures) for pictures in sets]
+    stays = staying([len(each.rows) * each.pixels[:1].nbytes for each in sets], device)
+    return [
+        Resident(pictures, device) if stay else Streamed(pictures, device)
+        for pictures, stay in zip(sets, stays, strict=True)
+    ]
 
 
 class Batches:

@@ -7,8 +7,9 @@ and what is copied to it comes from pinned memory, the only one from which a cop
 
 from __future__ import annotations
 
+import gc
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -20,7 +21,7 @@ Data = Any  # a tensor or a NumPy array
 T = TypeVar("T")
 
 _AHEAD: Final = 2  # batches that wait for the card
-_SHARE: Final = 0.25  # of a card's free memory, for each set of data: there may be three
+_SHARE: Final = 0.25  # of a card's free memory, for all sets of data together
 _BYTES_AT_ONCE: Final = 1 << 26  # of what is brought to it: so much is pinned
 
 
@@ -38,12 +39,21 @@ def pinned(tensor: Tensor, device: Any) -> Tensor:
     return tensor.pin_memory() if device.type == "cuda" else tensor
 
 
-def fits(num_bytes: int, device: Any) -> bool:
-    """Whether so much data may stay on the device: where that is a card with room."""
+def staying(sizes: Sequence[int], device: Any) -> list[bool]:
+    """Return which sets of data, of so many bytes each, may stay on the device: on a card only.
+
+    In their order, each that fits: all together fill at most a quarter of what is free there.
+    """
     if device.type != "cuda":
-        return False
+        return [False] * len(sizes)
+    gc.collect()  # a training step refers to itself, so one done with may still hold memory
     free, _ = torch.cuda.mem_get_info(device)
-    return bool(num_bytes <= _SHARE * free)
+    kept_back = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    room, stays = _SHARE * (free + kept_back), []  # PyTorch gives out what it keeps back
+    for size in sizes:
+        stays.append(size <= room)
+        room -= size if stays[-1] else 0
+    return stays
 
 
 def kept_on(array: np.ndarray[Any, Any], rows: Any, device: Any) -> Tensor:

@@ -1,12 +1,13 @@
 """A data set in memory, or mapped into it, as batches: pictures, labels, weights.
 
 For a model on a graphics card it is brought there whole, where it fits; else a thread takes batches
-ahead, into pinned memory, from which they are copied while the card works.
+ahead, into pinned memory, from which they are copied without waiting for it; each copy
+has its turn among all that the card is told to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from saccade.training.device import ahead, fits, kept_on, on_device, pinned
+from saccade.training.device import ahead, kept_on, on_device, pinned, staying
 from saccade.training.graph import Unsupported
 
 Array = npt.NDArray[Any]
@@ -70,6 +71,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of all its arrays."""
+        return sum(a.nbytes for a in (self.x, self.y, self.weight) if a is not None)
 
     def rows(self, rows: slice) -> Examples:
         """Return some of the rows, without a copy."""
@@ -144,13 +150,15 @@ class Streamed:
         return (batch.each(lambda tensor: on_device(tensor, device)) for batch in ahead(waiting))
 
 
-def source_of(examples: Examples, device: Any) -> Source:
-    """Return where batches of a data set come from, for a model on this device."""
+def sources_of(sets: Sequence[Examples], device: Any) -> list[Source]:
+    """Return where batches of each data set come from, for a model on this device."""
     if device.type != "cuda":
-        return examples
-    arrays = (examples.x, examples.y, examples.weight)
-    num_bytes = sum(array.nbytes for array in arrays if array is not None)
-    return Resident(examples, device) if fits(num_bytes, device) else Streamed(examples, device)
+        return list(sets)
+    stays = staying([each.num_bytes for each in sets], device)
+    return [
+        Resident(each, device) if stay else Streamed(each, device)
+        for each, stay in zip(sets, stays, strict=True)
+    ]
 
 
 def rows_of(num_rows: int, batch_size: int, *, shuffle: bool) -> Iterator[Any]:

@@ -12,7 +12,7 @@ import torch
 
 from saccade.models.outputs import output_kind
 from saccade.training.averaging import WeightAverage
-from saccade.training.batches import InMemory, Pixels, source_of
+from saccade.training.batches import InMemory, Pixels, sources_of
 from saccade.training.checkpoint import Arrays, under
 from saccade.training.device import on_device
 from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
@@ -31,9 +31,9 @@ class Learner:
         plan: TrainPlan,
         *,
         several_labels: bool = False,
-        scored: Sequence[Pictures] = (),
+        shown: Sequence[Pictures] = (),
     ) -> None:
-        """Make ready to train; `scored` are pictures whose outputs are asked for every epoch."""
+        """Make ready to train; `shown` are the pictures of every epoch, seen from `sources`."""
         self.model = model
         self.kind = output_kind(model)
         self.num_outputs = int(model.outputs[0].shape[-1])
@@ -51,7 +51,7 @@ class Learner:
             self.step = TrainingStep(model)
         self.ours = ours
         self._average: WeightAverage | None = None
-        self._scored = [(pictures, source_of(pictures, self.step.device)) for pictures in scored]
+        self._shown, self.sources = shown, sources_of(shown, self.step.device)
 
     def start_average(self, steps: float) -> None:
         """Begin to average over about the last `steps` steps."""
@@ -91,18 +91,22 @@ class Learner:
 
     def outputs(self, pictures: Pictures) -> npt.NDArray[np.float32]:
         """Return the model's outputs for some pictures, in inference mode."""
-        sources = (source for known, source in self._scored if known is pictures)
-        batches = next(sources, InMemory(pictures)).in_order()
-        outputs = [self._outputs(pixels, pictures.scored_at_once) for pixels in batches]
+        known = zip(self._shown, self.sources, strict=True)
+        source = next((source for each, source in known if each is pictures), InMemory(pictures))
+        outputs = []
+        for pixels in source.in_order():  # not by a name, at which an error would keep its thread
+            outputs.append(self._outputs(pixels, pictures.scored_at_once))
         values: npt.NDArray[np.float32] = torch.cat(outputs).cpu().numpy()
         return values
 
     def _outputs(self, pixels: Pixels, size: int) -> Any:
         """Predict; the last batch is filled up, since another shape would compile again."""
-        filled, missing = on_device(pixels, self.step.device), size - len(pixels)
-        if missing:  # PyTorch pads from the last axis on
-            filled = torch.nn.functional.pad(filled, (*[0] * 7, missing))
-        return self.step.infer(filled)[: len(pixels)]
+        filled, missing = pixels, size - len(pixels)
+        if missing and isinstance(pixels, np.ndarray):
+            filled = np.pad(pixels, [(0, missing), (0, 0), (0, 0), (0, 0)])
+        elif missing:  # PyTorch pads from the last axis on
+            filled = torch.nn.functional.pad(pixels, (*[0] * 7, missing))
+        return self.step.infer(on_device(filled, self.step.device))[: len(pixels)]
 
     def is_finite(self) -> bool:
         """Return whether every weight is a number."""

@@ -113,7 +113,7 @@ class _Loop:
         stage: Stage,
         progress: Progress,
     ) -> None:
-        from saccade.training.batches import Batches, source_of
+        from saccade.training.batches import Batches
         from saccade.training.learner import Learner
 
         self.started = time.monotonic()
@@ -125,9 +125,9 @@ class _Loop:
         self.plan, notes = decide_changes(plan, train)
         self.standing = Standing(notes=notes)
         load_keras().utils.set_random_seed(plan.seed)
-        several, scored = train.several_labels, (self.sample, self.validation)
-        self.learner = Learner(model, self.plan, several_labels=several, scored=scored)
-        source = source_of(train, self.learner.step.device)
+        several, shown = train.several_labels, (train, self.sample, self.validation)
+        self.learner = Learner(model, self.plan, several_labels=several, shown=shown)
+        source = self.learner.sources[0]
         self.batches = Batches(train, source, self.plan.augmentation, self.learner.num_outputs)
         self.num_epochs = float(plan.max_epochs)  # that the time allows, once it is measured
 
@@ -255,6 +255,6 @@ def _look_at(losses: list[Any]) -> None:
         return
     import torch
 
-    if not np.isfinite(float(torch.stack(losses).double().sum())):  # one number to wait for
+    if not bool(torch.stack(losses).isfinite().all()):  # one number to wait for
         raise _Diverged
     losses.clear()

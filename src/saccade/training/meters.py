@@ -28,7 +28,7 @@ _MOST_WAITING: Final = 1 << 16  # outputs, all batches together
 class Meters:
     """The loss and the metrics of one pass over a data set.
 
-    Sums are kept where the outputs are, in float64, and nothing waits for them until `result`.
+    Sums are kept where the outputs are, and nothing waits for them until `result`.
     Raises Unsupported where metrics are weighted by sample.
     """
 
@@ -74,8 +74,9 @@ class Meters:
             return
         losses, labels, outputs = zip(*self._waiting, strict=True)
         sizes = [len(batch) for batch in outputs]
-        weights = on_device(torch.tensor(sizes, dtype=torch.float64), losses[0].device)
-        self._loss = self._loss + (torch.stack(losses).double() * weights).sum()
+        device = losses[0].device
+        weights = on_device(torch.tensor(sizes, dtype=_sum_type(device)), device)
+        self._loss = self._loss + (torch.stack(losses).to(weights.dtype) * weights).sum()
         self._num_samples += sum(sizes)
         for counter in self._counters:
             counter.update(torch.cat(labels), torch.cat(outputs))
@@ -103,12 +104,17 @@ class _Counter:
 
     def update(self, y: Tensor, outputs: Tensor) -> None:
         right = self._matches(y, outputs)
-        self._total = self._total + right.sum(dtype=torch.float64)
+        self._total = self._total + right.sum(dtype=_sum_type(right.device))
         self._count += right.numel()
 
     def write(self) -> None:
         self._metric.total.assign(self._total)
         self._metric.count.assign(self._count)
+
+
+def _sum_type(device: Any) -> Any:
+    """Return the type in which sums are kept: float64, which Apple's cards do not have."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _matches_of(metric: Any) -> Matches | None:

@@ -99,7 +99,10 @@ class Update:
 
 
 class _Number:
-    """A number in a tensor, read again only after it was changed: to read it waits for a card."""
+    """A number in a tensor: on a card, where to read it waits, only after it was changed.
+
+    A change through ``.data`` is one that PyTorch does not count, so on a card it is not seen.
+    """
 
     def __init__(self) -> None:
         self._read: tuple[Tensor, int] | None = None
@@ -107,6 +110,8 @@ class _Number:
 
     def read(self, tensor: Tensor) -> float:
         """Return the number that the tensor holds."""
+        if tensor.device.type != "cuda" or tensor.is_inference():  # which counts no changes
+            return float(tensor)
         if self._read is None or self._read[0] is not tensor or self._read[1] != tensor._version:
             self._value, self._read = float(tensor), (tensor, tensor._version)
         return self._value

@@ -9,7 +9,7 @@ from typing import Any
 from saccade.models.backend import load_keras
 from saccade.training.denormals import denormals_flushed
 from saccade.training.device import on_device
-from saccade.training.examples import Batch, Examples, Source, source_of
+from saccade.training.examples import Batch, Examples, Source, sources_of
 from saccade.training.graph import Unsupported
 from saccade.training.meters import Meters
 from saccade.training.step import TrainingStep
@@ -51,9 +51,9 @@ class Session:
         self._build(train.rows(slice(self._batch_size)))
         self._meters = Meters(model)
         self._step = TrainingStep(model)
-        device = self._step.device
-        self._train = source_of(train, device)
-        self._validation = None if validation is None else source_of(validation, device)
+        sets = [train] if validation is None else [train, validation]
+        self._train, *others = sources_of(sets, self._step.device)
+        self._validation = others[0] if others else None
         self._num_batches = -(-len(self._train) // self._batch_size)
         self._batches_done = 0
         self._timed_from = 0.0
@@ -115,8 +115,9 @@ class Session:
     def _train_epoch(self) -> dict[str, float]:
         self._meters.reset()
         shown = time.monotonic()
-        batches = self._train.batches(self._batch_size, shuffle=self._arguments["shuffle"])
-        for index, batch in enumerate(batches):
+        size, shuffle = self._batch_size, self._arguments["shuffle"]
+        # Batches have no name here: an error would keep it, and with it their thread.
+        for index, batch in enumerate(self._train.batches(size, shuffle=shuffle)):
             if self._train_hooks:
                 self._step.write_back()
                 self._callbacks.on_train_batch_begin(index)
@@ -171,8 +172,7 @@ class Session:
     def _evaluate(self, examples: Source) -> dict[str, float]:
         self._meters.reset()
         self._callbacks.on_test_begin()
-        batches = examples.batches(self._evaluation_size(), shuffle=False)
-        for index, batch in enumerate(batches):
+        for index, batch in enumerate(examples.batches(self._evaluation_size(), shuffle=False)):
             if self._test_hooks:
                 self._callbacks.on_test_batch_begin(index)
             loss, outputs = self._step.evaluate(batch.x, batch.y, batch.weight)

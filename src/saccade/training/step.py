@@ -161,6 +161,8 @@ class TrainingStep:
         arrays |= {f"slot/{i}": _array(slot) for i, slot in enumerate(self._update.slots())}
         arrays["num_updates"] = np.asarray(self._update.num_updates)
         arrays["random"] = torch.get_rng_state().numpy()
+        if self.device.type == "cuda":  # dropout draws there
+            arrays["random_on_card"] = torch.cuda.get_rng_state(self.device).numpy()
         return arrays
 
     def load_state(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
@@ -172,6 +174,8 @@ class TrainingStep:
                 slot.copy_(on_device(arrays[f"slot/{index}"], self.device))
         self._update.num_updates = int(arrays["num_updates"])
         torch.set_rng_state(torch.from_numpy(arrays["random"]))
+        if self.device.type == "cuda" and "random_on_card" in arrays:
+            torch.cuda.set_rng_state(torch.from_numpy(arrays["random_on_card"]), self.device)
         self.write_back()
 
 
