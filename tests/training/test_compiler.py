@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -173,7 +174,7 @@ def test_step_that_fails_compiled_is_done_again_without(monkeypatch) -> None:
     step = Compilable(loss_of, replace(WORK, device="cuda"), with_gradient)
     assert not step.reuses_memory
     step.compile("")
-    assert step.reason == "SACCADE_COMPILE is on, with CUDA graphs"
+    assert step.reason == "SACCADE_COMPILE is on, for CUDA graphs"
     wanted = 2 * x.T @ (x @ weights.detach() - y)
     for fails in (False, False, True, False):
         FAILS["now"] = fails
@@ -184,3 +185,25 @@ def test_step_that_fails_compiled_is_done_again_without(monkeypatch) -> None:
     assert not step.compiled
     assert step.reason == "RuntimeError: capture failed"
     assert step.notes[1] == "not compiled: RuntimeError: capture failed"
+
+
+def test_what_filled_the_memory_is_gone_before_the_step_is_done_again(monkeypatch) -> None:
+    if obstacle():
+        pytest.skip(obstacle())
+    monkeypatch.setattr(torch, "compile", lambda function, **_: lambda *batch: function(*batch))
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    def used(function, x, y, weight):
+        large = x + 1
+        assert not any(known() is not None for known in made)
+        made.append(weakref.ref(large))
+        if len(made) == 1:
+            raise torch.OutOfMemoryError("the card is full")
+        return function(x, y, weight)
+
+    step = Compilable(lambda x, y, _: x * y, WORK, used)
+    step.compile("")
+    x, y = torch.arange(3.0), torch.ones(3)
+    assert torch.equal(step(x, y, None), x)
+    assert len(made) == 2
+    assert step.notes == ("not compiled: OutOfMemoryError: the card is full",)

@@ -36,7 +36,7 @@ def test_no_step_waits_for_a_card():
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     copies = dict(line.rsplit(": ", 1) for line in ran.stdout.splitlines())
-    assert len(copies) == 8
+    assert len(copies) == 9
     for name, seen in copies.items():
         assert seen.startswith("cpu to card "), name  # and nothing that is waited for
         assert "," not in seen, name

@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from tests.training.test_loop import FACTS, digits
 
 from saccade.models import build_model
 from saccade.progress import Lines, Silence
+from saccade.training.compiler import Compilable
 from saccade.training.learner import Learner
 from saccade.training.loop import train_network
 from saccade.training.plan import derive_plan
-from saccade.training.result import Hooks
-from saccade.training.warmup import plan_horizon
+from saccade.training.result import Hooks, Pictures
+from saccade.training.warmup import _seconds_a_step, plan_horizon
 
 
 @pytest.mark.parametrize(("asked", "compiles"), [("on", True), ("off", False)])
@@ -77,3 +80,18 @@ def test_bar_is_full_after_an_early_stop(capsys):
     )
     assert result.num_epochs < 30
     assert "train: 100 of 100" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("graphs", "num_steps"), [(False, 4), (True, 5)])
+def test_steps_that_record_cuda_graphs_are_not_measured(graphs, num_steps, monkeypatch):
+    """Three are; before them one compiles, and by CUDA graphs another records."""
+    plan = derive_plan(FACTS, model="t3")
+    learner = Learner(build_model("t3", input_shape=(8, 8, 1), num_classes=10), plan)
+    train, _ = digits()
+    chosen = np.arange(16)
+    batch = Pictures(train.pixels[train.rows[chosen]], chosen, train.labels[chosen])
+    monkeypatch.setattr(Compilable, "reuses_memory", graphs)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: None)
+    assert _seconds_a_step(learner, batch) > 0
+    learner.step.write_back()
+    assert int(learner.step._update.optimizer.iterations.value) == num_steps

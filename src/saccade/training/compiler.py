@@ -8,8 +8,9 @@ compiled step takes up to three quarters longer than one that is not (docs/perfo
 the compiler cannot see into them. So compiling is chosen for what it was measured to gain at:
 bf16 on a processor for which our kernels could not be built.
 
-On a graphics card it was not measured, and is not chosen. Where it is asked for there, the compiled
-step is kept as CUDA graphs too: the card is told once what a step is, and then only to do it again.
+On a graphics card it was not measured, and is not chosen. Where it is asked for there, the step
+is compiled for CUDA graphs too: the card is told once what a step is, and then only to do it again.
+PyTorch's compiler leaves them out, without a word, where it cannot make them.
 
 ``SACCADE_COMPILE=on`` (or ``off``) overrides the estimate.
 """
@@ -44,7 +45,7 @@ class Workload:
     """What a step computes, as far as that decides whether compiling it pays."""
 
     number_format: Format
-    device: str  # "cpu" or "cuda"
+    device: str  # as PyTorch names its type, such as "cpu" or "cuda"
     num_layers: int
 
     @property
@@ -138,7 +139,7 @@ class Compilable:
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
         mode = "reduce-overhead" if self._work.device == "cuda" else None  # by CUDA graphs
         self._graph = torch.compile(self._function, fullgraph=True, dynamic=False, mode=mode)
-        how = f"{_SWITCH} is on" + (", with CUDA graphs" if mode else "")
+        how = f"{_SWITCH} is on" + (", for CUDA graphs" if mode else "")
         self.reason = how if switch(_SWITCH) else ""
         if self.reason:
             self.notes += (f"compiled: {self.reason}",)
@@ -151,18 +152,23 @@ class Compilable:
         """Return the function's result."""
         shape = (x.shape, x.dtype, weight is None)
         self._shape = self._shape or shape
-        if self._graph is None or shape != self._shape:
-            return self._use(self._function, x, y, weight)
-        try:
-            if self._built:
-                return self._use(self._graph, x, y, weight)
-            with warnings.catch_warnings():  # what the compiler warns of is its own affair
-                warnings.simplefilter("ignore")
-                result = self._use(self._graph, x, y, weight)
-            self._built = True
-            return result
-        except Exception as error:  # noqa: BLE001  (compilers fail in many ways; not compiled
-            # is always right, and an error that is not the compiler's comes again there)
-            cause = str(error).strip().partition("\n")[0]
-            self._give_up(f"{type(error).__name__}: {cause}")
-            return self._use(self._function, x, y, weight)
+        if self._graph is not None and shape == self._shape:
+            try:
+                return self._by_graph(self._graph, x, y, weight)
+            except Exception as error:  # noqa: BLE001  (compilers fail in many ways, and an
+                # error that is not the compiler's comes again below)
+                cause = str(error).strip().partition("\n")[0]
+                reason = f"{type(error).__name__}: {cause}"
+            # Not before the error is gone: it keeps what may have filled the memory. Where it was
+            # the way back that failed, BatchNormalization counts this one batch twice.
+            self._give_up(reason)
+        return self._use(self._function, x, y, weight)
+
+    def _by_graph(self, graph: Forward, x: Any, y: Any, weight: Any) -> Any:
+        if self._built:
+            return self._use(graph, x, y, weight)
+        with warnings.catch_warnings():  # what the compiler warns of is its own affair
+            warnings.simplefilter("ignore")
+            result = self._use(graph, x, y, weight)
+        self._built = True
+        return result
