@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saccade.training import session
 from saccade.training.kernels.library import load_kernels
 
 ROOT = Path(__file__).parent.parent
@@ -348,6 +349,11 @@ def test_without_a_graphics_card_one_line_says_so() -> None:
     assert ran.stdout.splitlines() == [
         "gpu: there is no graphics card here, so nothing was measured"
     ]
+
+
+def test_quick_epoch_on_a_card_holds_compiling_and_recording() -> None:
+    """Both belong to the warm-up, which is whole epochs."""
+    assert gpu.QUICK_STEPS >= session._SETTLING_STEPS + session._TIMED_STEPS + 2
 
 
 def test_unknown_benchmark_is_named() -> None:
