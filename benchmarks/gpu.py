@@ -21,7 +21,7 @@ import sys
 from contextlib import ExitStack
 
 from benchmarks.peers import ROOT, Worker
-from benchmarks.timing import Result, Spread, in_turn, publish, ratio, spread
+from benchmarks.timing import Result, Spread, in_turn, publish, spread, to_fastest
 
 CASES = (("t6", 128, 12_800), ("resnet50", 64, 1_280))  # network, batch, pictures an epoch
 WAYS = {"saccade": {}, "saccade, CUDA graphs": {"SACCADE_COMPILE": "on"}}
@@ -72,8 +72,7 @@ def measure(network: str, batch: int, *, images: int, rounds: int) -> dict[str, 
 def against_best(rates: dict[str, list[float]], way: str) -> Spread:
     """Return how many times faster than the fastest peer one way of Saccade's is, by round."""
     others = [name for name in rates if name not in WAYS]
-    best = max(others, key=lambda name: spread(rates[name], "").median)
-    return ratio(rates[way], rates[best])
+    return to_fastest(others, rates, way)
 
 
 def main() -> None:

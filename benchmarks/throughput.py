@@ -24,7 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.peers import ROOT, Worker, peer_versions, tensorflow_python
-from benchmarks.timing import Result, Spread, at_least, in_turn, publish, ratio, spread
+from benchmarks.timing import Result, Spread, at_least, in_turn, publish, ratio, spread, to_fastest
 
 BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 CASES = (("t6", 128), ("t4", 128), ("t5", 128), ("t7", 128), ("t5", 32))
@@ -74,8 +74,7 @@ def measure(
 def against_best(rates: dict[str, list[float]]) -> Spread:
     """Return how many times faster than the faster peer Saccade is, round by round."""
     peers = [name for name in rates if name not in ("saccade", PRODUCTS)]
-    best = max(peers, key=lambda name: spread(rates[name], "").median)
-    return ratio(rates["saccade"], rates[best])
+    return to_fastest(peers, rates, "saccade")
 
 
 def products(operations: float, size: int = 2048) -> Callable[[], float]:

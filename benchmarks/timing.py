@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -121,6 +121,12 @@ def in_turn(
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     """Return ours divided by theirs, round by round."""
     return spread([a / b for a, b in zip(ours, theirs, strict=True)], "times")
+
+
+def to_fastest(peers: Iterable[str], rates: Mapping[str, Sequence[float]], way: str) -> Spread:
+    """Return how many times the rates of the fastest peer one way's are, round by round."""
+    best = max(peers, key=lambda name: spread(rates[name], "").median)
+    return ratio(rates[way], rates[best])
 
 
 def at_least(what: str, wanted: float, got: float | None) -> Target:

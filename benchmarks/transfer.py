@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.peers import ROOT, Worker, peer_versions, tensorflow_python
 from benchmarks.throughput import BF16_FLAGS, processor_flags, useful_peers
-from benchmarks.timing import Result, Spread, at_least, in_turn, publish, ratio, spread
+from benchmarks.timing import Result, Spread, at_least, in_turn, publish, spread, to_fastest
 
 NETWORK, SIZE_PX = "InceptionV3", 150
 BATCHES = {"float32": (32,), "mixed_bfloat16": (32, 128)}  # each at its best
@@ -60,8 +60,7 @@ def is_ours(name: str) -> bool:
 def against_best(rates: dict[str, list[float]]) -> Spread:
     """Return how many times faster than the fastest peer Saccade is, round by round."""
     peers = [name for name in rates if not is_ours(name)]
-    best = max(peers, key=lambda name: spread(rates[name], "").median)
-    return ratio(rates[CHOSEN], rates[best])
+    return to_fastest(peers, rates, CHOSEN)
 
 
 def main() -> None:

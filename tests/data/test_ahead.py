@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -198,17 +196,8 @@ def test_workers_that_die_while_they_decode_leave_no_gap():
 
 
 @pytest.fixture
-def tiny_disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
-    if (
-        not shutil.which("mount")
-        or subprocess.run(mount, capture_output=True, check=False).returncode
-    ):
-        pytest.skip("a small disk cannot be mounted here: that needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def tiny_disk(disk_of):
+    return disk_of("300k")
 
 
 @pytest.mark.parametrize("taken", [0, 200_000])

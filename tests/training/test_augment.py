@@ -7,7 +7,9 @@ import pytest
 
 from saccade.augmentation import Augmentation
 from saccade.errors import SettingsError
-from saccade.training.augment import augment, mix
+from saccade.training import augment
+from saccade.training.draws import changed as mix
+from saccade.training.draws import draw_changes
 from saccade.training.geometry import draw_maps
 from saccade.training.kernels.library import load_kernels
 
@@ -17,8 +19,12 @@ def pictures(num=16, height=6, width=9, channels=3):
     return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
 
+def drawn(batch, changes, random):
+    return augment.as_drawn(batch, draw_changes(batch.shape, changes, random))
+
+
 def augmented(batch, seed=1, **changes):
-    return augment(batch, Augmentation(**changes), np.random.default_rng(seed))
+    return drawn(batch, Augmentation(**changes), np.random.default_rng(seed))
 
 
 def test_nothing_asked_changes_nothing():
@@ -104,7 +110,7 @@ def test_pictures_given_stay_as_they_are():
     batch = pictures()
     before = batch.copy()
     augmented(batch, shift=0.2, zoom=0.3, flip=True, light=0.2, erase=0.4, colour=0.3)
-    mix(batch, np.zeros(16, int), Augmentation(cutmix=1), np.random.default_rng(0), 2)
+    mix(augment, batch, np.zeros(16, int), Augmentation(cutmix=1), np.random.default_rng(0), 2)
     assert np.array_equal(batch, before)
 
 
@@ -132,7 +138,7 @@ def test_one_gather_shows_what_the_formula_says(fill, shape, oblique):
     """The witness: every pixel of every picture by itself, from a picture padded by NumPy."""
     changes = Augmentation(**STRAIGHT, **oblique, fill=fill)
     batch, (height, width, _), pad = pictures(16, *shape), shape, 60
-    shown = augment(batch, changes, np.random.default_rng(3))
+    shown = drawn(batch, changes, np.random.default_rng(3))
     matrices, centres = draw_maps(len(batch), shape[:2], changes, np.random.default_rng(3))
     padded = np.pad(batch, [(0, 0), (pad, pad), (pad, pad), (0, 0)], mode=FILLS[fill])
     near_an_edge = 0
@@ -201,7 +207,7 @@ def test_labels_mix_as_pictures_do(kind):
     batch = np.repeat(50 * labels, 32 * 32).reshape(60, 32, 32, 1).astype(np.uint8)
     for seed in range(20):
         random = np.random.default_rng(seed)
-        mixed, shares = mix(batch, labels, Augmentation(**{kind: 1.0}), random, 5)
+        mixed, shares = mix(augment, batch, labels, Augmentation(**{kind: 1.0}), random, 5)
         assert (mixed.shape, mixed.dtype, shares.shape) == (batch.shape, np.uint8, (60, 5))
         assert np.allclose(shares.sum(axis=1), 1)
         assert np.allclose(mixed.mean(axis=(1, 2, 3)), shares @ (50 * np.arange(5)), atol=0.6)

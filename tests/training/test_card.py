@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.training.test_batches import EVERY, mapped
 from tests.training.test_loop import FACTS, digits
-from tests.training.test_step import batch, network
+from tests.training.test_step import batch, network, plain_and_compiled
 
 import saccade
 from saccade.models import build_model
@@ -18,8 +18,6 @@ from saccade.training.batches import Batches, InMemory, Resident, Streamed
 from saccade.training.compiler import obstacle
 from saccade.training.learner import Learner
 from saccade.training.plan import derive_plan
-from saccade.training.precision import FLOAT32
-from saccade.training.step import TrainingStep
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no graphics card"),
@@ -72,15 +70,8 @@ def test_step_by_cuda_graphs_is_the_step_it_was(tmp_path, monkeypatch):
     """Five steps: one compiles, one records, the rest are replayed into the same memory."""
     if obstacle():
         pytest.skip(obstacle())
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path))
     monkeypatch.setenv("SACCADE_COMPILE", "on")
-    x, y = batch()
-    plain, quick = (network(optimizer=keras.optimizers.SGD(0.1, momentum=0.9)) for _ in range(2))
-    for model in (plain, quick):
-        model.layers[6].rate = 0.0  # PyTorch and its compiler draw different random numbers
-    one = TrainingStep(plain, precision=FLOAT32)
-    two = TrainingStep(quick, precision=FLOAT32, compile=True)
+    (one, two), (x, y) = plain_and_compiled(tmp_path, monkeypatch), batch()
     kept, copies = [], []
     for _ in range(5):
         own = float(one.train(x, y))

@@ -44,6 +44,17 @@ def batch(count: int = 16) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 255, (count, 9, 9, 3)).astype(np.uint8), y
 
 
+def plain_and_compiled(folder: Path, monkeypatch: Any) -> tuple[TrainingStep, TrainingStep]:
+    """Equal steps that draw nothing, one of them compiled into a folder of its own."""
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("SACCADE_CACHE", str(folder))
+    plain, quick = (network(optimizer=keras.optimizers.SGD(0.1, momentum=0.9)) for _ in range(2))
+    for model in (plain, quick):
+        model.layers[6].rate = 0.0  # PyTorch and its compiler draw different random numbers
+    one = TrainingStep(plain, precision=FLOAT32)
+    return one, TrainingStep(quick, precision=FLOAT32, compile=True)
+
+
 def values(model: Any) -> list[np.ndarray]:
     return [v.value.detach().cpu().numpy().copy() for v in model.variables if v.dtype == "float32"]
 
@@ -114,20 +125,13 @@ def test_rounded_products_leave_weights_in_float32_and_the_loss_close() -> None:
 
 def test_compiled_step_is_the_step_it_was(tmp_path: Path, monkeypatch) -> None:
     # One graph, no breaks: convolution, pooling of an odd size, statistics, dropout, penalty.
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path))
-    x, y = batch()
-    plain, quick = (network(optimizer=keras.optimizers.SGD(0.1, momentum=0.9)) for _ in range(2))
-    for model in (plain, quick):
-        model.layers[6].rate = 0.0  # PyTorch and its compiler draw different random numbers
-    one = TrainingStep(plain, precision=FLOAT32)
-    two = TrainingStep(quick, precision=FLOAT32, compile=True)
+    (one, two), (x, y) = plain_and_compiled(tmp_path, monkeypatch), batch()
     for rows in (slice(None), slice(None), slice(5), slice(None)):
         a, b = one.train(x[rows], y[rows]), two.train(x[rows], y[rows])
         assert float(a) == pytest.approx(float(b), rel=1e-4)
     assert two.notes == ()
     assert two.compiled
-    for a, b in zip(values(plain), values(quick), strict=True):
+    for a, b in zip(values(one.model), values(two.model), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
     assert list((tmp_path / "compiled").iterdir())  # for the next run
 

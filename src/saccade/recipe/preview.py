@@ -9,8 +9,8 @@ import numpy as np
 
 from saccade.augmentation import Augmentation
 from saccade.recipe.judge import write_gallery
-from saccade.training import Pictures
-from saccade.training.augment import changed
+from saccade.training import Pictures, augment
+from saccade.training.draws import changed
 
 _PICTURES: Final = 4
 _VERSIONS: Final = 5
@@ -33,6 +33,7 @@ def write_preview(
     chosen = order[places[:_PICTURES]]
     pixels, labels = train.taken(chosen)
     versions = [
-        changed(pixels, labels, augmentation, random, num_classes)[0] for _ in range(_VERSIONS)
+        changed(augment, pixels, labels, augmentation, random, num_classes)[0]
+        for _ in range(_VERSIONS)
     ]
     write_gallery(path, np.stack([pixels, *versions], axis=1))

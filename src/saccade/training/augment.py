@@ -12,65 +12,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from saccade.augmentation import Augmentation
-from saccade.training.draws import Draw, Erasure, Light, Mixture, draw_changes, draw_mixture
+from saccade.training.draws import Draw, Erasure, Light, Mixture
 from saccade.training.geometry import move
 from saccade.training.kernels.pictures import translated
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def changed(
-    pixels: Pixels,
-    labels: npt.NDArray[Any],
-    augmentation: Augmentation,
-    random: np.random.Generator,
-    num_classes: int,
-) -> tuple[Pixels, npt.NDArray[Any]]:
-    """Return a batch as training shows it: labels as given, or mixed, (N, classes) shares."""
-    pixels = augment(pixels, augmentation, random)
-    if augmentation.mixes:
-        return mix(pixels, labels, augmentation, random, num_classes)
-    return pixels, labels
-
-
-def augment(pixels: Pixels, augmentation: Augmentation, random: np.random.Generator) -> Pixels:
-    """Return changed copies of a batch, (N, H, W, C) uint8 to the same; nothing is mixed here."""
-    return as_drawn(pixels, draw_changes(pixels.shape, augmentation, random))
-
-
-def mix(
-    pixels: Pixels,
-    labels: npt.NDArray[Any],
-    augmentation: Augmentation,
-    random: np.random.Generator,
-    num_classes: int,
-) -> tuple[Pixels, npt.NDArray[np.float32]]:
-    """Return a batch mixed with itself in another order, and its labels as (N, classes) shares.
-
-    Labels are (N,) classes, or (N, classes) where a picture has several; see `draw_mixture`.
-    """
-    mixture = draw_mixture(pixels.shape, augmentation, random)
-    return as_mixed(pixels, mixture), mixture.labels(as_shares(labels, num_classes))
-
-
-def as_shares(labels: npt.NDArray[Any], num_classes: int) -> npt.NDArray[np.float32]:
-    """Return labels, (N,) classes or (N, classes), as (N, classes) shares."""
-    if labels.ndim == 2:
-        return labels.astype(np.float32)
-    shares: npt.NDArray[np.float32] = np.eye(num_classes, dtype=np.float32)[labels]
-    return shares
-
-
 def as_drawn(pixels: Pixels, draw: Draw) -> Pixels:
     """Return copies of a batch changed as was drawn."""
-    if draw.maps is not None:
-        pixels = move(pixels, draw.maps, draw.fill)
-    if draw.light is not None:
-        pixels = _relight(pixels, draw.light)
-    if draw.colours is not None:
-        pixels = _recolour(pixels, draw.colours)
-    return _erase(pixels, draw.erasures) if draw.erasures else pixels
+    changed: Pixels = draw.done_to(
+        pixels, move=move, relight=_relight, recolour=_recolour, erase=_erase
+    )
+    return changed
 
 
 def as_mixed(pixels: Pixels, mixture: Mixture) -> Pixels:

@@ -16,9 +16,8 @@ import torch
 
 from saccade.augmentation import Augmentation
 from saccade.training import augment, tensors
-from saccade.training.augment import as_shares
 from saccade.training.device import ahead, kept_on, on_device, pinned, staying
-from saccade.training.draws import draw_changes, draw_mixture
+from saccade.training.draws import changed
 from saccade.training.result import Pictures
 
 Tensor = Any  # torch has no type information here
@@ -120,12 +119,6 @@ class Batches:
         self, groups: Groups, random: np.random.Generator
     ) -> Generator[tuple[Pixels, npt.NDArray[Any]], None, None]:
         """Give the pictures of each group, changed, with their labels, or mixed shares of them."""
-        changes, augmentation = self._source.changes, self._augmentation
         for places, pixels in zip(groups, self._source.taken(groups), strict=True):
-            shape, labels = pixels.shape, self._labels[places]
-            pixels = changes.as_drawn(pixels, draw_changes(shape, augmentation, random))
-            if augmentation.mixes:
-                mixture = draw_mixture(shape, augmentation, random)
-                pixels = changes.as_mixed(pixels, mixture)
-                labels = mixture.labels(as_shares(labels, self._num_classes))
-            yield pixels, labels
+            labels, ways = self._labels[places], self._source.changes
+            yield changed(ways, pixels, labels, self._augmentation, random, self._num_classes)

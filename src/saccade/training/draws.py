@@ -7,8 +7,9 @@ changes the pixels then: NumPy and our kernels (`augment`), or tensors on a grap
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +77,53 @@ class Draw:
     colours: npt.NDArray[np.float32] | None  # (N, 3, 3), by which a row of three is multiplied
     erasures: tuple[Erasure, ...]
 
+    def done_to(
+        self,
+        pixels: Any,
+        *,
+        move: Callable[[Any, Maps, Fill], Any],
+        relight: Callable[[Any, Light], Any],
+        recolour: Callable[[Any, npt.NDArray[np.float32]], Any],
+        erase: Callable[[Any, tuple[Erasure, ...]], Any],
+    ) -> Any:
+        """Return copies of a batch changed as was drawn, by functions that do one thing each."""
+        if self.maps is not None:
+            pixels = move(pixels, self.maps, self.fill)
+        if self.light is not None:
+            pixels = relight(pixels, self.light)
+        if self.colours is not None:
+            pixels = recolour(pixels, self.colours)
+        return erase(pixels, self.erasures) if self.erasures else pixels
+
+
+class Ways(Protocol):
+    """What changes a batch of pixels as was drawn: the module `augment`, or `tensors`."""
+
+    def as_drawn(self, pixels: Any, draw: Draw, /) -> Any:
+        """Return copies of a batch changed as was drawn."""
+
+    def as_mixed(self, pixels: Any, mixture: Mixture, /) -> Any:
+        """Return a batch mixed as was drawn."""
+
+
+def changed(
+    ways: Ways,
+    pixels: Any,
+    labels: npt.NDArray[Any],
+    augmentation: Augmentation,
+    random: np.random.Generator,
+    num_classes: int,
+) -> tuple[Any, npt.NDArray[Any]]:
+    """Return a batch as training shows it: labels as given, or mixed, (N, classes) shares.
+
+    Labels are (N,) classes, or (N, classes) where a picture has several.
+    """
+    pixels = ways.as_drawn(pixels, draw_changes(pixels.shape, augmentation, random))
+    if not augmentation.mixes:
+        return pixels, labels
+    mixture = draw_mixture(pixels.shape, augmentation, random)
+    return ways.as_mixed(pixels, mixture), mixture.labels(_as_shares(labels, num_classes))
+
 
 def draw_changes(shape: Shape, augmentation: Augmentation, random: np.random.Generator) -> Draw:
     """Draw what changes in a batch of this shape; nothing is mixed here."""
@@ -107,6 +155,13 @@ def draw_mixture(shape: Shape, augmentation: Augmentation, random: np.random.Gen
     rows, columns = _draw_rectangle((height, width), 1 - kept, 1.0, random)
     area = (rows.stop - rows.start) * (columns.stop - columns.start)
     return Mixture(other=other, kept=1 - area / (height * width), rectangle=(rows, columns))
+
+
+def _as_shares(labels: npt.NDArray[Any], num_classes: int) -> npt.NDArray[np.float32]:
+    if labels.ndim == 2:
+        return labels.astype(np.float32)
+    shares: npt.NDArray[np.float32] = np.eye(num_classes, dtype=np.float32)[labels]
+    return shares
 
 
 def _draw_light(num_images: int, most: float, random: np.random.Generator) -> Light:

@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from saccade.models.backend import load_keras
 from saccade.models.outputs import output_kind
-from saccade.training.augment import changed
+from saccade.training import augment
 from saccade.training.changes import decide_changes
 from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_checkpoint
+from saccade.training.draws import changed
 from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
 from saccade.training.result import (
     FitResult,
@@ -206,8 +207,9 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
         """Return the batch of this index as (pixels float32, labels)."""
         loop = self.loop
         chosen = self.order[index * loop.batch_size : (index + 1) * loop.batch_size]
+        pixels, labels = loop.train.taken(chosen)
         pixels, labels = changed(
-            *loop.train.taken(chosen), loop.plan.augmentation, self.random, loop.num_classes
+            augment, pixels, labels, loop.plan.augmentation, self.random, loop.num_classes
         )
         pixels = pixels.astype(np.float32)
         if labels.ndim == 2:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from saccade.augmentation import Fill
@@ -23,13 +24,7 @@ Tensor = Any  # torch has no type information here; pixels are (N, H, W, C) uint
 
 def as_drawn(pixels: Tensor, draw: Draw) -> Tensor:
     """Return copies of a batch changed as was drawn."""
-    if draw.maps is not None:
-        pixels = _moved(pixels, draw.maps, draw.fill)
-    if draw.light is not None:
-        pixels = _relit(pixels, draw.light)
-    if draw.colours is not None:
-        pixels = _recoloured(pixels, on_device(draw.colours, pixels.device))
-    return _erased(pixels, draw.erasures) if draw.erasures else pixels
+    return draw.done_to(pixels, move=_moved, relight=_relit, recolour=_recoloured, erase=_erased)
 
 
 def as_mixed(pixels: Tensor, mixture: Mixture) -> Tensor:
@@ -81,8 +76,8 @@ def _relit(pixels: Tensor, light: Light) -> Tensor:
     return table.gather(1, flat.long()).reshape(pixels.shape)
 
 
-def _recoloured(pixels: Tensor, matrix: Tensor) -> Tensor:
-    colours = pixels.reshape(len(pixels), -1, 3).float() @ matrix
+def _recoloured(pixels: Tensor, matrix: npt.NDArray[np.float32]) -> Tensor:
+    colours = pixels.reshape(len(pixels), -1, 3).float() @ on_device(matrix, pixels.device)
     return colours.add_(0.5).clamp_(0, 255).to(torch.uint8).reshape(pixels.shape)
 
 
