@@ -222,7 +222,7 @@ def test_several_labels_mix_in_the_same_proportion():
     pixels = np.arange(4, dtype=np.uint8).repeat(16 * 64).reshape(4, 32, 32, 1) * 60
     labels = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]], bool)
     mixed, shares = mix(
-        pixels, labels, Augmentation(mixup=1.0), np.random.default_rng(0), num_classes=3
+        augment, pixels, labels, Augmentation(mixup=1.0), np.random.default_rng(0), num_classes=3
     )
     # Of each picture the brightness tells which two were mixed, and how much of each.
     for picture, share, own, label in zip(mixed, shares, pixels, labels, strict=True):
