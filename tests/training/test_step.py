@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from saccade.models.backend import load_keras
 from saccade.training.device import on_device
@@ -134,6 +135,27 @@ def test_compiled_step_is_the_step_it_was(tmp_path: Path, monkeypatch) -> None:
     for a, b in zip(values(one.model), values(two.model), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
     assert list((tmp_path / "compiled").iterdir())  # for the next run
+
+
+def test_compiling_again_finds_the_way_back_too_and_trains_to_the_same_bits(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path))
+    (x, y), found, ends = batch(), [], []
+    for _ in range(2):
+        torch._dynamo.reset()  # what this process remembers, as if it were another one
+        torch.manual_seed(3)
+        step = TrainingStep(network(), precision=BF16, compile=True)
+        before = counters["aot_autograd"]["autograd_cache_hit"]
+        ends.append([float(step.train(x, y)) for _ in range(3)])
+        assert step.compiled, step.notes
+        found.append(counters["aot_autograd"]["autograd_cache_hit"] - before)
+        ends.append(values(step.model))
+    assert found == [0, 1]
+    assert ends[0] == ends[2]
+    for a, b in zip(ends[1], ends[3], strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_compiling_that_fails_is_said_and_trains_on(monkeypatch: pytest.MonkeyPatch) -> None:

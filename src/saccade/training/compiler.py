@@ -19,8 +19,11 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 from saccade.config import switch
@@ -90,6 +93,44 @@ def objection(work: Workload, *, seconds_a_step: float | None, num_steps: int) -
     return f"it takes about {work.cost_s:.0f} s, and would save {saved_s:.0f}"
 
 
+@contextmanager
+def _whole_result_kept() -> Iterator[None]:
+    """Let the next process find the whole of what PyTorch's compiler makes, the way back included.
+
+    Without this it keeps the C++ code, but derives the gradients anew wherever a gradient is
+    written by hand, as our pooling's is, or numbers are rounded to bf16: half of what a kept
+    step costs. Both are in the graph that its key is made of, with all that they are given.
+    """
+    from torch import __version__ as version
+    from torch._functorch import config as gradients
+    from torch._inductor import config as code
+
+    rounding = [f"torch.amp.autocast_mode.{name}" for name in ("_enter_autocast", "_exit_autocast")]
+    by_hand = "autograd_cache_allow_custom_autograd_functions"
+    if not hasattr(gradients, by_hand) or not hasattr(code, "unsafe_marked_cacheable_functions"):
+        yield  # an older PyTorch
+        return
+    safe = dict.fromkeys(rounding, version)
+    with gradients.patch(by_hand, True), code.patch(unsafe_marked_cacheable_functions=safe):
+        yield
+
+
+def _ask_for_instructions_beside() -> None:
+    """Let PyTorch find out which instructions it may use while it reads the step: a second less.
+
+    It starts a Python for each kind, one after another, and remembers the answer.
+    """
+    try:
+        for needed in ("codecache", "cpp_builder"):  # imported here, not by two threads at once
+            import_module(f"torch._inductor.{needed}")
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
+    except ImportError:  # another PyTorch, which asks when it comes to it
+        return
+    asking = ThreadPoolExecutor(1)
+    asking.submit(pick_vec_isa)
+    asking.shutdown(wait=False)
+
+
 def obstacle() -> str:
     """Return why nothing can be compiled on this machine; empty where it can."""
     return "" if find_compiler() else "there is no C++ compiler"
@@ -137,6 +178,8 @@ class Compilable:
         import torch
 
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled_folder()))
+        if self._work.device == "cpu":
+            _ask_for_instructions_beside()
         mode = "reduce-overhead" if self._work.device == "cuda" else None  # by CUDA graphs
         self._graph = torch.compile(self._function, fullgraph=True, dynamic=False, mode=mode)
         how = f"{_SWITCH} is on" + (", for CUDA graphs" if mode else "")
@@ -167,7 +210,8 @@ class Compilable:
     def _by_graph(self, graph: Forward, x: Any, y: Any, weight: Any) -> Any:
         if self._built:
             return self._use(graph, x, y, weight)
-        with warnings.catch_warnings():  # what the compiler warns of is its own affair
+        # What the compiler warns of is its own affair.
+        with warnings.catch_warnings(), _whole_result_kept():
             warnings.simplefilter("ignore")
             result = self._use(graph, x, y, weight)
         self._built = True
