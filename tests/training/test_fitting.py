@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import saccade
+from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
 
 keras = load_keras()
@@ -222,6 +223,33 @@ def test_optimizer_does_what_it_does_for_keras(name: str) -> None:
     ours, theirs = fit_both(lambda: t3(optimizer=OPTIMIZERS[name]()), *pictures())
     for a, b in zip(ours.optimizer.variables, theirs.optimizer.variables, strict=True):
         np.testing.assert_allclose(a.value.detach(), b.value.detach(), **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "sgd"])
+def test_layer_frozen_between_two_fits_without_compiling_again(name: str) -> None:
+    """The slots of what is still trained are not the first ones, nor of the same sizes."""
+    options = {"momentum": 0.9} if name == "sgd" else {}
+    x, y = pictures()
+
+    def make() -> Any:
+        model = t3(optimizer=O.get({"class_name": name, "config": options}))
+        model.fit(x, y, verbose=0, shuffle=False)
+        model.layers[1].trainable = False
+        return model
+
+    fit_both(make, x, y)
+
+
+def test_layer_unfrozen_without_compiling_again_is_refused() -> None:
+    x, y = pictures()
+    model = t3()
+    model.layers[1].trainable = False
+    saccade.fit(model, x, y, verbose=0)
+    model.layers[1].trainable = True
+    with pytest.raises(SettingsError, match="compile the model again"):
+        saccade.fit(model, x, y, verbose=0)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    saccade.fit(model, x, y, verbose=0)
 
 
 def test_callbacks_see_what_keras_would_show_them(tmp_path: Path) -> None:

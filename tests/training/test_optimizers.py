@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
 from saccade.training.layerwise import LayerwiseAdamW
 from saccade.training.muon import Muon, orthogonal
@@ -172,6 +173,36 @@ def test_muon_under_rounded_products_stays_close_to_keras_s() -> None:
         step_both(step, update, ours, optimizer, theirs)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a.value, b.value, rtol=0.0, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", [*WRITTEN_OUT, "adam-amsgrad", "sgd-accumulated"])
+def test_slots_are_found_where_fewer_weights_are_trained(name: str) -> None:
+    """As after freezing the first layer of two, and then the second instead."""
+    make = (WRITTEN_OUT | BY_KERAS)[name]
+    ours, theirs = variables(), variables()
+    mine, optimizer = make(), make()
+    for trained in ([0, 1, 2], [1, 2], [0, 1]):
+        update = Update(mine, [ours[i] for i in trained])
+        for step in range(3):
+            step_both(
+                step, update, [ours[i] for i in trained], optimizer, [theirs[i] for i in trained]
+            )
+        update.write_back()
+    for a, b in zip([*ours, *mine.variables], [*theirs, *optimizer.variables], strict=True):
+        torch.testing.assert_close(a.value, b.value, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "lion", "loss-scale"])
+def test_optimizer_made_for_other_weights_is_refused(name: str) -> None:
+    """As it is by Keras: it has no slots for them, though others of the same shape."""
+    optimizer, first, second = (WRITTEN_OUT | BY_KERAS)[name](), variables(), variables()
+    Update(optimizer, first[:2]).apply(gradients(0, first[:2]), None)
+    with pytest.raises(ValueError, match="Unknown variable"):
+        optimizer.apply(gradients(0, second), second)
+    with pytest.raises(SettingsError, match="without v0 and 2 more; .* compile the model again"):
+        Update(optimizer, second)
+    with pytest.raises(SettingsError, match="without v2; "):
+        Update(optimizer, first)
 
 
 def test_constraints_are_kept() -> None:

@@ -8,11 +8,12 @@ learning rate and weight decay, is Keras's own `apply`: the same numbers, a litt
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
 from saccade.training.kernels import steps as kernels
 from saccade.training.layerwise import LayerwiseAdamW
@@ -22,14 +23,18 @@ from saccade.training.precision import Format
 keras = load_keras()
 Tensor = Any  # torch has no type information here
 Rule = Callable[[list[Tensor], list[Tensor], float, int], None]  # (weights, gradients, rate, step)
+Places = Mapping[int, int]  # from a weight's place among those trained to that of its slots
 
 
 class Update:
     """Moves a model's trainable variables along their gradients, as `optimizer` says.
 
     `step` counts updates from 1; the optimizer's own count follows on `write_back`, and its slots
-    are used in place. `products` is the format in which Muon multiplies, nothing else: what it
-    makes is only nearly orthogonal in any format.
+    are used in place. The variables may be some of those that the optimizer was built for.
+    `products` is the format in which Muon multiplies, nothing else: what it makes is only nearly
+    orthogonal in any format.
+
+    Raises SettingsError where the optimizer was built for other variables.
     """
 
     def __init__(
@@ -41,9 +46,10 @@ class Update:
         self._variables = list(variables)
         self.weights = [variable.value for variable in variables]
         self.num_updates = int(optimizer._iterations.value)
-        self._rule = _rule_of(optimizer, self._variables, products)
+        places = _places(optimizer, self._variables)
+        self._rule = _rule_of(optimizer, self._variables, places, products)
         decayed = [i for i, v in enumerate(self._variables) if _decays(optimizer, v)]
-        shares = _shares(optimizer, len(self._variables))
+        shares = _shares(optimizer, places)
         self._decayed = [self.weights[i] for i in decayed] if optimizer.weight_decay else []
         self._rate = _Number()
         self._decayed_by = [shares[i] * (optimizer.weight_decay or 0.0) for i in decayed]
@@ -117,18 +123,41 @@ class _Number:
         return self._value
 
 
+def _places(optimizer: Any, variables: list[Any]) -> Places:
+    """Return where the optimizer keeps the slots of each variable.
+
+    Whoever freezes a layer after compiling has fewer variables than slots.
+    """
+    known = {id(variable): place for place, variable in enumerate(optimizer._trainable_variables)}
+    unknown = [variable.path for variable in variables if id(variable) not in known]
+    if unknown:
+        others = f" and {len(unknown) - 1} more" if unknown[1:] else ""
+        raise SettingsError(
+            f"the optimizer {optimizer.name} was made for other weights, without {unknown[0]}"
+            f"{others}; an optimizer serves one model, and the layers that were trainable at its "
+            "first step: compile the model again, with a new optimizer"
+        )
+    return {place: known[id(variable)] for place, variable in enumerate(variables)}
+
+
+def _slots(variables: Sequence[Any], places: Places) -> list[Tensor]:
+    """Return the tensors that belong to the weights, in the weights' order."""
+    return [variables[place].value for place in places.values()]
+
+
 def _decays(optimizer: Any, variable: Any) -> bool:
     """Whether a weight decays; a kernel whose length Muon holds need not."""
     held = isinstance(optimizer, Muon) and turns(variable)
     return bool(optimizer._use_weight_decay(variable)) and not held
 
 
-def _shares(optimizer: Any, num_variables: int) -> Sequence[float]:
+def _shares(optimizer: Any, places: Places) -> Sequence[float]:
     """Return for each weight what share of the rate it learns and decays at."""
-    return optimizer.shares if isinstance(optimizer, LayerwiseAdamW) else [1.0] * num_variables
+    layerwise = isinstance(optimizer, LayerwiseAdamW)
+    return [optimizer.shares[place] if layerwise else 1.0 for place in places.values()]
 
 
-def _rule_of(optimizer: Any, variables: list[Any], products: Format) -> Rule | None:
+def _rule_of(optimizer: Any, variables: list[Any], places: Places, products: Format) -> Rule | None:
     """Return the rule of an optimizer that uses no option beyond those written out here."""
     options = (
         optimizer.clipnorm,
@@ -142,16 +171,15 @@ def _rule_of(optimizer: Any, variables: list[Any], products: Format) -> Rule | N
     if special or constrained or any(variable.dtype != "float32" for variable in variables):
         return None
     if isinstance(optimizer, Muon):
-        return _muon(optimizer, variables, products)
+        return _muon(optimizer, variables, places, products)
     if isinstance(optimizer, LayerwiseAdamW):
-        return _layerwise(optimizer)
+        return _layerwise(optimizer, places)
     if isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad:
-        everything = range(len(variables))
-        return _adam(optimizer, everything) if _name(optimizer) in ("Adam", "AdamW") else None
+        return _adam(optimizer, places) if _name(optimizer) in ("Adam", "AdamW") else None
     if _name(optimizer) == "SGD":
-        return _sgd(optimizer)
+        return _sgd(optimizer, places)
     if _name(optimizer) == "RMSprop" and not optimizer.centered:
-        return _rmsprop(optimizer)
+        return _rmsprop(optimizer, places)
     return None
 
 
@@ -161,15 +189,15 @@ def _name(optimizer: Any) -> str:
     return kind.__name__ if kind.__module__.startswith("keras.") else ""
 
 
-def _adam(optimizer: Any, chosen: Sequence[int], share: float = 1.0) -> Rule:
-    """The rule for the variables chosen by their place, at a share of the rate.
+def _adam(optimizer: Any, places: Places, share: float = 1.0) -> Rule:
+    """The rule for the variables that have a place, at a share of the rate.
 
     Keras adds ε to the uncorrected √v, PyTorch's kernel to the corrected one: hence the scale.
 
     Kingma & Ba 2015, in the form before their section 2.1.
     """
-    means = [optimizer._momentums[i].value for i in chosen]
-    squares = [optimizer._velocities[i].value for i in chosen]
+    chosen = list(places)
+    means, squares = _slots(optimizer._momentums, places), _slots(optimizer._velocities, places)
     beta_1, beta_2, epsilon = optimizer.beta_1, optimizer.beta_2, optimizer.epsilon
     count = torch.zeros((), dtype=torch.float32, device=means[0].device)
     counts = [count] * len(means)
@@ -195,12 +223,12 @@ def _adam(optimizer: Any, chosen: Sequence[int], share: float = 1.0) -> Rule:
     return rule
 
 
-def _layerwise(optimizer: LayerwiseAdamW) -> Rule:
+def _layerwise(optimizer: LayerwiseAdamW, places: Places) -> Rule:
     """Adam's rule for each share of the rate."""
-    chosen: dict[float, list[int]] = {}
-    for place, share in enumerate(optimizer.shares):
-        chosen.setdefault(share, []).append(place)
-    rules = [_adam(optimizer, places, share) for share, places in chosen.items()]
+    chosen: dict[float, dict[int, int]] = {}
+    for i, place in places.items():
+        chosen.setdefault(optimizer.shares[place], {})[i] = place
+    rules = [_adam(optimizer, alike, share) for share, alike in chosen.items()]
 
     def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
         for each in rules:
@@ -209,11 +237,11 @@ def _layerwise(optimizer: LayerwiseAdamW) -> Rule:
     return rule
 
 
-def _muon(optimizer: Muon, variables: list[Any], products: Format) -> Rule:
+def _muon(optimizer: Muon, variables: list[Any], places: Places, products: Format) -> Rule:
     """`Muon.update_step` for all kernels, Adam for the rest."""
     turned = [i for i, variable in enumerate(variables) if turns(variable)]
-    rest = _adam(optimizer, [i for i in range(len(variables)) if i not in turned])
-    means = [optimizer._momentums[i].value for i in range(len(variables))]
+    rest = _adam(optimizer, {i: place for i, place in places.items() if i not in turned})
+    means = _slots(optimizer._momentums, places)
     momentum = optimizer.momentum
     kind = torch.bfloat16 if products == "bf16" else torch.float32
     quick = kernels.Muon(momentum, QUINTIC, ROUNDS, EPSILON)
@@ -246,9 +274,9 @@ def _orthogonal(matrix: Tensor, kind: Any) -> Tensor:
     return x if wide else x.t()
 
 
-def _sgd(optimizer: Any) -> Rule:
-    momenta = [slot.value for slot in optimizer.momentums]
+def _sgd(optimizer: Any, places: Places) -> Rule:
     momentum, nesterov = optimizer.momentum, optimizer.nesterov
+    momenta = _slots(optimizer.momentums, places) if momentum else []
 
     def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
         if not momentum:
@@ -263,12 +291,12 @@ def _sgd(optimizer: Any) -> Rule:
     return rule
 
 
-def _rmsprop(optimizer: Any) -> Rule:
-    squares = [slot.value for slot in optimizer._velocities]
-    momenta = [slot.value for slot in optimizer._momentums]
+def _rmsprop(optimizer: Any, places: Places) -> Rule:
+    squares = _slots(optimizer._velocities, places)
     rho, momentum, epsilon = optimizer.rho, optimizer.momentum, optimizer.epsilon
     quick = kernels.RMSprop(rho, momentum, epsilon)
-    means = momenta if momentum else [None] * len(squares)
+    momenta = _slots(optimizer._momentums, places) if momentum else []
+    means = momenta or [None] * len(squares)
 
     def rule(weights: list[Tensor], gradients: list[Tensor], rate: float, step: int) -> None:
         if kernels.steps_fit((*weights, *gradients)):
