@@ -37,6 +37,14 @@ def several() -> Any:
     return O.MultiOptimizer(O.OptimizerMap(others, {"v1": O.RMSprop(0.01)}))
 
 
+class Inverse(O.schedules.LearningRateSchedule):
+    """A schedule of the user's, which counts on a variable: of an int, 0 ** -0.5 is an error."""
+
+    def __call__(self, step: Any) -> Any:
+        rising = keras.ops.cast(step, "float32") * 0.02
+        return 0.1 * keras.ops.minimum(step**-0.5, rising + 0 * step.value.float())
+
+
 WRITTEN_OUT: dict[str, Callable[[], Any]] = {
     "sgd": lambda: O.SGD(0.1),
     "sgd-momentum": lambda: O.SGD(0.1, momentum=0.9),
@@ -49,6 +57,8 @@ WRITTEN_OUT: dict[str, Callable[[], Any]] = {
     "adamw-schedule": lambda: O.AdamW(decay(), weight_decay=0.1),
     "adamw-sparing": lambda: sparing(O.AdamW(0.01, weight_decay=0.1)),
     "adam-schedule": lambda: O.Adam(decay()),
+    "adamw-schedule-of-the-user": lambda: O.AdamW(Inverse(), weight_decay=0.1),
+    "sgd-schedule-of-the-user": lambda: O.SGD(Inverse(), momentum=0.9),
     "adamw-layerwise": lambda: sparing(
         LayerwiseAdamW(lowest_share=0.1, learning_rate=decay(), weight_decay=0.1)
     ),

@@ -78,7 +78,8 @@ class Update:
         if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
             return float(rate())
         if not type(rate).__module__.startswith("keras."):
-            return float(rate(self.num_updates))
+            self.write_back()
+            return float(rate(self.optimizer._iterations))  # a variable, as Keras gives it
         with keras.device("cpu"):  # where nobody waits for a card to say it
             return float(rate(self.num_updates))
 
