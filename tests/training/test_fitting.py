@@ -252,6 +252,102 @@ def test_layer_unfrozen_without_compiling_again_is_refused() -> None:
     saccade.fit(model, x, y, verbose=0)
 
 
+def dropping(**compile_options: Any) -> Any:
+    """Every layer that has something to change; nothing drops before."""
+    layers = [
+        L.Conv2D(4, 3, name="convolution"),
+        L.BatchNormalization(name="normalization"),
+        L.LeakyReLU(name="slope"),
+        L.Dropout(1e-9, name="dropout"),
+        L.Flatten(),
+        L.Dense(3, kernel_regularizer="l2", name="head"),
+    ]
+    model = keras.Sequential([keras.Input((12, 10, 3)), *layers])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(**({"optimizer": O.SGD(0.01, momentum=0.9), "loss": loss} | compile_options))
+    return model
+
+
+def layer_change(name: str, attribute: str, value: Any) -> Callable[[Any], None]:
+    return lambda model: setattr(model.get_layer(name), attribute, value)
+
+
+def optimizer_change(attribute: str, value: Any) -> Callable[[Any], None]:
+    return lambda model: setattr(model.optimizer, attribute, value)
+
+
+class Changing(keras.callbacks.Callback):
+    """Changes the model after the first epoch."""
+
+    def __init__(self, change: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.change = change
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 0:
+            self.change(self.model)
+
+
+class ChangingWithin(keras.callbacks.Callback):
+    """Changes the model within the first epoch, after three batches."""
+
+    def __init__(self, change: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.change = change
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 2:
+            self.change(self.model)
+
+
+CHANGES: dict[str, Callable[[Any], None]] = {
+    "frozen": layer_change("convolution", "trainable", False),
+    "frozen with a penalty": layer_change("head", "trainable", False),
+    "statistics frozen": layer_change("normalization", "trainable", False),
+    "statistics quicker": layer_change("normalization", "momentum", 0.5),
+    "all dropped": layer_change("dropout", "rate", 1.0 - 1e-9),
+    "slope": layer_change("slope", "negative_slope", 0.9),
+    "momentum": optimizer_change("momentum", 0.2),
+    "Nesterov": optimizer_change("nesterov", True),
+    "decay": optimizer_change("weight_decay", 0.5),
+    "clipped": optimizer_change("clipnorm", 0.01),
+    "scaled": optimizer_change("loss_scale_factor", 64.0),
+    "schedule": optimizer_change("learning_rate", O.schedules.ExponentialDecay(0.05, 3, 0.5)),
+    "count": lambda model: model.optimizer.iterations.assign(100),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_change_by_a_callback_is_followed(name: str) -> None:
+    fit_both(dropping, *pictures(), callbacks=[Changing(CHANGES[name])], epochs=2)
+
+
+def test_change_in_the_middle_of_an_epoch_is_followed() -> None:
+    for name in ("frozen", "momentum"):
+        fit_both(dropping, *pictures(), callbacks=[ChangingWithin(CHANGES[name])], epochs=2)
+
+
+def test_layer_frozen_for_one_epoch_trains_again() -> None:
+    class Toggle(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.get_layer("convolution").trainable = epoch != 1
+
+    fit_both(dropping, *pictures(), callbacks=[Toggle()])
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (lambda model: setattr(model, "trainable", False), "nothing to train; change layers"),
+        (optimizer_change("momentum", 0.9), "without momentum.* compile the model again"),
+    ],
+)
+def test_change_that_cannot_be_followed_is_refused(change: Any, wanted: str) -> None:
+    model = dropping(optimizer="sgd")
+    with pytest.raises(SettingsError, match=wanted):
+        saccade.fit(model, *pictures(), epochs=2, verbose=0, callbacks=[Changing(change)])
+
+
 def test_callbacks_see_what_keras_would_show_them(tmp_path: Path) -> None:
     class Seen(keras.callbacks.Callback):
         def __init__(self) -> None:

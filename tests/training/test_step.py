@@ -68,6 +68,15 @@ def test_step_learns_and_writes_its_count_back() -> None:
     assert int(step.model.optimizer.iterations.value) == 30
 
 
+def test_step_is_not_compiled_for_a_layer_that_changes() -> None:
+    step = TrainingStep(network(), precision=FLOAT32, compile=True)
+    assert step.compiled
+    step.model.layers[1].trainable = False
+    step.train(*batch())
+    assert not step.compiled
+    assert step.notes[-1] == "not compiled: a layer was changed while the model trained"
+
+
 def test_prediction_is_that_of_the_keras_model() -> None:
     model, (x, y) = network(), batch()
     step = TrainingStep(model, precision=FLOAT32)

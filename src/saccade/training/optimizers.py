@@ -143,6 +143,11 @@ def _places(optimizer: Any, variables: list[Any]) -> Places:
 
 def _slots(variables: Sequence[Any], places: Places) -> list[Tensor]:
     """Return the tensors that belong to the weights, in the weights' order."""
+    if places and not variables:
+        raise SettingsError(
+            "the optimizer was made without momentum, and has none to go on from: compile the "
+            "model again, with the momentum given from the start"
+        )
     return [variables[place].value for place in places.values()]
 
 

@@ -16,13 +16,12 @@ import numpy.typing as npt
 import torch
 
 from saccade.models.backend import engine_name, load_keras
-from saccade.training.compiler import Compilable, Forward, Workload
+from saccade.training.compiler import Forward
 from saccade.training.device import Data, on_device
-from saccade.training.graph import Graph, Unsupported, graph_of
-from saccade.training.losses import Loss, Penalty, as_keras_loss
-from saccade.training.optimizers import Update
-from saccade.training.precision import Precision, choose_precision
-from saccade.training.twins import Convolution
+from saccade.training.graph import Unsupported, graph_of
+from saccade.training.losses import Loss, as_keras_loss
+from saccade.training.network import Network
+from saccade.training.precision import Precision
 
 keras = load_keras()
 Tensor = Any  # torch has no type information here
@@ -33,10 +32,12 @@ class TrainingStep:
 
     `loss` and `optimizer` default to those that the model was compiled with. The weights and the
     optimizer's slots are the model's own, always up to date; only the optimizer's count of updates
-    waits for `write_back`. `compile` compiles at the first batch, for batches of its shape; others
-    run as they are, and so do all where compiling fails, which `notes` then says.
+    waits for `write_back`. What callbacks change in layers and optimizer after that is followed at
+    the next batch, as Keras does. `compile` compiles at the first batch, for batches of its shape;
+    others run as they are, and so do all where compiling fails, which `notes` then says.
 
-    Raises Unsupported for a model that only Keras itself can train.
+    Raises Unsupported for a model that only Keras itself can train, and SettingsError for an
+    optimizer that was made for other weights.
     """
 
     def __init__(
@@ -51,27 +52,19 @@ class TrainingStep:
         if engine_name() != "torch":
             raise Unsupported(f"Keras runs on {engine_name()}")
         self.model = model
-        self.graph = Graph(graph_of(model))
-        variables = model.trainable_variables
-        if not variables:
-            raise Unsupported("the model has nothing to train")
-        self.device = variables[0].value.device
-        rank = len(model.outputs[0].shape)
+        rank = len(graph_of(model).outputs[0].shape)
         self.loss = (
             Loss.of_compiled(model) if loss is None else Loss(as_keras_loss(loss), output_rank=rank)
         )
-        self.precision = precision or _precision_for(self.graph, self.loss, self.device.type)
-        self.workload = Workload(
-            number_format=self.precision.format,
-            device=self.device.type,
-            num_layers=self.graph.num_layers,
-        )
-        optimizer = model.optimizer if optimizer is None else optimizer
-        optimizer = keras.optimizers.get(optimizer)
-        self._update = Update(optimizer, variables, self.precision.format)
-        self._penalties = [Penalty(v) for v in variables if v.regularizer is not None]
+        self._network = Network(model, self.loss, precision)
+        self.graph, self.precision = self._network.graph, self._network.precision
+        self.device = self._network.device
+        self.workload = self._network.workload
+        self._optimizer = None if optimizer is None else keras.optimizers.get(optimizer)
+        self._update = self._network.update(self._optimizer)
+        self._may_have_changed = True  # by callbacks, since layers and optimizer were read
         self.outputs: Tensor = None  # of the last batch trained, detached
-        self.forward = Compilable(self._loss_and_outputs, self.workload, self._with_gradients)
+        self.forward = self._network.compilable(self._with_gradients)
         if compile:
             self.compile()
 
@@ -87,12 +80,7 @@ class TrainingStep:
 
     def compile(self) -> None:
         """Compile the step at the next batch, where that is possible; `notes` says why not."""
-        refused = ""
-        if self.graph.is_random:
-            refused = "a layer draws random numbers in Keras's own way"
-        elif not self.loss.native or not all(penalty.native for penalty in self._penalties):
-            refused = "a loss or a regularizer is one that only Keras knows"
-        self.forward.compile(refused)
+        self.forward.compile(self._network.objection)
 
     def train(
         self,
@@ -106,6 +94,8 @@ class TrainingStep:
 
         `learning_rate` overrides the optimizer's own for this update.
         """
+        if self._may_have_changed:
+            self._follow()
         x, y = on_device(x, self.device), self.loss.labels(on_device(y, self.device))
         weight = None if sample_weight is None else on_device(sample_weight, self.device).float()
         if not self.graph.training:
@@ -115,6 +105,17 @@ class TrainingStep:
         loss, self.outputs, gradients = self.forward(x, y, weight)
         self._update.apply(gradients, learning_rate)
         return loss
+
+    def _follow(self) -> None:
+        """Read anew what was changed since it was read."""
+        if self._network.changed():
+            self._network, was_compiled = self._network.anew(), self.compiled
+            self.graph = self._network.graph
+            self.forward = self._network.compilable(self._with_gradients)
+            if was_compiled:  # what changed once may change after every epoch
+                self.forward.compile("a layer was changed while the model trained")
+        self._update = self._network.update(self._optimizer)
+        self._may_have_changed = False
 
     def _with_gradients(
         self, forward: Forward, x: Tensor, y: Tensor, weight: Tensor | None
@@ -127,20 +128,12 @@ class TrainingStep:
             return loss.detach().clone(), outputs.clone(), gradients
         return loss.detach(), outputs, gradients
 
-    def _loss_and_outputs(
-        self, x: Tensor, y: Tensor, weight: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        with self.precision.autocast(self.device.type):
-            outputs = self.graph(x)
-        loss = _penalised(self.loss(y, outputs, weight), self._penalties)
-        return loss, outputs.detach().float()
-
     def infer(self, x: Tensor) -> Tensor:
         """Return the model's outputs for one batch as a float32 tensor."""
         if self.graph.training:
             self.graph.eval()
-        with torch.no_grad(), self.precision.autocast(self.device.type):
-            return self.graph(x).float()
+        with torch.no_grad():
+            return self._network.outputs(x).float()
 
     def evaluate(self, x: Data, y: Data, sample_weight: Data | None) -> tuple[Tensor, Tensor]:
         """Return the loss and the outputs of one batch, in inference mode."""
@@ -149,11 +142,12 @@ class TrainingStep:
         with torch.no_grad():
             labels = self.loss.labels(on_device(y, self.device))
             loss = self.loss(labels, outputs, weight)
-            return _penalised(loss, self._penalties), outputs
+            return self._network.penalised(loss), outputs
 
     def write_back(self) -> None:
         """Bring the Keras model up to date, so that plain Keras can go on from here."""
         self._update.write_back()
+        self._may_have_changed = True
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return everything that training goes on from, as arrays; see `load_state`."""
@@ -177,21 +171,6 @@ class TrainingStep:
         if self.device.type == "cuda" and "random_on_card" in arrays:
             torch.cuda.set_rng_state(torch.from_numpy(arrays["random_on_card"]), self.device)
         self.write_back()
-
-
-def _penalised(loss: Tensor, penalties: Sequence[Penalty]) -> Tensor:
-    for penalty in penalties:
-        loss = loss + penalty()
-    return loss
-
-
-def _precision_for(graph: Graph, loss: Loss, device: str) -> Precision:
-    """bf16 pays in convolutions, and classes bear its rounding; a predicted number does not."""
-    if not any(isinstance(twin, Convolution) for twin in graph.modules()):
-        return Precision(format="float32", reason="a network without convolutions")
-    if not loss.of_classes:
-        return Precision(format="float32", reason="a loss that is not a cross-entropy")
-    return choose_precision(device)
 
 
 def _array(tensor: Tensor) -> npt.NDArray[Any]:
