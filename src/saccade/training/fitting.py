@@ -47,7 +47,9 @@ def fit(  # noqa: PLR0913  (Keras's own signature, which this stands in for)
     Every argument means what it means to Keras. Weights, the optimizer's state and the metrics are
     the model's own, so ``model.fit``, ``evaluate`` or ``save`` may follow. ``verbose=0`` is silent,
     as it is to Keras: it also leaves out the line that says why Keras's own ``fit`` trained, and
-    what the model doctor found.
+    what the model doctor found. What callbacks change in layers and optimizer is followed.
+
+    Raises SettingsError where the optimizer was made for other weights, which Keras refuses too.
     """
     arguments = {name: value for name, value in locals().items() if name != "model"}
     caller = inspect.currentframe().f_back if verbose else None  # type: ignore[union-attr]
