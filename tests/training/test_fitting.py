@@ -176,6 +176,12 @@ def test_options_mean_what_they_mean_to_keras(options: dict[str, Any]) -> None:
     fit_both(t3, *pictures(), **options)
 
 
+def test_loss_that_sums_a_batch_is_validated_in_the_batches_asked_for() -> None:
+    summed = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+    make = lambda: t3(optimizer=keras.optimizers.SGD(1e-3), loss=summed)  # noqa: E731
+    fit_both(make, *pictures(), validation_split=0.5, batch_size=4, epochs=2)
+
+
 def test_one_hot_labels_smoothing_and_other_metrics() -> None:
     x, y = pictures()
     fit_both(

@@ -92,6 +92,12 @@ def test_loss_is_found_by_name_and_by_function() -> None:
     assert float(loss(NUMBERS[:, None], given, None)) == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["squared", "squared-sum", "hinge"])
+def test_loss_is_a_mean_only_where_that_is_known(name: str) -> None:
+    make, *_ = CASES[name]
+    assert Loss(make(), output_rank=2).is_mean is (name == "squared")
+
+
 def test_weights_are_left_as_they_are() -> None:
     # Keras multiplies them by its mask in place, which would spoil the user's own array.
     make, y, kind, _ = CASES["sparse-ignored"]

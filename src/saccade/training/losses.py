@@ -23,13 +23,15 @@ Values = Callable[[Tensor, Tensor], Tensor]  # (labels, outputs) (N, C) -> (N,)
 class Loss:
     """A loss as a function: (labels, outputs, sample weights or None) -> one number.
 
-    `native` says that it is written in PyTorch here, and so compiles.
+    `native` says that it is written in PyTorch here, and so compiles; `is_mean` that it is known to
+    be a mean over the samples, so that batches of any size give a data set the same loss.
     """
 
     def __init__(self, loss: Any, *, output_rank: int) -> None:
         self._loss, self._weight = loss, 1.0
         self._values = _native(loss) if output_rank == 2 else None
         self.native = self._values is not None
+        self.is_mean = self.native and loss.reduction != "sum"
         self.takes_classes = self.native and _function(loss) is _SPARSE  # labels are class numbers
         self.of_classes = _function(loss) in _CROSS_ENTROPIES
 

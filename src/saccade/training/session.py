@@ -15,7 +15,7 @@ from saccade.training.meters import Meters
 from saccade.training.step import TrainingStep
 
 keras = load_keras()
-_EVALUATION_BATCH = 128  # a larger batch of the validation data changes nothing but the time
+_EVALUATION_BATCH = 128  # a larger batch changes nothing but the time, where losses are means
 _REDRAW_S = 0.2
 _SETTLING_STEPS = 3  # the first steps are slow: memory, caches
 _TIMED_STEPS = 10  # what is measured before compiling is weighed
@@ -185,7 +185,7 @@ class Session:
 
     def _evaluation_size(self) -> int:
         asked = self._arguments["validation_batch_size"] or self._batch_size
-        free = self._step.loss.native and self._meters.native and not self._test_hooks
+        free = self._step.loss.is_mean and self._meters.native and not self._test_hooks
         return max(asked, _EVALUATION_BATCH) if free else asked
 
 
