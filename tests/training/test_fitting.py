@@ -13,6 +13,7 @@ import torch
 import saccade
 from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
+from saccade.training.graph import Graph, Unsupported
 
 keras = load_keras()
 L = keras.layers
@@ -485,6 +486,43 @@ def rounded() -> Any:
 )
 def test_model_that_only_keras_can_train(make, reason: str, capsys) -> None:
     assert reason in says_why(capsys, make(), *pictures())
+
+
+class OwnConvolution(L.Conv2D):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda: L.SpectralNormalization(L.Conv2D(2, 3, activity_regularizer="l2")),
+            "Conv2D adds a loss of its own",
+        ),
+        (
+            lambda: L.TimeDistributed(L.Bidirectional(L.LSTM(2, activity_regularizer="l2"))),
+            "LSTM adds a loss of its own",
+        ),
+        (
+            lambda: L.SpectralNormalization(OwnConvolution(2, 3)),
+            "OwnConvolution is a layer of your own",
+        ),
+    ],
+)
+def test_layer_inside_another_that_only_keras_can_train(make, reason: str) -> None:
+    inputs = keras.Input((12, 10, 3))
+    model = keras.Model(inputs, L.Dense(3)(L.Flatten()(make()(inputs))))
+    with pytest.raises(Unsupported, match=reason):
+        Graph(model)
+
+
+def test_penalty_on_what_a_wrapped_layer_says_is_learned_from() -> None:
+    def make() -> Any:
+        wrapped = L.Conv2D(4, 3, activity_regularizer=keras.regularizers.L2(0.1))
+        layers = [L.SpectralNormalization(wrapped), L.Flatten(), L.Dense(3)]
+        return compiled(keras.Sequential([keras.Input((12, 10, 3)), *layers]))
+
+    fit_both(make, *pictures(), epochs=1)
 
 
 @pytest.mark.parametrize(("verbose", "said"), [(1, True), ("auto", True), (0, False)])

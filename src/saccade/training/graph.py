@@ -249,23 +249,35 @@ def _template(node: Any, slots: list[int]) -> Callable[[list[Any]], tuple[tuple[
 
 def _refuse_unusual(operation: Any) -> None:
     name = type(operation).__name__
-    if not type(operation).__module__.startswith("keras."):
-        raise Unsupported(f"{name} is a layer of your own")
     masks = isinstance(operation, keras.layers.Masking | keras.layers.RNN)
     if masks or getattr(operation, "mask_zero", False):
         raise Unsupported(f"{name} works with masks")
+    if isinstance(operation, keras.layers.Layer) and operation.dtype_policy.name != "float32":
+        raise Unsupported(f"{name} computes in {operation.dtype_policy.name}")
+    for part in (operation, *_layers_in(operation)):
+        _refuse_own_work(part)
+
+
+def _refuse_own_work(part: Any) -> None:
+    """Refuse an operation, or a layer that one wraps, that may do more than map tensors."""
+    name = type(part).__name__
+    if not type(part).__module__.startswith("keras."):
+        raise Unsupported(f"{name} is a layer of your own")
+    penalised = getattr(part, "activity_regularizer", None) is not None
+    if penalised or isinstance(part, keras.layers.ActivityRegularization):
+        raise Unsupported(f"{name} adds a loss of its own")
+
+
+def _layers_in(operation: Any) -> list[Any]:
+    """Return a layer and all that it wraps, however deep; nothing for a bare operation."""
+    layers: list[Any] = []
     if isinstance(operation, keras.layers.Layer):
-        if operation.dtype_policy.name != "float32":
-            raise Unsupported(f"{name} computes in {operation.dtype_policy.name}")
-        if operation.activity_regularizer is not None or isinstance(
-            operation, keras.layers.ActivityRegularization
-        ):
-            raise Unsupported(f"{name} adds a loss of its own")
+        layers = operation._flatten_layers()
+    return layers
 
 
 def _seed_generators(operation: Any) -> Iterator[Any]:
-    layers = operation._flatten_layers() if isinstance(operation, keras.layers.Layer) else ()
-    for layer in layers:
+    for layer in _layers_in(operation):
         yield from getattr(layer, "_seed_generators", ())
 
 
