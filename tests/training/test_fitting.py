@@ -14,6 +14,7 @@ import saccade
 from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
 from saccade.training.graph import Graph, Unsupported
+from saccade.training.session import _BATCH_HOOKS, _overrides
 
 keras = load_keras()
 L = keras.layers
@@ -391,6 +392,24 @@ def test_callbacks_see_what_keras_would_show_them(tmp_path: Path) -> None:
         assert a[2] == pytest.approx(b[2], rel=1e-4)
     assert seen[0].weights == pytest.approx(seen[1].weights, rel=1e-4)
     assert keras.saving.load_model(tmp_path / "best.keras").count_params() == 5827
+
+
+@pytest.mark.parametrize("kind", ["ModelCheckpoint", "BackupAndRestore"])
+def test_checkpoint_of_your_own_is_called_at_every_batch(kind: str, tmp_path: Path) -> None:
+    class Seen(getattr(keras.callbacks, kind)):  # type: ignore[misc]
+        batches: list[int] = []
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.batches.append(batch)
+
+    saccade.fit(t3(), *pictures(), callbacks=[Seen(tmp_path / "m.weights.keras")], verbose=0)
+    assert Seen.batches == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("save_freq", "called"), [("epoch", False), (2, True)])
+def test_checkpoint_of_keras_at_every_epoch_costs_a_batch_nothing(save_freq, called) -> None:
+    saved = keras.callbacks.ModelCheckpoint("m.keras", save_freq=save_freq)
+    assert _overrides(keras.callbacks.CallbackList([saved]), _BATCH_HOOKS) is called
 
 
 def test_keras_goes_on_where_we_stopped() -> None:

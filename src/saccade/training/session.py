@@ -224,16 +224,20 @@ def _examples(arguments: Mapping[str, Any]) -> tuple[Examples, Examples | None]:
 
 
 def _overrides(callbacks: Any, hooks: tuple[str, ...]) -> bool:
-    """Whether any callback wants to be called at every batch.
+    """Whether any callback wants to be called at every batch."""
+    shown = (keras.callbacks.ProgbarLogger, keras.callbacks.History)
+    listed = [each for each in callbacks.callbacks if not isinstance(each, shown)]
+    return any(_wants(callback, hook) for callback in listed for hook in hooks)
 
-    Keras marks the methods that a callback inherits. A ModelCheckpoint or BackupAndRestore that
-    saves once an epoch overrides them all the same, to do nothing.
+
+def _wants(callback: Any, hook: str) -> bool:
+    """Whether a callback does anything in this hook.
+
+    Keras marks the methods that a callback inherits. Its ModelCheckpoint and BackupAndRestore
+    override them, to do nothing where they save once an epoch; a subclass may do something.
     """
-    for callback in callbacks.callbacks:
-        if isinstance(callback, keras.callbacks.ProgbarLogger | keras.callbacks.History):
-            continue
-        if getattr(callback, "save_freq", None) == "epoch":
-            continue
-        if not all(getattr(getattr(callback, hook), "_is_default", False) for hook in hooks):
-            return True
-    return False
+    if getattr(getattr(callback, hook), "_is_default", False):
+        return False
+    asked = (getattr(callback, name, None) for name in (hook, "_should_save_on_batch"))
+    by_keras = all(getattr(method, "__module__", "").startswith("keras.") for method in asked)
+    return not (by_keras and getattr(callback, "save_freq", None) == "epoch")
