@@ -79,6 +79,31 @@ def test_loss_and_gradient_are_those_of_keras(name: str, weighted: bool) -> None
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["squared", "absolute", "huber"])
+@pytest.mark.parametrize(("labels", "width"), [((6, 1), 4), ((6, 4), 1), ((6, 4, 1), 4)])
+def test_labels_are_stretched_as_keras_stretches_them(name: str, labels, width: int) -> None:
+    torch.manual_seed(0)
+    y, given = torch.randn(labels), torch.randn(6, width)
+    make, weight = CASES[name][0], torch.arange(6.0)
+    ours = Loss(make(), output_rank=2)(y, given, weight)
+    torch.testing.assert_close(ours, make()(y, given, weight), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("name", "labels"), [("binary-many", (6, 2, 2)), ("categorical", (6, 1))])
+def test_labels_of_another_shape_are_refused_as_keras_refuses_them(name: str, labels) -> None:
+    with pytest.raises(ValueError, match="must have the same shape"):
+        Loss(CASES[name][0](), output_rank=2)(torch.ones(labels), outputs("shares"), None)
+
+
+def test_loss_of_your_own_gets_labels_as_they_are() -> None:
+    class Own(K.Loss):
+        def call(self, y: Any, outputs: Any) -> Any:
+            assert y.shape == (6,)
+            return outputs[:, 0]
+
+    Loss(Own(), output_rank=2)(NUMBERS, outputs("number"), None)
+
+
 def test_loss_is_found_by_name_and_by_function() -> None:
     assert Loss(as_keras_loss("mse"), output_rank=2).native
     assert Loss(as_keras_loss(K.binary_crossentropy), output_rank=2).native

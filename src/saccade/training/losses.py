@@ -58,11 +58,13 @@ class Loss:
     def __call__(self, y: Tensor, outputs: Tensor, sample_weight: Tensor | None) -> Tensor:
         """Return the batch's loss: the sum of weighted losses over the number of samples."""
         outputs = outputs.float()
-        if self._values is None:
+        labels = y if self.takes_classes else aligned(y, outputs)
+        fits = self.takes_classes or labels.shape == outputs.shape  # Keras may stretch, or refuse
+        if self._values is None or not fits:
             kept = None if sample_weight is None else sample_weight.clone()
             value = self._loss(y, outputs, kept)  # Keras masks the weights in place
         else:
-            values = self._values(y, outputs)
+            values = self._values(labels, outputs)
             if sample_weight is not None:
                 values = values * sample_weight.reshape(values.shape)
             value = values.sum() if self._loss.reduction == "sum" else values.mean()
@@ -84,6 +86,18 @@ class Penalty:
         if not self.native:
             return self._regularizer(self._value)
         return self._l1 * self._value.abs().sum() + self._l2 * self._value.square().sum()
+
+
+def aligned(y: Tensor, outputs: Tensor) -> Tensor:
+    """Return labels with the rank of the outputs, by a last axis of 1 where Keras has one so.
+
+    Shapes that still differ are stretched to each other, or do not fit.
+    """
+    if y.ndim == outputs.ndim + 1 and y.shape[-1] == 1:
+        return y.squeeze(-1)
+    if y.ndim == outputs.ndim - 1 and outputs.shape[-1] == 1:
+        return y.unsqueeze(-1)
+    return y
 
 
 def as_keras_loss(loss: Any) -> Any:
@@ -161,7 +175,6 @@ def _binary_crossentropy(
         return None
 
     def values(y: Tensor, outputs: Tensor) -> Tensor:
-        y = y.reshape(outputs.shape)
         if label_smoothing:
             y = y * (1.0 - label_smoothing) + 0.5 * label_smoothing
         if from_logits:
@@ -172,17 +185,15 @@ def _binary_crossentropy(
 
 
 def _squared_error() -> Values:
-    return lambda y, outputs: torch.square(outputs - y.reshape(outputs.shape)).mean(dim=-1)
+    return lambda y, outputs: torch.square(outputs - y).mean(dim=-1)
 
 
 def _absolute_error() -> Values:
-    return lambda y, outputs: torch.abs(outputs - y.reshape(outputs.shape)).mean(dim=-1)
+    return lambda y, outputs: torch.abs(outputs - y).mean(dim=-1)
 
 
 def _huber(delta: float = 1.0) -> Values:
-    return lambda y, outputs: F.huber_loss(
-        outputs, y.reshape(outputs.shape), reduction="none", delta=delta
-    ).mean(dim=-1)
+    return lambda y, outputs: F.huber_loss(outputs, y, reduction="none", delta=delta).mean(dim=-1)
 
 
 _BUILDERS: dict[Any, Callable[..., Values | None]] = {
