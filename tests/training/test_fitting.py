@@ -184,6 +184,20 @@ def test_loss_that_sums_a_batch_is_validated_in_the_batches_asked_for() -> None:
     fit_both(make, *pictures(), validation_split=0.5, batch_size=4, epochs=2)
 
 
+@pytest.mark.parametrize("metric", ["BinaryAccuracy", "CategoricalAccuracy"])
+def test_soft_labels_are_met_as_keras_meets_them(metric: str) -> None:
+    x, y = pictures()
+    soft = np.eye(3)[y] * np.array([1.0, 0.9, 0.8])[y][:, None]  # the first is sure
+    options = {"loss": "mse", "metrics": [getattr(keras.metrics, metric)()]}
+    fit_both(lambda: t3(**options), x, soft, validation_split=0.3, epochs=1)
+
+
+def test_one_number_is_stretched_over_all_outputs() -> None:
+    make = lambda: t3(optimizer=keras.optimizers.SGD(1e-3), loss="mse", metrics=["mae"])  # noqa: E731
+    x, y = pictures()
+    fit_both(make, x, y[:, None], validation_split=0.3)
+
+
 def test_one_hot_labels_smoothing_and_other_metrics() -> None:
     x, y = pictures()
     fit_both(

@@ -17,6 +17,7 @@ import torch
 from saccade.models.backend import load_keras
 from saccade.training.device import on_device
 from saccade.training.graph import Unsupported
+from saccade.training.losses import aligned
 
 keras = load_keras()
 Tensor = Any  # torch has no type information here
@@ -129,12 +130,17 @@ def _matches_of(metric: Any) -> Matches | None:
 
 
 def _sparse_matches(y: Tensor, outputs: Tensor) -> Tensor:
-    return outputs.argmax(dim=-1) == y.reshape(outputs.shape[:-1])
+    return outputs.argmax(dim=-1) == y.to(outputs.dtype).reshape(outputs.shape[:-1])
 
 
 def _categorical_matches(y: Tensor, outputs: Tensor) -> Tensor:
-    return outputs.argmax(dim=-1) == y.argmax(dim=-1)
+    return outputs.argmax(dim=-1) == y.to(outputs.dtype).argmax(dim=-1)
 
 
 def _binary_matches(threshold: float) -> Matches:
-    return lambda y, outputs: (outputs > threshold) == y.reshape(outputs.shape).bool()
+    """A label is matched where it is 0 or 1 itself: one in between never is, as Keras has it."""
+
+    def matches(y: Tensor, outputs: Tensor) -> Tensor:
+        return (outputs > threshold).to(outputs.dtype) == aligned(y.to(outputs.dtype), outputs)
+
+    return matches
