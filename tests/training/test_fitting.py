@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -578,3 +579,22 @@ def test_data_that_only_keras_can_feed(capsys: pytest.CaptureFixture[str]) -> No
 def test_model_that_is_not_compiled_gets_keras_s_own_error() -> None:
     with pytest.raises(ValueError, match="compile"):
         saccade.fit(keras.Sequential([keras.Input((1,)), L.Dense(1)]), np.ones((2, 1)), np.ones(2))
+
+
+@pytest.mark.parametrize("size", [-1, 8.0, True, "8"])
+@pytest.mark.parametrize("name", ["batch_size", "validation_batch_size"])
+def test_batches_of_no_size_are_refused_before_anything_changes(name, size, capsys):
+    model, (x, y) = t3(), pictures()
+    options = {"batch_size": 16, "validation_data": (x, y)} | {name: size}
+    wanted = f"^{name} is a whole number from 1, such as 32, got {re.escape(repr(size))}$"
+    with pytest.raises(SettingsError, match=wanted):
+        saccade.fit(model, x, y, **options)
+    assert not capsys.readouterr().out
+    assert not model.optimizer.iterations.value
+
+
+def test_sizes_of_batches_that_keras_takes() -> None:
+    x, y = pictures()
+    fit_both(t3, x, y, batch_size=0, epochs=1)
+    fit_both(t3, x, y, validation_batch_size=-1, epochs=1)  # nothing is validated
+    assert saccade.fit(t3(), x, y, batch_size=np.int64(16), verbose=0).epoch == [0]  # kinder

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from saccade.doctor import Case, DataFacts, FitCall, examine
+from saccade.errors import SettingsError
 from saccade.models.backend import engine_name, load_keras
 
 
@@ -49,7 +50,8 @@ def fit(  # noqa: PLR0913  (Keras's own signature, which this stands in for)
     as it is to Keras: it also leaves out the line that says why Keras's own ``fit`` trained, and
     what the model doctor found. What callbacks change in layers and optimizer is followed.
 
-    Raises SettingsError where the optimizer was made for other weights, which Keras refuses too.
+    Raises SettingsError for batches of no size and for an optimizer that was made for other
+    weights, and whatever Keras itself raises.
     """
     arguments = {name: value for name, value in locals().items() if name != "model"}
     caller = inspect.currentframe().f_back if verbose else None  # type: ignore[union-attr]
@@ -64,6 +66,8 @@ def fit(  # noqa: PLR0913  (Keras's own signature, which this stands in for)
         session = Session(model, arguments)
     except Unsupported as reason:
         return _hand_over(model, arguments, names, str(reason))
+    except SettingsError:
+        raise
     except Exception:  # Keras refuses labels that do not fit: the doctor may know why
         _warn(model, arguments, names)
         raise

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
+from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
 from saccade.training.denormals import denormals_flushed
 from saccade.training.device import on_device
@@ -40,7 +42,7 @@ _OWN_STEPS = (
 class Session:
     """Trains one model on one data set; raises Unsupported, before anything changes, if it cannot.
 
-    `arguments` are those of Keras's ``fit``, by name.
+    `arguments` are those of Keras's ``fit``, by name; raises SettingsError for batches of no size.
     """
 
     def __init__(self, model: Any, arguments: Mapping[str, Any]) -> None:
@@ -208,6 +210,7 @@ def _refuse_what_keras_must_do(model: Any, arguments: Mapping[str, Any]) -> None
 
 def _examples(arguments: Mapping[str, Any]) -> tuple[Examples, Examples | None]:
     train = Examples.of(arguments["x"], arguments["y"], arguments["sample_weight"])
+    _refuse_no_size("batch_size", arguments)
     validation = None
     if arguments["validation_data"] is not None:
         given = arguments["validation_data"]
@@ -220,7 +223,16 @@ def _examples(arguments: Mapping[str, Any]) -> tuple[Examples, Examples | None]:
         if train.weight is not None:
             raise Unsupported("class_weight and sample_weight are both given")
         train = train.weighted_by_class(arguments["class_weight"])
+    if validation is not None:
+        _refuse_no_size("validation_batch_size", arguments)
     return train, validation
+
+
+def _refuse_no_size(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse what is no number of samples; 0 and None are left out, as to Keras."""
+    size = arguments[name] or 1
+    if isinstance(size, bool) or not isinstance(size, Integral) or int(size) < 1:
+        raise SettingsError(f"{name} is a whole number from 1, such as 32, got {size!r}")
 
 
 def _overrides(callbacks: Any, hooks: tuple[str, ...]) -> bool:
