@@ -185,6 +185,22 @@ def test_loss_that_sums_a_batch_is_validated_in_the_batches_asked_for() -> None:
     fit_both(make, *pictures(), validation_split=0.5, batch_size=4, epochs=2)
 
 
+@pytest.mark.parametrize(
+    "centred",
+    [
+        lambda x: x - keras.ops.mean(x, axis=0, keepdims=True),
+        L.Lambda(lambda x: x - keras.ops.mean(x, axis=0, keepdims=True)),
+        lambda x: keras.Model(x, x - keras.ops.mean(x, axis=0, keepdims=True))(x / 2.0),
+    ],
+)
+def test_samples_seen_beside_each_other_are_validated_so(centred: Callable[[Any], Any]) -> None:
+    def make() -> Any:
+        inputs = keras.Input((12, 10, 3))
+        return compiled(keras.Model(inputs, L.Dense(3)(L.Flatten()(centred(inputs)))))
+
+    fit_both(make, *pictures(), validation_split=0.4, batch_size=8, epochs=1)
+
+
 @pytest.mark.parametrize("metric", ["BinaryAccuracy", "CategoricalAccuracy"])
 def test_soft_labels_are_met_as_keras_meets_them(metric: str) -> None:
     x, y = pictures()

@@ -9,12 +9,14 @@ from typing import Any
 
 from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
+from saccade.models.functional import functional_of, nodes_in_order
 from saccade.training.denormals import denormals_flushed
 from saccade.training.device import on_device
 from saccade.training.examples import Batch, Examples, Source, sources_of
 from saccade.training.graph import Unsupported
 from saccade.training.meters import Meters
 from saccade.training.step import TrainingStep
+from saccade.training.twins import arithmetic_of
 
 keras = load_keras()
 _EVALUATION_BATCH = 128  # a larger batch changes nothing but the time, where losses are means
@@ -188,7 +190,17 @@ class Session:
     def _evaluation_size(self) -> int:
         asked = self._arguments["validation_batch_size"] or self._batch_size
         free = self._step.loss.is_mean and self._meters.native and not self._test_hooks
-        return max(asked, _EVALUATION_BATCH) if free else asked
+        return max(asked, _EVALUATION_BATCH) if free and not _mixes(self._model) else asked
+
+
+def _mixes(model: Any) -> bool:
+    """Whether an operation may look across the samples of a batch, as no layer of Keras does."""
+    layers = model._flatten_layers()
+    models = [inner for layer in layers if (inner := functional_of(layer)) is not None]
+    nodes = [node for inner in models for node in nodes_in_order(inner)]
+    bare = (node for node in nodes if not isinstance(node.operation, keras.layers.Layer))
+    lambdas = any(isinstance(layer, keras.layers.Lambda) for layer in layers)
+    return lambdas or any(arithmetic_of(node) is None for node in bare)
 
 
 def _refuse_what_keras_must_do(model: Any, arguments: Mapping[str, Any]) -> None:
