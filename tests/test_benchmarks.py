@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from saccade.training import session
-from saccade.training.kernels.library import load_kernels
+from saccade.training.kernels.library import find_kernels
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # as `python -m benchmarks` sees them
@@ -220,9 +220,9 @@ def test_scratch_runs_at_a_small_size(tmp_path: Path) -> None:
 
 def test_making_a_step_ready_is_held_against_the_least_of_the_rounds(monkeypatch) -> None:
     monkeypatch.setenv("SACCADE_KERNELS", "off")  # which take a while to compile
-    load_kernels.cache_clear()
+    find_kernels.cache_clear()
     found = compiling.measure_here()
-    load_kernels.cache_clear()
+    find_kernels.cache_clear()
     assert not found["compiled"]
     assert found["later_s"] > 0
     figures = {"our kernels, warm": timing.spread([4.0, 2.5], "s")}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from saccade.training.kernels.library import load_kernels
+from saccade.training.kernels.library import find_kernels
 
 
 @pytest.fixture
@@ -23,6 +23,6 @@ def two_threads() -> Iterator[None]:
 def no_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine that does without our kernels."""
     monkeypatch.setenv("SACCADE_KERNELS", "off")
-    load_kernels.cache_clear()
+    find_kernels.cache_clear()
     yield
-    load_kernels.cache_clear()
+    find_kernels.cache_clear()

@@ -11,7 +11,7 @@ from saccade.training import augment
 from saccade.training.draws import changed as mix
 from saccade.training.draws import draw_changes
 from saccade.training.geometry import draw_maps
-from saccade.training.kernels.library import load_kernels
+from saccade.training.kernels.library import find_kernels, load_kernels
 
 
 def pictures(num=16, height=6, width=9, channels=3):
@@ -117,13 +117,13 @@ def test_pictures_given_stay_as_they_are():
 @pytest.fixture(params=["kernels", "NumPy"])
 def way(request, monkeypatch):
     """Who changes the pictures."""
-    load_kernels.cache_clear()
+    find_kernels.cache_clear()
     if request.param == "NumPy":
         monkeypatch.setenv("SACCADE_KERNELS", "off")
     elif load_kernels() is None:
         pytest.skip("no C++ compiler")
     yield
-    load_kernels.cache_clear()
+    find_kernels.cache_clear()
 
 
 STRAIGHT = {"shift": 0.2, "zoom": 0.3, "flip": True, "flip_vertical": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from saccade.models.backend import load_keras
+from saccade.training.compiler import Workload, kernels_missing
 from saccade.training.graph import Graph, graph_of
 from saccade.training.kernels import layers, library, products, steps
 from saccade.training.kernels.layers import run
@@ -536,7 +538,7 @@ def test_tiles_are_multiplied_without_a_unit_too(tmp_path: Path) -> None:
     folder = Path(library.__file__).parent
     without = ["-mno-amx-bf16"] if library.has_tile_unit() else []
     flags = [*library._FLAGS, *without, f"-I{folder}", "-o", str(tmp_path / "sums")]
-    subprocess.run([library.find_compiler(), *flags, str(tmp_path / "sums.cpp")], check=True)
+    subprocess.run([*library.find_compiler(), *flags, str(tmp_path / "sums.cpp")], check=True)
     ran = subprocess.run([tmp_path / "sums"], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "")
 
@@ -556,7 +558,7 @@ def test_kernels_are_compiled_once_and_kept_and_anew_where_damaged(tmp_path: Pat
 @pytest.fixture
 def anew() -> Iterator[None]:
     """Kernels are looked for again, by this test and by those after it."""
-    looked_for = (library.load_kernels, library._tiles_there_are)
+    looked_for = (library.find_kernels, library._tiles_there_are)
     for found in looked_for:
         found.cache_clear()
     yield
@@ -564,16 +566,32 @@ def anew() -> Iterator[None]:
         found.cache_clear()
 
 
+def test_compiler_is_named_with_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "env 'a b'")
+    assert library.find_compiler() == (shutil.which("env"), "a b")
+    monkeypatch.setenv("CXX", "")
+    assert library.find_compiler() == ()
+
+
 @pytest.mark.usefixtures("anew")
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("SACCADE_KERNELS", "off"), ("CXX", "no-such-compiler"), ("CXX", "/bin/false")],
+    ("name", "value", "why"),
+    [
+        ("SACCADE_KERNELS", "off", "SACCADE_KERNELS is off"),
+        ("CXX", "no-such-compiler", "there is no C++ compiler"),
+        ("CXX", "/bin/false", "/bin/false failed: code 1"),
+    ],
 )
-def test_without_kernels_torch_does_the_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+def test_without_kernels_torch_does_the_work_and_it_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
 ) -> None:
     monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv(name, value)
+    assert library.find_kernels() == why
+    work = Workload(number_format="bf16", device="cpu", num_layers=10)
+    asked = name == "SACCADE_KERNELS"
+    assert kernels_missing(work) == (() if asked else (f"slower, without our own kernels: {why}",))
+    assert kernels_missing(replace(work, device="cuda")) == ()
     assert library.load_kernels() is None
     assert not library.has_tiles()
     assert not library.has_tile_unit()

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from saccade.config import switch
 from saccade.data.cachefolder import compiled_folder
-from saccade.training.kernels.library import find_compiler, load_kernels
+from saccade.training.kernels.library import find_compiler, find_kernels
 from saccade.training.precision import Format
 
 _SWITCH: Final = "SACCADE_COMPILE"
@@ -71,7 +71,7 @@ def settled(work: Workload) -> str:
         return "its gain on a graphics card was not measured"
     if work.num_layers > _MOST_LAYERS:
         return f"its gain with more than {_MOST_LAYERS} layers was not measured"
-    return "" if load_kernels() is None else "our own kernels gain more"
+    return obstacle() if isinstance(find_kernels(), str) else "our own kernels gain more"
 
 
 def objection(work: Workload, *, seconds_a_step: float | None, num_steps: int) -> str:
@@ -131,6 +131,14 @@ def _ask_for_instructions_beside() -> None:
     asking.shutdown(wait=False)
 
 
+def kernels_missing(work: Workload) -> tuple[str, ...]:
+    """Return a note where steps go without our own kernels, and nobody asked for that."""
+    if work.device != "cpu" or switch("SACCADE_KERNELS") is False:
+        return ()
+    kernels = find_kernels()
+    return (f"slower, without our own kernels: {kernels}",) if isinstance(kernels, str) else ()
+
+
 def obstacle() -> str:
     """Return why nothing can be compiled on this machine; empty where it can."""
     return "" if find_compiler() else "there is no C++ compiler"
@@ -153,6 +161,7 @@ class Compilable:
         self._shape: Any = None
         refused = switch(_SWITCH) is False
         self.notes: tuple[str, ...] = ("not compiled: SACCADE_COMPILE is off",) if refused else ()
+        self.notes += kernels_missing(work)
 
     @property
     def compiled(self) -> bool:

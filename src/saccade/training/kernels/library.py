@@ -2,7 +2,7 @@
 
 Compiling takes a few seconds, and the result stays in the user's cache under a name that holds a
 digest of the sources, the compiler, its flags and the processor. Where there is no compiler, or it
-fails, `load_kernels` answers None and PyTorch's own kernels do the work.
+fails, `load_kernels` answers None, PyTorch's own kernels do the work, and the run says so.
 
 ``SACCADE_KERNELS=off`` does without.
 """
@@ -13,6 +13,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -56,17 +57,25 @@ _COMPILERS: Final = ("g++", "c++", "clang++", "cl")
 _TIMEOUT_S: Final = 120
 
 
-@cache
 def load_kernels() -> ctypes.CDLL | None:
     """Return the kernels' library, compiled now if need be; None where there can be none.
 
     Raises SettingsError for a wrong ``SACCADE_KERNELS``.
     """
+    found = find_kernels()
+    return None if isinstance(found, str) else found
+
+
+@cache
+def find_kernels() -> ctypes.CDLL | str:
+    """Return the kernels' library, as `load_kernels` does, or in a few words why there is none."""
     if switch("SACCADE_KERNELS") is False:
-        return None
+        return "SACCADE_KERNELS is off"
+    if find_spec("torch") is None:  # whose threads they share
+        return "PyTorch is not installed"
     compiler = find_compiler()
-    if not compiler or find_spec("torch") is None:  # whose threads they share
-        return None
+    if not compiler:
+        return "there is no C++ compiler"
     import torch  # noqa: F401  (first, so that both use one and the same thread pool)
 
     try:
@@ -75,8 +84,11 @@ def load_kernels() -> ctypes.CDLL | None:
             return ctypes.CDLL(str(path))
         _compile(compiler, path)
         return ctypes.CDLL(str(path))
-    except (OSError, SettingsError, subprocess.SubprocessError):
-        return None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines()
+        return f"{' '.join(compiler)} failed: {next(iter(said), f'code {error.returncode}')}"
+    except (OSError, SettingsError, subprocess.TimeoutExpired) as error:
+        return str(error).partition("\n")[0]
 
 
 def has_tiles() -> bool:
@@ -95,19 +107,25 @@ def _tiles_there_are() -> int:
     return 0 if library is None else int(library.tiles_there_are())
 
 
-def find_compiler() -> str:
-    """Return the path of the C++ compiler, $CXX or a usual one; empty where there is none."""
-    wanted = (os.environ["CXX"],) if "CXX" in os.environ else _COMPILERS
-    return next((path for path in map(shutil.which, wanted) if path), "")
+def find_compiler() -> tuple[str, ...]:
+    """Return the words that start the C++ compiler; none where there is none.
+
+    They are those of ``CXX``, such as ``ccache g++``, as make understands it, or a usual name.
+    """
+    wanted = [shlex.split(os.environ["CXX"])] if "CXX" in os.environ else [[c] for c in _COMPILERS]
+    for program, *options in filter(None, wanted):
+        if path := shutil.which(program):
+            return (path, *options)
+    return ()
 
 
-def _digest(compiler: str) -> str:
+def _digest(compiler: tuple[str, ...]) -> str:
     """What the result depends on; a home folder may be shared by machines of several kinds."""
     version = subprocess.run(
-        [compiler, "--version"], capture_output=True, timeout=_TIMEOUT_S, check=False
+        [*compiler, "--version"], capture_output=True, timeout=_TIMEOUT_S, check=False
     ).stdout
     parts = [_read(name) for name in _SOURCES + _HEADERS]
-    parts += [" ".join(_FLAGS).encode(), version, _processor().encode()]
+    parts += [" ".join([*compiler[1:], *_FLAGS]).encode(), version, _processor().encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
@@ -124,14 +142,14 @@ def _read(name: str) -> bytes:
     return files(__package__).joinpath(name).read_bytes()
 
 
-def _compile(compiler: str, path: Path) -> None:
+def _compile(compiler: tuple[str, ...], path: Path) -> None:
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
         for name in _SOURCES + _HEADERS:
             (Path(folder) / name).write_bytes(_read(name))
 
         def run(*arguments: str) -> None:
             subprocess.run(
-                [compiler, *_FLAGS, *arguments],
+                [*compiler, *_FLAGS, *arguments],
                 cwd=folder,
                 capture_output=True,
                 timeout=_TIMEOUT_S,
