@@ -74,10 +74,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def cannot_write(path: Path, error: OSError) -> SettingsError:
-    """Return the one-line error for a place that cannot be written."""
-    reason = error.strerror or str(error)
-    return SettingsError(f"cannot write {path}: {reason}; free space or choose another place")
+def cannot_write(path: Path, error: OSError, *, chosen_by: str = "") -> SettingsError:
+    """Return the one-line error for a place that cannot be written, `chosen_by` a variable."""
+    reason, by = error.strerror or str(error), f" by {chosen_by}" if chosen_by else ""
+    return SettingsError(f"cannot write {path}: {reason}; free space or choose another place{by}")
 
 
 def umask() -> int:

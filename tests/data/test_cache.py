@@ -443,7 +443,10 @@ def test_a_disk_that_fills_up_meanwhile_is_one_line(tiny_disk, monkeypatch):
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SACCADE_CACHE", str(tmp_path / "file"))
-    with pytest.raises(SettingsError, match="^cannot write .*Not a directory"):
+    with pytest.raises(
+        SettingsError,
+        match="^cannot write .*Not a directory; .* choose another place by SACCADE_CACHE$",
+    ):
         build(Pictures([png(0), png(1)]))
 
 

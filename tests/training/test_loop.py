@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -136,6 +137,19 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, stop_in_the_middle, a
     assert not result.stopped
     assert result.history == expected.history
     assert equal(weights_of(model), weights_of(whole))
+
+
+def test_going_on_by_other_arithmetic_is_noted(tmp_path, monkeypatch):
+    plan = derive_plan(FACTS)
+    steps = iter(range(10**6))
+    monkeypatch.setenv("SACCADE_PRECISION", "float32")
+    train(plan, folder=tmp_path, hooks=Hooks(should_stop=lambda: next(steps) >= 25))
+    monkeypatch.setenv("SACCADE_PRECISION", "bf16")
+    _, result = train(plan, folder=tmp_path)
+    (note,) = (note for note in result.notes if "went on by" in note)
+    by, after = re.fullmatch("went on by (.+), after (.+): close to .+", note).groups()
+    assert (by[:4], after[:7]) == ("bf16", "float32")
+    assert by[4:] == after[7:]  # kernels, threads and PyTorch's version
 
 
 def test_finished_run_is_not_trained_again(tmp_path):

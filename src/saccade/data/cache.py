@@ -38,6 +38,7 @@ from saccade.data.cachefolder import (
     CACHE_VERSION,
     CacheEntry,
     building,
+    cannot_keep,
     clear_caches,
     delete_left_overs,
     is_being_built,
@@ -54,7 +55,7 @@ from saccade.data.source import Source
 from saccade.data.work import Done, Task, chunks
 from saccade.data.workers import Workers
 from saccade.errors import DataError
-from saccade.files import TEMPORARY, cannot_write, sha256_of
+from saccade.files import TEMPORARY, sha256_of
 from saccade.progress import Progress, Stage
 
 __all__ = ["Cache", "CacheEntry", "build_cache", "clear_caches", "list_caches"]
@@ -105,7 +106,7 @@ def build_cache(
                 publish(temporary)
                 found = _load(key, reused=False)
     if found is None:
-        raise cannot_write(pixels_folder() / key, OSError("it cannot be read back"))
+        raise cannot_keep(pixels_folder() / key, OSError("it cannot be read back"))
     cache, failures = found
     reason = index.reason.copy()
     for row, why in failures:
@@ -307,4 +308,4 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cannot_write(folder.parent, error) from error
+        raise cannot_keep(folder.parent, error) from error

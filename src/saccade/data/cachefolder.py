@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from saccade.errors import MissingExtraError
+from saccade.errors import MissingExtraError, SettingsError
 from saccade.files import TEMPORARY, cannot_write
 
 CACHE_VERSION: Final = 1
@@ -63,6 +63,11 @@ def pixels_folder() -> Path:
 def compiled_folder() -> Path:
     """Return the folder that holds compiled steps; it may not exist."""
     return user_cache() / "compiled"
+
+
+def cannot_keep(place: Path, error: OSError) -> SettingsError:
+    """Return the one-line error for a place in the cache that cannot be written."""
+    return cannot_write(place, error, chosen_by="SACCADE_CACHE")
 
 
 def list_caches() -> tuple[CacheEntry, ...]:
@@ -119,7 +124,7 @@ def building(key: str, *, shared: bool = True) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
         except OSError as error:
-            raise cannot_write(root, error) from error
+            raise cannot_keep(root, error) from error
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         yield temporary
 
@@ -214,6 +219,6 @@ def _lock(key: str, *, blocking: bool) -> Iterator[bool]:
         yield False
         return
     except OSError as error:
-        raise cannot_write(pixels_folder(), error) from error
+        raise cannot_keep(pixels_folder(), error) from error
     with held:
         yield True

@@ -25,6 +25,7 @@ from saccade.training.checkpoint import (
     write_checkpoint,
 )
 from saccade.training.plan import TrainPlan
+from saccade.training.precision import arithmetic
 from saccade.training.result import (
     FitResult,
     Hooks,
@@ -136,6 +137,8 @@ class _Loop:
         stored = None if checkpoint_dir is None else read_checkpoint(checkpoint_dir)
         if stored is not None:
             self.standing = Standing.from_checkpoint(stored)
+        step = self.learner.step
+        self.standing.calculate_by(arithmetic(step.precision.format, step.device.type))
         horizon = self._warm_up()
         if stored is not None:
             self.learner.load_state(under("state/", stored.arrays))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from saccade.errors import SettingsError
+from saccade.training.kernels.library import load_kernels
 
 Format = Literal["float32", "bf16"]
 
@@ -73,3 +74,20 @@ def bf16_unit(device: str) -> str:
     if torch.cpu._is_avx512_bf16_supported():
         return "AVX512-BF16"
     return ""
+
+
+def arithmetic(number_format: Format, device: str) -> str:
+    """Return what decides how a step's numbers are rounded: where it is equal, so are they.
+
+    `device` is "cpu" or "cuda"; of one machine, whose processor is not named.
+    """
+    import torch
+
+    ours = device == "cpu" and load_kernels() is not None
+    threads = torch.get_num_threads()
+    parts = (
+        f"{number_format} with {'our own' if ours else 'the usual'} kernels",
+        f"{threads} thread{'s' if threads > 1 else ''}",
+        f"PyTorch {torch.__version__}",
+    )
+    return ", ".join(parts)

@@ -39,6 +39,7 @@ class Standing:
     best: Arrays = field(default_factory=dict)  # its weights
     lowest_losses: Losses = field(default_factory=lambda: np.empty(0))
     notes: list[str] = field(default_factory=list)
+    arithmetic: str = ""  # what rounds its numbers, in words; empty for Keras's own fit
 
     @classmethod
     def from_checkpoint(cls, stored: Checkpoint) -> Standing:
@@ -53,6 +54,15 @@ class Standing:
         arrays["lowest_losses"] = self.lowest_losses
         names = [entry.name for entry in fields(self) if entry.name not in _HELD_AS_ARRAYS]
         return Checkpoint(arrays=arrays, document={name: getattr(self, name) for name in names})
+
+    def calculate_by(self, arithmetic: str) -> None:
+        """Go on by this arithmetic, and note where another began the training."""
+        before, self.arithmetic = self.arithmetic, arithmetic
+        if before not in ("", arithmetic):
+            self.notes.append(
+                f"went on by {arithmetic}, after {before}: close to what training in one go "
+                "gives, but not equal"
+            )
 
     def begin_epoch(self, seed: int) -> np.random.Generator:
         """Begin all random numbers anew for the next epoch; return those of the loop.
