@@ -12,7 +12,7 @@ from saccade.errors import SettingsError
 from saccade.models import build_model
 from saccade.models.backend import load_keras
 from saccade.training.compiler import Compilable, Workload, objection, obstacle
-from saccade.training.kernels.library import load_kernels
+from saccade.training.kernels.library import find_kernels, load_kernels
 from saccade.training.step import TrainingStep
 
 keras = load_keras()
@@ -99,6 +99,17 @@ def test_fit_says_in_its_one_line_that_our_kernels_make_compiling_pointless(
     monkeypatch.setenv("SACCADE_PRECISION", "bf16")
     why = "not compiled (our own kernels gain more)"
     assert said_by_fit(10_000_000, capsys) == [f"saccade: trains in bf16 (as asked), {why}"]
+
+
+def test_fit_says_that_it_goes_without_our_kernels_and_why(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    find_kernels.cache_clear()
+    try:
+        said = said_by_fit(10_000_000, capsys)
+    finally:
+        monkeypatch.undo()
+        find_kernels.cache_clear()
+    assert said[1:] == ["saccade: slower, without our own kernels: there is no C++ compiler"]
 
 
 def small_step() -> TrainingStep:

@@ -10,6 +10,7 @@ from typing import Any
 from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
 from saccade.models.functional import functional_of, nodes_in_order
+from saccade.training.compiler import kernels_missing
 from saccade.training.denormals import denormals_flushed
 from saccade.training.device import on_device
 from saccade.training.examples import Batch, Examples, Source, sources_of
@@ -70,7 +71,7 @@ class Session:
         """Train, and return the model's History."""
         model, callbacks = self._model, self._callbacks
         if self._arguments["verbose"]:
-            print(f"saccade: trains in {self._step.precision}{self._not_compiled()}", flush=True)
+            print("\n".join(_how(self._step)), flush=True)
         model.stop_training = False
         logs: dict[str, float] = {}
         try:
@@ -161,12 +162,6 @@ class Session:
             why = self._step.forward.reason
             print(f"\nsaccade: does not compile the training step: {why}", flush=True)
 
-    def _not_compiled(self) -> str:
-        """Say why no step will be compiled, where one reckons with it: products in bf16."""
-        reason = self._step.forward.reason
-        narrow = self._step.precision.format == "bf16"
-        return f", not compiled ({reason})" if reason and narrow else ""
-
     def _validates_after(self, epoch: int) -> bool:
         frequency = self._arguments["validation_freq"]
         if isinstance(frequency, int):
@@ -191,6 +186,17 @@ class Session:
         asked = self._arguments["validation_batch_size"] or self._batch_size
         free = self._step.loss.is_mean and self._meters.native and not self._test_hooks
         return max(asked, _EVALUATION_BATCH) if free and not _mixes(self._model) else asked
+
+
+def _how(step: TrainingStep) -> list[str]:
+    """Say in what format, without what, and why no step will be compiled where one expects it.
+
+    That is, for products in bf16.
+    """
+    reason = step.forward.reason if step.precision.format == "bf16" else ""
+    not_compiled = f", not compiled ({reason})" if reason else ""
+    said = (f"trains in {step.precision}{not_compiled}", *kernels_missing(step.workload))
+    return [f"saccade: {line}" for line in said]
 
 
 def _mixes(model: Any) -> bool:
