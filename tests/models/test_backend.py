@@ -43,7 +43,7 @@ model = keras.Sequential([keras.Input((32, 32, 3)), *layers])
 model.compile("sgd", "mse")
 step = TrainingStep(model)
 x, y = np.zeros((128, 32, 32, 3), np.float32), np.zeros((128, 2), np.float32)
-for _ in range(10):
+for _ in range(5):
     step.train(x, y)
 
 def faults_of_three_steps():
@@ -52,8 +52,11 @@ def faults_of_three_steps():
         step.train(x, y)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-# The least of five: a busy system takes pages away too.
-print(min(faults_of_three_steps() for _ in range(5)) / 3)
+# The least of some where it is in between: a busy system takes pages away too.
+faults = [faults_of_three_steps()]
+while len(faults) < 5 and 500 < min(faults) < 6_000:
+    faults.append(faults_of_three_steps())
+print(min(faults) / 3)
 """
 
 

@@ -92,6 +92,8 @@ LARGE = {
 }
 WHOLE = os.environ.get("SACCADE_ZOO") == "all"
 EVERY = sorted(ZOO if WHOLE else set(ZOO) - LARGE)
+# Traced for the compiler; of two that are built alike one, which traces seconds sooner.
+TRACED = EVERY if WHOLE else sorted(set(EVERY) - {"mobilenet-v3", "resnet-v2"})
 # Whose gradient is traced too, which takes as long again.
 TRACED_BACK = set(ZOO) if WHOLE else {"compact-stem", "t3", "t6-batchnorm", "t6-dropout"}
 
@@ -161,7 +163,7 @@ def test_network_moves_its_statistics_as_in_keras(name: str) -> None:
         torch.testing.assert_close(ours, variable.value.detach(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", TRACED)
 def test_network_is_one_graph_for_the_compiler(name: str) -> None:
     # `fullgraph` raises at the first break. What follows the tracing takes minutes and is
     # PyTorch's own affair, so it is left out; the step's test goes all the way.

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from saccade.config import switch
-from saccade.data.cachefolder import compiled_folder
+from saccade.data.cachefolder import cannot_keep, compiled_folder
 from saccade.errors import SettingsError
 from saccade.files import atomic_path
 from saccade.machine import usable_cores
@@ -80,10 +80,7 @@ def find_kernels() -> ctypes.CDLL | str:
 
     try:
         path = compiled_folder() / f"kernels-{_digest(compiler)}.so"
-        with suppress(OSError):  # there is none yet, or a damaged one
-            return ctypes.CDLL(str(path))
-        _compile(compiler, path)
-        return ctypes.CDLL(str(path))
+        return _kept(path) or _made(compiler, path)
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip().splitlines()
         return f"{' '.join(compiler)} failed: {next(iter(said), f'code {error.returncode}')}"
@@ -140,6 +137,28 @@ def _processor() -> str:
 
 def _read(name: str) -> bytes:
     return files(__package__).joinpath(name).read_bytes()
+
+
+def _kept(path: Path) -> ctypes.CDLL | None:
+    with suppress(OSError):  # there is none yet, or a damaged one
+        return ctypes.CDLL(str(path))
+    return None
+
+
+def _made(compiler: tuple[str, ...], path: Path) -> ctypes.CDLL:
+    """Compile the library, or wait until another process has."""
+    from filelock import FileLock
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        alone = FileLock(path.with_name(f".{path.stem}.lock")).acquire()
+    except OSError as error:
+        raise cannot_keep(path.parent, error) from error
+    with alone:
+        if (kept := _kept(path)) is not None:
+            return kept
+        _compile(compiler, path)
+    return ctypes.CDLL(str(path))
 
 
 def _compile(compiler: tuple[str, ...], path: Path) -> None:
