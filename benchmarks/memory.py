@@ -111,7 +111,7 @@ def train(path: Path, steps: int) -> dict[str, float]:
     """Train on a cache; return pictures a second and what was held, in MiB."""
     from benchmarks.growth_worker import network
     from saccade.progress import Silence
-    from saccade.training import Facts, Hooks, Pictures, derive_plan, train_network
+    from saccade.training import Facts, Pictures, derive_plan, train_network
 
     pixels = np.load(path, mmap_mode="r")
     rows = np.arange(len(pixels))
@@ -135,7 +135,7 @@ def train(path: Path, steps: int) -> dict[str, float]:
             validation=Pictures(pixels, rows[:256], rows[:256] % 2),
             plan=plan,
             checkpoint_dir=None,
-            hooks=Hooks(should_stop=counter),
+            should_stop=counter,
             progress=Silence(),
         )
     wall, processor = counter.rates()

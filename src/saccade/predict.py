@@ -29,11 +29,12 @@ import numpy.typing as npt
 
 from saccade.bundle.manifest import Manifest
 from saccade.bundle.read import Bundle, read_bundle
-from saccade.bundle.runtime import Outputs, Runtime, num_threads
+from saccade.bundle.runtime import Outputs, Runtime
 from saccade.data.picture import Preprocessing
 from saccade.data.quiet import QUIET
 from saccade.data.raster import PICTURE_SUFFIXES
 from saccade.errors import BundleError, DataError, PictureError
+from saccade.machine import usable_cores
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -183,14 +184,14 @@ class Classifier:
         """
         runtime = self._runtime
         most = min(_FILES_A_TASK, runtime.batch_size)
-        workers = ThreadPoolExecutor(num_threads(), thread_name_prefix="saccade-predict")
+        workers = ThreadPoolExecutor(usable_cores(), thread_name_prefix="saccade-predict")
         ahead: deque[Future[list[NamedResult]]] = deque()
         try:
             for task in _tasks(paths, most):
                 if ahead and runtime is self._runtime:  # more than one task
                     runtime = self._new_runtime(one_core=True)
                 ahead.append(workers.submit(self._results, task, runtime))
-                if len(ahead) > 2 * num_threads():
+                if len(ahead) > 2 * usable_cores():
                     yield from self._answers(ahead.popleft())
             while ahead:
                 yield from self._answers(ahead.popleft())

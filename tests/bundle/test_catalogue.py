@@ -19,7 +19,7 @@ from saccade.models import (
     to_logits,
 )
 
-DESIGN = CompactDesign(stem_stride=2, widths=(8, 12), depth=1, dropout=0.2)
+DESIGN = CompactDesign(stem_stride=2, widths=(8, 12), depth=1)
 SHAPE = (72, 72, 3)  # Xception and three blocks of valid convolutions need this much
 
 

@@ -48,7 +48,7 @@ def test_tutorial_network_is_healthy(name, side):
 
 def test_own_family_is_healthy():
     for design in (
-        CompactDesign(stem_stride=1, widths=(8, 16), depth=1, dropout=0.1),
+        CompactDesign(stem_stride=1, widths=(8, 16), depth=1),
         CompactDesign(stem_stride=2, widths=(8, 16), depth=0, head="whole"),
     ):
         model = build_compact(design, input_shape=(29, 31, 3), num_classes=5)

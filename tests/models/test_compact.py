@@ -13,7 +13,7 @@ from saccade.models.compact import CompactDesign, View, build_compact, multiply_
 keras = load_keras()
 
 SMALL = CompactDesign(stem_stride=1, widths=(8, 16), depth=1)
-PHOTO = CompactDesign(stem_stride=2, widths=(8, 16, 32), depth=1, dropout=0.2)
+PHOTO = CompactDesign(stem_stride=2, widths=(8, 16, 32), depth=1)
 SHAPES = [(SMALL, (8, 8, 1)), (SMALL, (28, 28, 1)), (PHOTO, (64, 96, 3)), (SMALL, (1, 5, 3))]
 
 

@@ -22,7 +22,7 @@ from saccade.training.examples import Streamed as StreamedExamples
 from saccade.training.examples import sources_of as sources_of_examples
 from saccade.training.loop import _Loop
 from saccade.training.plan import derive_plan
-from saccade.training.result import Hooks, Pictures
+from saccade.training.result import Pictures, never
 from saccade.training.session import Session
 from saccade.training.step import TrainingStep
 
@@ -117,7 +117,7 @@ def test_training_elsewhere_ends_with_the_same_weights(place):
         set_seed(5)
         model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
         train, validation = digits()
-        parts = {"train": train, "validation": validation, "plan": plan, "hooks": Hooks()}
+        parts = {"train": train, "validation": validation, "plan": plan, "should_stop": never}
         progress = Silence()
         with progress.stage("train", total=100) as stage:
             loop = _Loop(model, **parts, stage=stage, progress=progress)
@@ -213,7 +213,7 @@ def test_error_in_the_journey_leaves_no_thread(scored, monkeypatch):
     train, validation = digits()
     plan = derive_plan(replace(FACTS, epochs=1), model="t3")
     model = build_model("t3", input_shape=(8, 8, 1), num_classes=10)
-    parts = {"train": train, "validation": validation, "plan": plan, "hooks": Hooks()}
+    parts = {"train": train, "validation": validation, "plan": plan, "should_stop": never}
     progress = Silence()
     with progress.stage("train", total=100) as stage:
         loop = _Loop(model, **parts, stage=stage, progress=progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from saccade.training.keras_loop import KerasLoop
 from saccade.training.learner import Learner
 from saccade.training.loop import train_network
 from saccade.training.plan import Facts, derive_plan
-from saccade.training.result import Hooks, Pictures
+from saccade.training.result import Pictures, never
 
 keras = load_keras()
 
@@ -42,7 +43,7 @@ def digits():
     return [Pictures(pixels, part, data.target[part]) for part in (rows[:400], rows[400:])]
 
 
-def train(plan, *, model=None, folder=None, hooks=None, parts=None):
+def train(plan, *, model=None, folder=None, should_stop=never, parts=None):
     keras.utils.set_random_seed(5)  # the weights at the start
     if model is None:
         model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
@@ -53,8 +54,8 @@ def train(plan, *, model=None, folder=None, hooks=None, parts=None):
         validation=validation,
         plan=plan,
         checkpoint_dir=folder,
-        hooks=hooks or Hooks(),
         progress=Silence(),
+        should_stop=should_stop,
     )
     return model, result
 
@@ -88,13 +89,16 @@ def test_model_has_the_weights_of_the_best_epoch():
     model = build_model("t3", input_shape=(8, 8, 1), num_classes=10)
     model.compile(optimizer=keras.optimizers.SGD(1e-2), loss="sparse_categorical_crossentropy")
 
-    def wipe_out(epoch, figures):
-        if epoch == 3:
+    asked = count(1)
+
+    def wipe_out():
+        if next(asked) == 3 * 26:  # after each of an epoch's 25 batches, and after the epoch
             for layer in model.layers[2:]:
                 layer.kernel.assign(layer.kernel * 0)
+        return False
 
     plan = derive_plan(replace(FACTS, epochs=6), model="t3")
-    _, result = train(plan, model=model, hooks=Hooks(on_epoch=wipe_out))
+    _, result = train(plan, model=model, should_stop=wipe_out)
     _, validation = digits()
     losses = result.history["val_calibrated_loss"]
     assert result.best_epoch == 1 + losses.index(min(losses)) == 3
@@ -129,8 +133,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path, stop_in_the_middle, a
     whole, expected = train(plan)
     steps = iter(range(10**6))
     after = 30 if stop_in_the_middle else 25  # steps; 25 are an epoch of batches of 16
-    hooks = Hooks(should_stop=lambda: next(steps) >= after)
-    _, stopped = train(plan, folder=tmp_path, hooks=hooks)
+    _, stopped = train(plan, folder=tmp_path, should_stop=lambda: next(steps) >= after)
     assert stopped.stopped
     assert stopped.num_epochs < 4
     model, result = train(plan, folder=tmp_path)
@@ -143,7 +146,7 @@ def test_going_on_by_other_arithmetic_is_noted(tmp_path, monkeypatch):
     plan = derive_plan(FACTS)
     steps = iter(range(10**6))
     monkeypatch.setenv("SACCADE_PRECISION", "float32")
-    train(plan, folder=tmp_path, hooks=Hooks(should_stop=lambda: next(steps) >= 25))
+    train(plan, folder=tmp_path, should_stop=lambda: next(steps) >= 25)
     monkeypatch.setenv("SACCADE_PRECISION", "bf16")
     _, result = train(plan, folder=tmp_path)
     (note,) = (note for note in result.notes if "went on by" in note)
@@ -158,17 +161,6 @@ def test_finished_run_is_not_trained_again(tmp_path):
     again, second = train(plan, folder=tmp_path)
     assert second.history == first.history
     assert equal(weights_of(model), weights_of(again))
-
-
-def test_hooks_are_called_every_epoch(tmp_path):
-    epochs, folders = [], []
-    hooks = Hooks(
-        on_epoch=lambda n, figures: epochs.append((n, set(figures))), on_checkpoint=folders.append
-    )
-    _, result = train(derive_plan(FACTS), folder=tmp_path, hooks=hooks)
-    assert [number for number, _ in epochs] == [1, 2, 3, 4]
-    assert epochs[0][1] == set(result.history)
-    assert folders == [tmp_path] * 4
 
 
 def test_budget_is_kept():
@@ -229,7 +221,7 @@ def test_recovers_from_one_loss_that_is_not_a_number(when):
     counted = [0]
     plan = derive_plan(FACTS)
     model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
-    _, result = train(plan, model=model, hooks=Hooks(should_stop=spoil))
+    _, result = train(plan, model=model, should_stop=spoil)
     assert spoiled
     assert result.num_epochs == 4
     assert np.isfinite(result.history["loss"]).all()
@@ -315,7 +307,7 @@ def test_mixed_labels_need_a_loss_that_takes_them():
 def train_by_keras(plan, *, model):
     parts = dict(zip(("train", "validation"), digits(), strict=True))
     with Silence().stage("train", total=100) as stage:
-        loop = KerasLoop(model, **parts, plan=plan, hooks=Hooks(), stage=stage, note="")
+        loop = KerasLoop(model, **parts, plan=plan, should_stop=never, stage=stage, note="")
         return model, loop.run(None)
 
 
@@ -348,8 +340,8 @@ def test_resumed_run_keeps_the_rates_of_its_layers(tmp_path):
     plan = replace(derive_plan(FACTS), design=None, learning_rate=1e-2, lowest_share=0.25)
     whole, _ = train(plan, model=two_layers())
     steps = iter(range(10**6))
-    hooks = Hooks(should_stop=lambda: next(steps) >= 30)
-    _, stopped = train(plan, model=two_layers(), folder=tmp_path, hooks=hooks)
+    halfway = {"folder": tmp_path, "should_stop": lambda: next(steps) >= 30}
+    _, stopped = train(plan, model=two_layers(), **halfway)
     model, _ = train(plan, model=two_layers(), folder=tmp_path)
     assert stopped.stopped
     assert equal(weights_of(model), weights_of(whole))

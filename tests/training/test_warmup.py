@@ -16,7 +16,7 @@ from saccade.training.compiler import Compilable
 from saccade.training.learner import Learner
 from saccade.training.loop import train_network
 from saccade.training.plan import derive_plan
-from saccade.training.result import Hooks, Pictures
+from saccade.training.result import Pictures
 from saccade.training.warmup import _seconds_a_step, plan_horizon
 
 
@@ -57,7 +57,6 @@ def test_result_says_why_the_step_was_not_compiled(network, reason, monkeypatch)
         validation=validation,
         plan=plan,
         checkpoint_dir=None,
-        hooks=Hooks(),
         progress=Silence(),
     )
     assert not result.compiled
@@ -75,7 +74,6 @@ def test_bar_is_full_after_an_early_stop(capsys):
         validation=validation,
         plan=plan,
         checkpoint_dir=None,
-        hooks=Hooks(),
         progress=Lines(),
     )
     assert result.num_epochs < 30

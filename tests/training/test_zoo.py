@@ -55,7 +55,7 @@ SMALL_NASNET = {
 
 # The smallest of each family, or as small a one as its own function builds.
 ZOO: dict[str, Callable[[], Any]] = {
-    "compact": compact(stem_stride=1, depth=1, dropout=0.1),
+    "compact": compact(stem_stride=1, depth=1),
     "compact-stem": compact(stem_stride=2, depth=0, head="whole"),
     **{name: tutorial(name) for name in NETWORKS if name != "t1"},
     "convnext": application(

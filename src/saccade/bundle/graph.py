@@ -22,12 +22,10 @@ from saccade.bundle.runtime import INPUT_NAME, OUTPUT_NAME, UNUSUALNESS_NAME
 from saccade.bundle.unusualness import Known, add_features, add_unusualness
 from saccade.errors import BundleError
 from saccade.models.backend import engine_name
-from saccade.models.outputs import OutputKind, output_kind
+from saccade.models.outputs import SMALLEST, OutputKind, output_kind
 
 FEATURES_NAME: Final = "features"
 _FLOAT32: Final = 1  # onnx.TensorProto.FLOAT
-# As in saccade.models.outputs: the smallest probability told apart from 0.
-_SMALLEST: Final = 1e-7
 
 
 class Converted(NamedTuple):
@@ -131,9 +129,9 @@ def _emit_logits(graph: GraphBuilder, outputs: str, kind: OutputKind, num_column
     """Add what `saccade.models.outputs.to_logits` does, step for step, in float32."""
     logits = outputs
     if kind == "softmax":
-        logits = graph.add("Log", graph.clip(outputs, _SMALLEST, 1.0))
+        logits = graph.add("Log", graph.clip(outputs, SMALLEST, 1.0))
     elif kind == "sigmoid":
-        inside = graph.clip(outputs, _SMALLEST, 1 - _SMALLEST)
+        inside = graph.clip(outputs, SMALLEST, 1 - SMALLEST)
         outside = graph.add("Sub", graph.weight(1.0), inside)
         logits = graph.add("Sub", graph.add("Log", inside), graph.add("Log", outside))
     if num_columns > 1:

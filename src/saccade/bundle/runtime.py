@@ -6,7 +6,6 @@ through before ONNX Runtime sees it (`saccade.bundle.protobuf`), since it may co
 
 from __future__ import annotations
 
-import os
 from typing import Final, NamedTuple, final
 
 import numpy as np
@@ -16,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from saccade.bundle.protobuf import check_document
 from saccade.errors import BundleError
+from saccade.machine import usable_cores
 
 INPUT_NAME: Final = "pixels"
 OUTPUT_NAME: Final = "probabilities"
@@ -70,7 +70,7 @@ class Runtime:
         try:
             self._session = onnxruntime.InferenceSession(
                 document,
-                session_options(1 if one_core else num_threads()),
+                session_options(1 if one_core else usable_cores()),
                 providers=["CPUExecutionProvider"],
                 enable_fallback=0,  # which would print, and try the same again
             )
@@ -117,14 +117,6 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     options.use_deterministic_compute = True
     return options
-
-
-def num_threads() -> int:
-    """Return how many cores this process may use."""
-    try:
-        return max(1, len(os.sched_getaffinity(0)))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
 
 
 def _check_signature(

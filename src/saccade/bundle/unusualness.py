@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from saccade.bundle.runtime import INPUT_NAME, num_threads, session_options
+from saccade.bundle.runtime import INPUT_NAME, session_options
+from saccade.machine import usable_cores
 
 if TYPE_CHECKING:
     from saccade.bundle.builder import GraphBuilder
@@ -165,7 +166,7 @@ def _run(
     """Return the values (N, D) called `name` for some pictures."""
     document = graph.document(pixels=(INPUT_NAME, input_shape), results=[(name, ("D",))])
     session = onnxruntime.InferenceSession(
-        document, session_options(num_threads()), providers=["CPUExecutionProvider"]
+        document, session_options(usable_cores()), providers=["CPUExecutionProvider"]
     )
     parts = [session.run(None, {INPUT_NAME: pixels})[0] for pixels in pictures]
     return np.concatenate(parts or [np.empty((0, 1), np.float32)])

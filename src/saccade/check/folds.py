@@ -222,7 +222,7 @@ def _askable(index: Index, looks: Looks) -> npt.NDArray[np.bool_]:
 def _network(asked: _Asked, settings: LabelSettings) -> _Answer:
     """Return what trains `auto`'s network on some pictures and asks it about others."""
     from saccade.models import build_model, engine_name, set_seed
-    from saccade.training import Hooks, Pictures, derive_plan, logits_of, train_network
+    from saccade.training import Pictures, derive_plan, logits_of, train_network
 
     engine_name()  # imports what trains
     plan = derive_plan(_facts(asked, settings))
@@ -245,7 +245,6 @@ def _network(asked: _Asked, settings: LabelSettings) -> _Answer:
             validation=watching,
             plan=replace(plan, budget_s=None if settings.epochs else seconds),
             checkpoint_dir=None,
-            hooks=Hooks(),
             progress=Silence(),
         )
         temperature = fit_temperature(

@@ -58,7 +58,6 @@ class CompactDesign:
     widths: tuple[int, ...]  # feature maps of each stage; every stage halves the side
     depth: int  # residual pairs in each stage but the first; 0 is one convolution a stage
     head: Literal["pooled", "whole"] = "pooled"  # mean and maximum of the last maps, or all of them
-    dropout: float = 0.0  # share of the head's inputs set to zero while training
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1 or self.depth < 0 or self.stem_stride < 1:
@@ -158,8 +157,6 @@ def build_compact(
     if len(views) > 1:  # the last layer is linear: the mean of features gives the mean of logits
         apart = keras.ops.reshape(features, (len(views), -1, features.shape[-1]))
         features = keras.ops.mean(apart, axis=0)
-    if design.dropout:
-        features = layers.Dropout(design.dropout)(features)
     outputs = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(inputs, outputs, name="compact")
 

@@ -16,7 +16,7 @@ from saccade.models.backend import load_keras
 OutputKind = Literal["logits", "softmax", "sigmoid"]
 
 # The smallest probability told apart from 0: float32 rounds 1 - p to 1 below it.
-_SMALLEST: Final = 1e-7
+SMALLEST: Final = 1e-7
 
 
 def output_kind(model: Any) -> OutputKind:
@@ -42,9 +42,9 @@ def to_logits(outputs: npt.NDArray[Any], kind: OutputKind) -> npt.NDArray[np.flo
     """
     values = np.asarray(outputs, dtype=np.float32)
     if kind == "softmax":
-        return np.log(np.clip(values, _SMALLEST, 1.0))
+        return np.log(np.clip(values, SMALLEST, 1.0))
     if kind == "sigmoid":
-        inside = np.clip(values, _SMALLEST, 1 - _SMALLEST)
+        inside = np.clip(values, SMALLEST, 1 - SMALLEST)
         values = np.log(inside) - np.log1p(-inside)
     if values.shape[1] > 1:
         return values

@@ -26,7 +26,7 @@ from saccade.data.kin import joined
 from saccade.evaluation import LEAST_POINTS, LearningCurve, LearningPoint, fit_learning_curve
 from saccade.models import BackboneDesign
 from saccade.progress import Progress, Silence
-from saccade.training import FitResult, Hooks, Pictures, TrainPlan, train_network
+from saccade.training import FitResult, Pictures, TrainPlan, train_network
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2)
 _SCORING: Final = 0.2  # of an epoch's time; after each epoch, however few pictures it trained on
@@ -112,7 +112,6 @@ def network_curve(
             validation=validation,
             plan=replace(alike, budget_s=budget_s, max_epochs=num_epochs),
             checkpoint_dir=None,
-            hooks=Hooks(),
             progress=Silence(),
         )
         return _point_of(done, len(some.rows), validation)

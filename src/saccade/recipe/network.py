@@ -13,7 +13,7 @@ from saccade.recipe.clock import Clock
 from saccade.recipe.ending import Ending, seconds_of_ending
 from saccade.recipe.learning import Learning, head_curve, network_curve, training_share, units
 from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared, time_left, with_budget
-from saccade.training import FitResult, Hooks, train_network
+from saccade.training import FitResult, train_network
 from saccade.transfer import fine_tune as tune
 from saccade.transfer import head_mistakes, train_head, with_head
 
@@ -70,9 +70,7 @@ def train_one(
     train, validation = prepared.pictures(TRAIN), prepared.pictures(VALIDATION)
     pictures: dict[str, Any] = {"train": train, "validation": validation, "progress": progress}
     if body is None or plan.backbone is None:
-        return train_network(
-            network, plan=plan, checkpoint_dir=checkpoint_dir, hooks=Hooks(), **pictures
-        )
+        return train_network(network, plan=plan, checkpoint_dir=checkpoint_dir, **pictures)
     fit = train_head(
         network, body, prepared.cache, seed=plan.seed, featured=prepared.featured, **pictures
     )

@@ -43,7 +43,7 @@ def _some(prepared: Prepared, part: int) -> Pictures:
     pictures = prepared.pictures(part)
     random = np.random.default_rng(prepared.plan.seed)
     places = np.sort(random.permutation(len(pictures.rows))[:_MOST])
-    return Pictures(pictures.pixels, pictures.rows[places], pictures.labels[places])
+    return pictures.some(places)
 
 
 def rate_of_unknown(

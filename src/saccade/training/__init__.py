@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from saccade.training.plan import Facts, TrainPlan, derive_plan
     from saccade.training.precision import choose_precision
     from saccade.training.rate import measure_rate
-    from saccade.training.result import FitResult, Hooks, Pictures
+    from saccade.training.result import FitResult, Pictures
     from saccade.training.scoring import logits_of
 
 _HOME = {
     "Facts": "plan",
     "FitResult": "result",
-    "Hooks": "result",
     "Pictures": "result",
     "TrainPlan": "plan",
     "choose_precision": "precision",
@@ -35,7 +34,6 @@ _HOME = {
 __all__ = [
     "Facts",
     "FitResult",
-    "Hooks",
     "Pictures",
     "TrainPlan",
     "choose_precision",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from saccade.training.draws import changed
 from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
 from saccade.training.result import (
     FitResult,
-    Hooks,
     Pictures,
     describe,
     epoch_figures,
@@ -51,14 +51,14 @@ class KerasLoop:
         train: Pictures,
         validation: Pictures,
         plan: TrainPlan,
-        hooks: Hooks,
+        should_stop: Callable[[], bool],
         stage: Stage,
         note: str,
     ) -> None:
         self.started = time.monotonic()
         self.model, self.train, self.validation = model, train, validation
         self.sample = sample_like(train, validation, seed=plan.seed)
-        self.hooks, self.stage = hooks, stage
+        self.should_stop, self.stage = should_stop, stage
         self.plan, notes = decide_changes(plan, train)
         self.standing = Standing(notes=[note, *notes] if note else notes)
         self.batch_size = min(plan.batch_size, len(train.rows))
@@ -102,16 +102,15 @@ class KerasLoop:
                 break
             if checkpoint_dir is not None:
                 write_checkpoint(checkpoint_dir, self.standing.to_checkpoint(_state(self.model)))
-                self.hooks.on_checkpoint(checkpoint_dir)
             self.horizon = self.horizon.leaving(time.monotonic() - began)
-            stopped = self.hooks.should_stop() and not self.standing.is_finished(self.plan)
+            stopped = self.should_stop() and not self.standing.is_finished(self.plan)
         return self._finish(stopped=stopped)
 
     def _plan_horizon(self) -> None:
         """Set the deadline so that the last scoring, measured here, still fits."""
         if self.plan.budget_s is None:
             return
-        some = Pictures(self.train.pixels, self.train.rows[:1], self.train.labels[:1])
+        some = self.train.some(np.arange(1))
         self._outputs(some)
         began = time.monotonic()
         self._outputs(some)
@@ -147,7 +146,7 @@ class KerasLoop:
         self.stage.advance(100 * (done - standing.done))
         standing.done = done
         self.diverged = not np.isfinite(loss)
-        self.interrupted = self.hooks.should_stop()
+        self.interrupted = self.should_stop()
         if self.diverged or self.interrupted or done >= 1.0:
             self.model.stop_training = True
 
@@ -164,7 +163,6 @@ class KerasLoop:
         epoch = self.standing.epoch
         in_all = epoch / max(self.standing.done, 1e-9)
         self.stage.describe(describe(epoch, in_all, latest))
-        self.hooks.on_epoch(epoch, latest)
 
     def _outputs(self, pictures: Pictures) -> npt.NDArray[np.float32]:
         outputs = [

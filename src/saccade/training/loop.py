@@ -9,6 +9,7 @@ draw their own random numbers from (seed, epoch), so a resumed run repeats an un
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -28,10 +29,10 @@ from saccade.training.plan import TrainPlan
 from saccade.training.precision import arithmetic
 from saccade.training.result import (
     FitResult,
-    Hooks,
     Pictures,
     describe,
     epoch_figures,
+    never,
     sample_like,
 )
 from saccade.training.schedule import Horizon
@@ -56,17 +57,19 @@ def train_network(
     validation: Pictures,
     plan: TrainPlan,
     checkpoint_dir: Path | None,
-    hooks: Hooks,
     progress: Progress,
+    should_stop: Callable[[], bool] = never,
 ) -> FitResult:
     """Train a Keras model in place, to the best weights found; see the module's docstring.
 
-    Goes on from the checkpoint in `checkpoint_dir` where there is one. Raises DataError where the
+    Goes on from the checkpoint in `checkpoint_dir` where there is one. `should_stop` is asked after
+    every step and every epoch. Raises DataError where the
     loss turns to NaN time after time.
     """
     train, validation = Pictures(*train), Pictures(*validation)
     _check(train, validation)
-    parts: dict[str, Any] = {"train": train, "validation": validation, "plan": plan, "hooks": hooks}
+    parts: dict[str, Any] = {"train": train, "validation": validation, "plan": plan}
+    parts["should_stop"] = should_stop
     with progress.stage("train", total=100) as stage:
         if engine_name() != "torch":
             return _train_by_keras(model, parts, stage, checkpoint_dir, "")
@@ -110,7 +113,7 @@ class _Loop:
         train: Pictures,
         validation: Pictures,
         plan: TrainPlan,
-        hooks: Hooks,
+        should_stop: Callable[[], bool],
         stage: Stage,
         progress: Progress,
     ) -> None:
@@ -120,7 +123,7 @@ class _Loop:
         self.started = time.monotonic()
         self.train, self.validation = train, validation
         self.sample = sample_like(train, validation, seed=plan.seed)
-        self.hooks, self.stage, self.progress = hooks, stage, progress
+        self.should_stop, self.stage, self.progress = should_stop, stage, progress
         self.batch_size = min(plan.batch_size, len(train.rows))
         self.steps_per_epoch = len(train.rows) // self.batch_size
         self.plan, notes = decide_changes(plan, train)
@@ -159,7 +162,7 @@ class _Loop:
                 break
             self._write(checkpoint_dir)
             horizon = horizon.leaving(time.monotonic() - began)
-            stopped = self.hooks.should_stop() and not self.standing.is_finished(self.plan)
+            stopped = self.should_stop() and not self.standing.is_finished(self.plan)
         return self._finish(stopped=stopped)
 
     def _warm_up(self) -> Horizon:
@@ -195,7 +198,7 @@ class _Loop:
                 self._advance(horizon.fraction(standing.step))
                 if len(losses) == _LOOKED_AT_EVERY:
                     _look_at(losses)
-                if self.hooks.should_stop():
+                if self.should_stop():
                     raise _Stopped
                 if standing.done >= 1.0:
                     break
@@ -225,12 +228,10 @@ class _Loop:
             if standing.record(figures, losses, falling=learner.ours):
                 standing.best = learner.weights()
         self.stage.describe(describe(standing.epoch, self.num_epochs, figures))
-        self.hooks.on_epoch(standing.epoch, figures)
 
     def _write(self, folder: Path | None) -> None:
         if folder is not None:
             write_checkpoint(folder, self.standing.to_checkpoint(self.learner.state()))
-            self.hooks.on_checkpoint(folder)
 
     def _finish(self, *, stopped: bool) -> FitResult:
         """Give the model its best weights and return how it went."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -79,21 +78,9 @@ class Pictures(NamedTuple):
             yield np.ascontiguousarray(self.pixels[self.rows[start : start + step]])
 
 
-def _nothing(*_: Any) -> None:
-    return None
-
-
-def _never() -> bool:
+def never() -> bool:
+    """Return False, to whoever asks whether to stop."""
     return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """The three places where a caller takes part."""
-
-    on_epoch: Callable[[int, Mapping[str, float]], None] = _nothing  # epoch from 1, its figures
-    on_checkpoint: Callable[[Path], None] = _nothing  # the folder just written
-    should_stop: Callable[[], bool] = _never  # asked after every step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +170,7 @@ def sample_like(
     """Return as many training pictures as there are to validate on, at most `limit`."""
     size = min(len(train.rows), max(len(validation.rows), 32), limit)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(train.rows))[:size])
-    return Pictures(train.pixels, train.rows[chosen], train.labels[chosen])
+    return train.some(chosen)
 
 
 def describe(epoch: int, num_epochs: float, figures: Mapping[str, float]) -> str:

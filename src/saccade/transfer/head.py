@@ -33,7 +33,7 @@ from saccade.augmentation import Augmentation
 from saccade.data.cache import Cache
 from saccade.models.backend import load_keras
 from saccade.progress import Progress, Stage
-from saccade.training import FitResult, Hooks, Pictures, TrainPlan, train_network
+from saccade.training import FitResult, Pictures, TrainPlan, train_network
 from saccade.training.result import DECIDING, KEYS, epoch_figures, sample_like
 from saccade.transfer.applications import Backbone
 from saccade.transfer.runtimes import number_format
@@ -117,7 +117,7 @@ def head_mistakes(
     mistakes = []
     with progress.stage("learning curve", total=len(subsets)) as stage:
         for places in subsets:
-            some = Pictures(seen.pixels, seen.rows[places], seen.labels[places])
+            some = seen.some(places)
             weights, _ = _solved(some, unseen, num_classes, seed=0, stage=None)
             said = _logits(weights, unseen).argmax(axis=1)
             mistakes.append(int((said != unseen.labels).sum()))
@@ -194,7 +194,6 @@ def fine_tune(
         validation=validation,
         plan=plan,
         checkpoint_dir=checkpoint_dir,
-        hooks=Hooks(),
         progress=progress,
     )
     loss_before, loss_after = (fit.history[DECIDING][fit.best_epoch - 1] for fit in (head, tuned))

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from saccade.machine import usable_cores
 from saccade.models.backend import engine_name
 from saccade.transfer.applications import Backbone
 
@@ -136,10 +137,10 @@ def _finish(request: Any, number: int) -> Features:
 def _onnxruntime(document: bytes) -> Runtime:
     import onnxruntime
 
-    from saccade.bundle.runtime import INPUT_NAME, num_threads, session_options
+    from saccade.bundle.runtime import INPUT_NAME, session_options
 
     session = onnxruntime.InferenceSession(
-        document, session_options(num_threads()), providers=["CPUExecutionProvider"]
+        document, session_options(usable_cores()), providers=["CPUExecutionProvider"]
     )
 
     def run(pixels: Pixels) -> Iterator[Features]:
