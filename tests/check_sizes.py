@@ -1,4 +1,4 @@
-"""Fails where a file or a function outgrows what fits in the head : the limits stand below."""
+"""Fails where a file or a function outgrows what fits in the head: the limits stand below."""
 
 from __future__ import annotations
 

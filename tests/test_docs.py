@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -56,7 +57,16 @@ def test_readme_commands_run(tmp_path):
 def test_make_has_the_targets_that_are_named():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert {"demo", "test", "check", "bench", "examples"} <= targets
-    assert set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE)) <= targets
+    named = re.findall(r"^make (\w+)", README + CONTRIBUTING, flags=re.MULTILINE)
+    assert set(named) <= targets
+
+
+def test_every_folder_has_its_line_and_every_path_exists():
+    named = set(re.findall(r"^\| `(src/saccade/\w+)`", CONTRIBUTING, flags=re.MULTILINE))
+    package = ROOT / "src" / "saccade"
+    folders = {path.parent for path in package.glob("*/__init__.py")}
+    assert {ROOT / name for name in named} == folders
+    assert all((ROOT / path).is_file() for path in re.findall(r"tests/[\w/]+\.py", CONTRIBUTING))
 
 
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]))

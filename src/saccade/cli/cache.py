@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Pictures kept at training size, and compiled steps.")
+app = typer.Typer(no_args_is_help=True, help="Pictures kept at training size, and compiled code.")
 
 
 @app.command("list")
 def list_command() -> None:
-    """List what `clear` deletes, with its size: pictures at training size, and compiled steps."""
+    """List what `clear` deletes, with its size: pictures at training size, and compiled code."""
     from saccade.data import list_caches
     from saccade.data.cachefolder import compiled_bytes
 

@@ -1,4 +1,4 @@
-"""Data: sources, the index of their pictures, the split, the cache of pixels, and batches.
+"""Data: sources, the index of their pictures, the split and the cache of pixels.
 
 Each name is imported when it is first used, so that prediction loads the decoder alone.
 """

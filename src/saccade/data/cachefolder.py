@@ -1,10 +1,11 @@
 """The folder that holds caches: where it is, what is in it, and how it is emptied.
 
     <user cache, or $SACCADE_CACHE>/pixels/<key>/   pixels.npy, digests.npy, cache.json,
-                                                    features-<digest>.npy of frozen networks
+                                                    features-<digest>.npy of frozen networks,
+                                                    copies-<digest>.npz of the search for copies
                                    /.tmp-<key>/     being built, or left by a process that died
                                    /.<key>.lock     held by the process that builds <key>
-                                   compiled/        steps that PyTorch compiled
+                                   compiled/        our kernels, and steps that PyTorch compiled
                                    datasets/        downloaded sets, which are never cleared: their
                                                     place on the net may be gone
 

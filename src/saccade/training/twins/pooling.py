@@ -17,7 +17,7 @@ Tensor = Any  # torch has no type information here
 
 
 class MaxPooling(torch.nn.Module):  # type: ignore[misc]
-    """MaxPooling2D; `activation` is one that the plan moved here from the layer before."""
+    """MaxPooling2D; `activation` is one that the graph moved here from the layer before."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
