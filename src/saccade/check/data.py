@@ -9,14 +9,14 @@ judged on request, since that takes the time of training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from saccade.check import classes, folds, pictures
 from saccade.check.folds import LabelSettings
 from saccade.check.labels import judged
-from saccade.check.pairs import copies, find_copies
+from saccade.check.pairs import CONFLICTING, copies, find_copies
 from saccade.check.thumbnails import Looks, look
 from saccade.check.units import alike_series
 from saccade.data import Index, Kin, LabelSets, Source, build_index, open_source
@@ -95,16 +95,28 @@ def examine(
     return Examined(source=source, index=index, looks=looks, findings=findings)
 
 
-def to_exclude(findings: Iterable[Finding]) -> tuple[Row, ...]:
+def to_exclude(
+    findings: Iterable[Finding], *, read: Collection[str] = frozenset()
+) -> tuple[Row, ...]:
     """Return the pictures proposed for leaving out, each once, with the row that says why.
 
-    A copy is proposed only while the picture that it is a copy of stays.
+    A row of a table that cannot be used is not proposed where another has `read` its path. A copy
+    is proposed only while the picture that it is a copy of stays, and while no pair of two labels
+    names it: which of those is right, a person decides.
     """
+    findings = tuple(findings)
+    in_doubt = {row.path for finding in findings if _is_conflict(finding) for row in finding.rows}
     chosen: dict[str, Row] = {}
     for finding in findings:
         for row in finding.rows:
             if row.path in chosen or row.other in chosen:
                 continue
-            if row.other or finding.name in LEFT_OUT:
+            if finding.name == "unreadable" and row.path in read:
+                continue
+            if finding.name in LEFT_OUT or (row.other and row.path not in in_doubt):
                 chosen[row.path] = row
     return tuple(chosen.values())
+
+
+def _is_conflict(finding: Finding) -> bool:
+    return finding.name.endswith(CONFLICTING)

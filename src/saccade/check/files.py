@@ -20,6 +20,7 @@ def write_findings(folder: Path, examined: Examined) -> None:
     Raises SettingsError where the folder cannot be written.
     """
     findings = examined.findings
+    read = set(examined.index.path[examined.looks.seen])
     write_issues(folder, findings)
     with (
         atomic_path(folder / EXCLUDE) as temporary,
@@ -27,7 +28,9 @@ def write_findings(folder: Path, examined: Examined) -> None:
     ):
         table = csv.writer(stream)
         table.writerow(["path", "other", "detail"])
-        table.writerows([row.path, row.other, row.detail] for row in to_exclude(findings))
+        table.writerows(
+            [row.path, row.other, row.detail] for row in to_exclude(findings, read=read)
+        )
     write_page(folder / PAGE, examined)
 
 

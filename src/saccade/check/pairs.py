@@ -1,13 +1,15 @@
 """Findings on copies: equal pictures and near ones, within a part, across parts, and mislabelled.
 
 Of two copies the one in the test part is kept, then the one in validation, then the first; a
-finding's row names the other one as `path`, and the kept one as `other`.
+finding's row names the other one as `path`, and the kept one as `other`. Of two labels nobody can
+know which is right, so that neither picture is proposed for leaving out; nor is one that a table
+lists twice, since a list of paths would leave out both of its rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +26,16 @@ _Rows = npt.NDArray[np.intp]
 Ends = tuple[_Rows, _Rows, npt.NDArray[np.float32]]  # kept, copy, score
 
 
-_LEAVE_OUT: Final = "Leave out the listed pictures (exclude.csv lists them)."
+CONFLICTING: Final = "conflicting-labels"
+_AGAIN: Final = "listed-twice"
+_CURES: Final = {
+    CONFLICTING: "Look at both of a pair, then either correct the wrong label, or leave out the "
+    "picture that bears it (in a table, its row). exclude.csv lists neither: which is wrong, you "
+    "decide.",
+    "": "Leave out the listed pictures (exclude.csv lists them).",
+}
 _HURTS: Final = {
-    "conflicting-labels": "the labels contradict each other, and at least one of them is wrong.",
+    CONFLICTING: "the labels contradict each other, and at least one of them is wrong.",
     "across-splits": "the network is scored on what it has learned by heart, and the score is too "
     "good.",
     "": "they count twice in training, and a random split scores what was trained on.",
@@ -65,7 +74,8 @@ def find_copies(index: Index, looks: Looks) -> Copies:
 def copies(index: Index, found: Copies) -> tuple[Finding, ...]:
     """Return up to six findings: (conflicting labels, across parts, within one) x (equal, near).
 
-    A note before them says so where near copies were looked for strictly, or not at all.
+    A note before them says so where near copies were looked for strictly, or not at all; a finding
+    after them names what a table lists twice.
     """
     findings = [_not_told(found.not_told)] if found.not_told else []
     for trouble in _HURTS:
@@ -73,33 +83,67 @@ def copies(index: Index, found: Copies) -> tuple[Finding, ...]:
             kept, copy, score = pairs
             some = _troubles(index, kept, copy) == trouble
             if some.any():
-                listed = _rows(index, kept[some], copy[some], score[some])
+                said = "the other" if trouble == CONFLICTING else "kept"
+                listed = _rows(index, kept[some], copy[some], score[some], said)
                 findings.append(_finding(closeness, trouble, listed))
-    return tuple(findings)
+    return (*findings, *_listed_twice(index, found.equal))
+
+
+def _listed_twice(index: Index, equal: Ends) -> tuple[Finding, ...]:
+    """Return a finding on rows that name the picture of an earlier one, with the same label."""
+    kept, copy, _ = equal
+    again = _troubles(index, kept, copy) == _AGAIN
+    if not again.any():
+        return ()
+    kept, copy = kept[again], copy[again]
+    across = bool((_part(index)[kept] != _part(index)[copy]).any())
+    rows = tuple(
+        Row(
+            path=index.path[second],
+            score=1.0,
+            detail=f"{_place(index, second)}; also listed: {_place(index, first)}",
+        )
+        for first, second in zip(kept, copy, strict=True)
+    )
+    names = "row names" if len(rows) == 1 else "rows name"
+    finding = Finding(
+        name=_AGAIN,
+        severity="serious" if across else "warning",
+        where="all parts",
+        message=f"{len(rows):,} {names} a picture that another row names already, with the same "
+        f"label: {_HURTS['across-splits' if across else '']}",
+        cure="Delete these rows from the table. exclude.csv leaves them in: it goes by path, and "
+        "would leave out every row of a picture.",
+        rows=rows,
+    )
+    return (finding,)
 
 
 def _finding(closeness: str, trouble: str, rows: tuple[Row, ...]) -> Finding:
     count = f"{len(rows):,} {'pair' if len(rows) == 1 else 'pairs'}"
     what = "equal pictures" if closeness == "equal" else "pictures that are nearly the same"
-    place = {"across-splits": " in different parts", "conflicting-labels": " of two classes"}
+    place = {"across-splits": " in different parts", CONFLICTING: " of two classes"}
     name = f"{closeness}-copies" + (f"-{trouble}" if trouble else "")
-    label = "Look at both and correct the label. " if trouble == "conflicting-labels" else ""
     return Finding(
         name=name,
         severity="serious" if trouble else "warning",
         where="across parts" if trouble == "across-splits" else "all parts",
         message=f"{count} of {what}{place.get(trouble, '')}: {_HURTS[trouble]}",
-        cure=label + _LEAVE_OUT,
+        cure=_CURES.get(trouble, _CURES[""]),
         rows=rows,
     )
 
 
 def _rank(index: Index) -> _Rows:
     """Return each row's place in the order of who is kept."""
-    part = np.where(index.part == UNASSIGNED, _TRAIN, index.part)
     rank = np.empty(len(index), np.intp)
-    rank[np.argsort(-part.astype(int), kind="stable")] = np.arange(len(index))
+    rank[np.argsort(-_part(index).astype(int), kind="stable")] = np.arange(len(index))
     return rank
+
+
+def _part(index: Index) -> npt.NDArray[np.integer[Any]]:
+    """Return each row's part; what has none yet is as good as training."""
+    return np.where(index.part == UNASSIGNED, _TRAIN, index.part)
 
 
 def _equal_pairs(looks: Looks, rank: _Rows) -> Ends:
@@ -143,23 +187,23 @@ def _near_pairs(looks: Looks, rank: _Rows, rows: _Rows, bar: Bar) -> Ends:
 
 
 def _troubles(index: Index, kept: _Rows, copy: _Rows) -> npt.NDArray[np.str_]:
-    """Return for each pair what is worst about it, as a key of `_HURTS`."""
+    """Return for each pair what is worst about it, a key of `_HURTS` or `_AGAIN`."""
     labelled = (index.label[kept] >= 0) & (index.label[copy] >= 0)
     conflict = labelled & (index.label[kept] != index.label[copy])
-    part = np.where(index.part == UNASSIGNED, _TRAIN, index.part)
-    across = part[kept] != part[copy]
-    return np.where(conflict, "conflicting-labels", np.where(across, "across-splits", ""))
+    again = index.path[kept] == index.path[copy]
+    across = _part(index)[kept] != _part(index)[copy]
+    return np.select([conflict, again, across], [CONFLICTING, _AGAIN, "across-splits"], "")
 
 
 def _rows(
-    index: Index, kept: _Rows, copy: _Rows, score: npt.NDArray[np.float32]
+    index: Index, kept: _Rows, copy: _Rows, score: npt.NDArray[np.float32], first_is: str
 ) -> tuple[Row, ...]:
     return tuple(
         Row(
             path=index.path[second],
             other=index.path[first],
             score=float(sure),
-            detail=f"{_place(index, second)}; kept: {_place(index, first)}",
+            detail=f"{_place(index, second)}; {first_is}: {_place(index, first)}",
         )
         for first, second, sure in zip(kept, copy, score, strict=True)
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from saccade.data.cache import Cache, build_cache
     from saccade.data.cachefolder import CacheEntry, clear_caches, list_caches
     from saccade.data.cachefolder import user_cache as cache_folder
-    from saccade.data.exclusion import excluded
+    from saccade.data.exclusion import excluded, exclusion_note
     from saccade.data.grouping import ALONE, check_pattern, group_rows
     from saccade.data.index import UNASSIGNED, Index, read_index, write_index
     from saccade.data.kin import Kin
@@ -63,6 +63,7 @@ _HOME = {
     "deal_folds": "split",
     "dealt_units": "split",
     "excluded": "exclusion",
+    "exclusion_note": "exclusion",
     "fold_apart": "split",
     "group_rows": "grouping",
     "inspect": "picture",
@@ -107,6 +108,7 @@ __all__ = [
     "deal_folds",
     "dealt_units",
     "excluded",
+    "exclusion_note",
     "fold_apart",
     "group_rows",
     "inspect",

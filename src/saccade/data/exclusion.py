@@ -3,7 +3,8 @@
     index, digest = excluded(index, Path("checked/exclude.csv"))
 
 A CSV file with a column ``path``, whose cells are paths as `saccade check` shows them for the same
-data; ``other`` and ``detail``, where they are there, say why. Other columns are passed over.
+data; ``other`` and ``detail``, where they are there, say why. Other columns are passed over. A path
+that several rows of a table name stands for them all.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from saccade.data.index import Index
 from saccade.errors import DataError, SettingsError
 
 _WHY_LENGTH: Final = 200
+_BY: Final = "excluded by"
 
 
 def excluded(index: Index, file: Path) -> tuple[Index, str]:
@@ -42,6 +44,21 @@ def excluded(index: Index, file: Path) -> tuple[Index, str]:
             reason[row] = why
     digest = hashlib.sha256("\n".join(sorted(reasons)).encode("utf-8", "backslashreplace"))
     return index.with_columns(reason=reason), digest.hexdigest()
+
+
+def exclusion_note(index: Index) -> str:
+    """Say how many rows a list left out, where these are more than its paths; else ""."""
+    paths = [
+        path for path, why in zip(index.path, index.reason, strict=True) if why.startswith(_BY)
+    ]
+    num_paths = len(set(paths))
+    if len(paths) == num_paths:
+        return ""
+    are = "path, which the data names" if num_paths == 1 else "paths, some of which the data names"
+    return (
+        f"the list left out {len(paths):,} rows for {num_paths:,} {are} more than once: all rows "
+        "of a picture go; to keep one of them, delete the others from the table instead"
+    )
 
 
 def _reasons(file: Path) -> dict[str, str]:
@@ -69,4 +86,4 @@ def _reasons(file: Path) -> dict[str, str]:
 def _why(file: Path, row: dict[str, str]) -> str:
     other, detail = row.get("other"), row.get("detail")
     why = f"copy of {other}" if other else detail
-    return f"excluded by {file.name}" + (f": {why[:_WHY_LENGTH]}" if why else "")
+    return f"{_BY} {file.name}" + (f": {why[:_WHY_LENGTH]}" if why else "")

@@ -26,6 +26,7 @@ from saccade.data import (
     build_index,
     by_strata,
     excluded,
+    exclusion_note,
     group_rows,
     numbered_series,
     open_rows,
@@ -186,6 +187,8 @@ def data_notes(prepared: Prepared) -> tuple[str, ...]:
     notes, index = [], prepared.index
     if left_out := int((~index.usable).sum()):
         notes.append(f"{left_out:,} of {len(index):,} files were left out; the report lists them")
+    if listed := exclusion_note(index):
+        notes.append(listed)
     if conflicts := int(index.flagged("conflict").sum()):
         notes.append(f"{conflicts:,} pictures have a copy with another label")
     return (*notes, *prepared.kinship.notes(index))
