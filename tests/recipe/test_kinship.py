@@ -11,6 +11,7 @@ import pytest
 from benchmarks import planted
 
 import saccade
+from saccade.check.data import check_data
 from saccade.cli.words import answer
 from saccade.config import choose_settings
 from saccade.data import Index, Kin, read_index
@@ -18,7 +19,7 @@ from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import _across
-from saccade.recipe.prepare import prepare
+from saccade.recipe.prepare import data_notes, prepare
 from saccade.recipe.request import new_request, resumed_request, write_started
 from saccade.run import open_run
 from saccade.types import PARTS
@@ -99,6 +100,21 @@ def test_leaks_among_many_pictures_take_no_quadratic_step():
     began = time.process_time()
     assert len(_across(index, kin)) > 100_000
     assert time.process_time() - began < 5
+
+
+def test_near_copies_of_two_labels_are_counted_as_check_counts_them(tmp_path):
+    """Six pictures of class a, mirrored into b, and one into its own class."""
+    data, pictures = tmp_path / "data", planted.blobs(48)
+    for number, picture in enumerate(pictures):
+        write(data / "ab"[number % 2] / f"{number:02}.jpg", planted.as_jpeg(picture, ""))
+    for number in range(0, 14, 2):
+        turned = planted.changed(pictures[number], "mirrored", np.random.default_rng(0))
+        write(data / "ab"[number < 12] / f"x{number}.jpg", planted.as_jpeg(turned, ""))
+    (found,) = (f for f in check_data(data) if f.name == "near-copies-conflicting-labels")
+    assert len(found.rows) == 6
+    notes = data_notes(prepared(data, tmp_path)[1])
+    (note,) = (note for note in notes if "different labels" in note)
+    assert note.startswith("6 pairs of near copies have different labels")
 
 
 def test_leak_of_a_users_split_has_both_accuracies(tmp_path):

@@ -35,6 +35,7 @@ class Kinship:
             *(note for note in (self.series_note, self.why_not) if note),
             *_groups_split(index, self.kin.named, by_names=bool(self.series_note)),
             *_near_split(index, self.kin),
+            *_near_contradicting(index, self.kin),
             *_equal_left_out(index),
         )
 
@@ -163,6 +164,24 @@ def _near_split(index: Index, kin: Kin) -> tuple[str, ...]:
     return (
         f"{num_split:,} {pairs} in training and validation: you set them apart, or a chain of them "
         "leads through too much of a class",
+    )
+
+
+def _near_contradicting(index: Index, kin: Kin) -> tuple[str, ...]:
+    """Say how many near copies have different labels; equal ones the split has counted."""
+    if kin.near is None:
+        return ()
+    first, second, _ = kin.near
+    told = index.usable & (index.label >= 0)
+    num_pairs = int(
+        (told[first] & told[second] & (index.label[first] != index.label[second])).sum()
+    )
+    if not num_pairs:
+        return ()
+    have = "pair of near copies has" if num_pairs == 1 else "pairs of near copies have"
+    return (
+        f"{num_pairs:,} {have} different labels, of which at least one is wrong, unless they only "
+        "look alike; saccade check lists them",
     )
 
 
