@@ -236,6 +236,39 @@ def test_network_suspects_the_flipped():
     assert np.isin(guesses.rows[worst], flipped).mean() >= 0.8
 
 
+def test_network_that_knows_too_little_condemns_no_label():
+    """Stripes whose labels are a coin's: cleanlab would name every fourth."""
+    x, _ = stripes(120, seed=0)
+    labels = np.where(np.random.default_rng(1).random(120) < 0.5, "heads", "tails")
+    findings = {f.name: f for f in examine((x, labels), labels=QUICK).findings}
+    assert "labels-likely-wrong" not in findings
+    said = findings["labels-not-told"]
+    assert said.severity == "note"
+    assert "where guessing gets 50 %" in said.message
+    assert "--budget" in said.cure
+    assert said.rows == ()
+
+
+def test_weak_features_are_told_by_their_own_cure(datasets):
+    x, _ = stripes(80, seed=0, side=48)
+    weights = datasets / "weights" / "mobilenet_2_5_224_tf_no_top.h5"
+    labels = np.where(np.random.default_rng(1).random(80) < 0.5, "heads", "tails")
+    findings = examine((x, labels), labels=LabelSettings(weights=weights)).findings
+    (said,) = (f for f in findings if f.name == "labels-not-told")
+    assert "the regression on these features names" in said.message
+    assert "--budget" not in said.cure
+
+
+def test_classifier_that_knows_the_classes_names_the_flipped(datasets):
+    x, y = stripes(120, seed=2, side=48)
+    flipped = np.arange(0, 120, 20)
+    y[flipped] = np.where(y[flipped] == "down", "across", "down")
+    weights = datasets / "weights" / "mobilenet_2_5_224_tf_no_top.h5"
+    findings = examine((x, y), labels=LabelSettings(weights=weights)).findings
+    (said,) = (f for f in findings if f.name == "labels-likely-wrong")
+    assert np.isin([int(row.path) for row in said.rows], flipped).mean() >= 0.8
+
+
 def test_classes_that_no_one_can_tell_apart_are_reported():
     """Handwritten digits: noughts, and all others dealt at random into two classes.
 

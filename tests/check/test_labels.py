@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import cross_val_predict
 
 from saccade.check.data import to_exclude
 from saccade.check.folds import Guesses
-from saccade.check.labels import inseparable, likely_wrong, suspicion, told_apart
+from saccade.check.labels import gained, inseparable, likely_wrong, suspicion, told_apart
 from saccade.data import build_index, open_source
 from saccade.progress import Silence
 
@@ -54,6 +55,18 @@ def test_wrong_labels_are_not_proposed_for_leaving_out():
 def test_right_labels_have_no_finding():
     sure = np.full((60, 3), 0.02) + 0.94 * np.eye(3)[np.arange(60) % 3]
     assert likely_wrong(index_of(60), guesses_of(sure, np.arange(60) % 3)) == ()
+
+
+def test_gain_is_scikit_learns_adjusted_balanced_accuracy():
+    random = np.random.default_rng(4)
+    label = np.repeat([0, 1, 2], [70, 20, 10])
+    told = random.dirichlet([1, 1, 1], 100) + 0.5 * np.eye(3)[label]
+    theirs = balanced_accuracy_score(label, told.argmax(axis=1), adjusted=True)
+    assert 0.2 < theirs < 0.9
+    assert gained(guesses_of(told, label)) == pytest.approx(theirs)
+    # Always the larger class is right nine times of ten, and knows nothing.
+    always = guesses_of(np.tile([0.9, 0.1], (100, 1)), np.repeat([0, 1], [90, 10]), "ab")
+    assert gained(always) == 0
 
 
 def test_suspicion_is_what_the_label_lacks():

@@ -67,7 +67,7 @@ def command(
 ) -> None:
     """Look for trouble in DATA, or in a MODEL; change nothing."""
     from saccade import progress
-    from saccade.check.labels import NOT_JUDGED
+    from saccade.check.labels import NOT_JUDGED, NOT_TOLD
     from saccade.finding import to_document
     from saccade.models import names_model
 
@@ -94,7 +94,7 @@ def command(
             findings = _of_data(given, asked, out=out, progress=shown)
     document = dict(to_document(findings))
     if as_json:
-        judged = labels and all(finding.name != NOT_JUDGED for finding in findings)
+        judged = labels and all(finding.name not in (NOT_JUDGED, NOT_TOLD) for finding in findings)
         more = {} if is_model else {"labels_judged": judged}
         typer.echo(json.dumps(document | more, indent=2, ensure_ascii=False))
         return
