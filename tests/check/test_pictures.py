@@ -28,15 +28,31 @@ def found_in(root: Path) -> dict[str, set[str]]:
 
 @pytest.fixture
 def sound(tmp_path) -> Path:
-    """A class of 24 pictures with nothing wrong, which a test adds one to."""
-    (tmp_path / "a").mkdir()
-    for number in range(24):
-        noise(seed=100 + number).save(tmp_path / "a" / f"{number:02}.png")
+    """Two classes of 24 pictures with nothing wrong; to the first a test adds one."""
+    for place, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        for number in range(24):
+            noise(seed=100 + 24 * place + number).save(tmp_path / name / f"{number:02}.png")
     return tmp_path
 
 
 def test_sound_pictures_have_no_finding(sound):
     assert found_in(sound) == {}
+
+
+def test_one_class_alone_is_told_with_what_to_do(sound):
+    shutil.rmtree(sound / "b")
+    (finding,) = check_data(sound)
+    assert (finding.name, finding.severity, finding.where) == ("one-class", "serious", "a")
+    assert "a folder for each class" in finding.cure
+
+
+def test_messages_read_well_of_one_file_and_of_two(sound):
+    for number in range(2):
+        Image.new("RGB", (32, 32), (200, 90, number)).save(sound / "a" / f"even{number}.png")
+        found = {finding.name: finding.message for finding in check_data(sound)}
+        count = ("1 file", "2 files")[number]
+        assert found["blank"].startswith(f"{count} of one even colour: ")
 
 
 def test_extreme_shape(sound):
@@ -249,5 +265,10 @@ def test_turned_pictures_are_no_trouble(datasets, tmp_path):
             (tmp_path / "a" / f"{number:02}.jpg").write_bytes(tar.extractfile(member).read())
     found = found_in(tmp_path)
     # Each is like eight of eighteen: only nearly equal ones count, and these are.
-    assert set(found) == {"too-few-pictures", "near-copies", "near-copies-not-told"}
+    assert set(found) == {
+        "too-few-pictures",
+        "near-copies",
+        "near-copies-not-told",
+        "one-class",
+    }
     assert len(found["near-copies"]) >= 16  # of two scenes, nine times each

@@ -37,6 +37,25 @@ _Floats = npt.NDArray[np.float64]
 _Labels = npt.NDArray[np.intp]
 
 
+def one_alone(index: Index, sets: LabelSets | None = None) -> tuple[Finding, ...]:
+    """One finding where all usable pictures are of one class, or bear one and the same label."""
+    names, counts = _counts(index, sets)
+    there = np.flatnonzero(counts)
+    if len(there) != 1:
+        return ()
+    name, count = names[there[0]], int(counts[there[0]])
+    finding = Finding(
+        name="one-class",
+        severity="serious",
+        where=name,
+        message=f"Usable pictures are of one class alone, {name!r}, which has {count:,}: there is "
+        "nothing to tell apart, and saccade train refuses them.",
+        cure="Give the folder that holds a folder for each class; if there is only this class, add "
+        "a second of pictures that do not show it.",
+    )
+    return (finding,)
+
+
 def uneven(index: Index, sets: LabelSets | None = None) -> tuple[Finding, ...]:
     """Name the largest and the smallest class where one is ten times the other.
 

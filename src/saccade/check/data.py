@@ -86,6 +86,7 @@ def examine(
         *pictures.wrong_extensions(index, looks),
         *pictures.animated(index, looks),
         *pictures.odd_modes(index, looks),
+        *classes.one_alone(index, sets),
         *classes.too_few(index, sets),
         *classes.uneven(index, sets),
         *classes.given_away(index, looks, together),

@@ -44,8 +44,7 @@ def unreadable(index: Index, looks: Looks) -> tuple[Finding, ...]:
         rows,
         name="unreadable",
         severity="warning",
-        message="{} cannot be used: training leaves them out, so classes are smaller than they "
-        "look.",
+        message="{} cannot be used: training goes without, so classes are smaller than they look.",
         cure="Replace or delete them; each row says what is wrong.",
     )
 
@@ -56,7 +55,7 @@ def wrong_extensions(index: Index, looks: Looks) -> tuple[Finding, ...]:
         _certain(index, index.flagged("wrong-extension") & looks.seen),
         name="wrong-extension",
         severity="note",
-        message="{} are of another format than their names say: other programs may refuse them.",
+        message="{} of another format than the name says: other programs may refuse such.",
         cure="Rename them after their format, or save them again.",
     )
 
@@ -67,7 +66,7 @@ def animated(index: Index, looks: Looks) -> tuple[Finding, ...]:
         _certain(index, index.flagged("animated") & looks.seen),
         name="animated",
         severity="note",
-        message="{} hold several frames: training and predicting see the first alone.",
+        message="{} of several frames: training and predicting see the first alone.",
         cure="Save the frame that shows the class as a picture of its own.",
     )
 
@@ -83,8 +82,8 @@ def odd_modes(index: Index, looks: Looks) -> tuple[Finding, ...]:
         rows,
         name="odd-mode",
         severity="note",
-        message="{} store colours in an unusual way: they are converted, which may lose what sets "
-        "them apart.",
+        message="{} with colours stored in an unusual way: converting may lose what sets classes "
+        "apart.",
         cure="Look at some as they are converted; else save them as 8-bit RGB or grey.",
     )
 
@@ -109,7 +108,7 @@ def blank(index: Index, looks: Looks) -> tuple[Finding, ...]:
         _beyond(index, _blank(looks), "contrast {:.1f} of 255", _contrast(looks), _BLANK),
         name="blank",
         severity="warning",
-        message="{} show one even colour: a network can only learn their label by heart.",
+        message="{} of one even colour: a network can only learn the label by heart.",
         cure="Leave them out, or load them again where they were damaged.",
     )
 
@@ -123,7 +122,7 @@ def dark(index: Index, looks: Looks) -> tuple[Finding, ...]:
         _beyond(index, mask, "brightness {:.0f} of 255", looks.brightness, _DARK),
         name="dark",
         severity="note",
-        message="{} are nearly black: there is little in them to learn from.",
+        message="{} so dark as to be nearly black: there is little to learn from.",
         cure="Brighten them, or leave them out where a person cannot tell the class.",
     )
 
@@ -146,7 +145,7 @@ def blurred(index: Index, looks: Looks) -> tuple[Finding, ...]:
         _beyond(index, mask, "{:.1f} deviations less detail", below, _BLURRED),
         name="blurred",
         severity="note",
-        message="{} have far less fine detail than the others: they may be blurred or enlarged.",
+        message="{} with far less fine detail than the others, perhaps blurred or enlarged.",
         cure="Look at them; leave out those that a person cannot tell either.",
     )
 

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from saccade.progress import Progress
 
 _SHOWN: Final = 5  # rows of each finding; the files and --json have all
+_OUT: Final = typer.Option(
+    help="Write check.html, issues.parquet and exclude.csv to this folder; of a MODEL, "
+    "issues.parquet alone.",
+    readable=False,
+)
 
 
 def command(
@@ -35,12 +40,7 @@ def command(
     ] = None,
     test: Annotated[str | None, typer.Option(help="Pictures kept for the final score.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write check.html, issues.parquet and exclude.csv to this folder.", readable=False
-        ),
-    ] = None,
+    out: Annotated[Path | None, _OUT] = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="Train, to find labels that are likely wrong.")
     ] = False,
