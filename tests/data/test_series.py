@@ -13,7 +13,7 @@ from tests.recipe.test_kinship import prepared
 
 from saccade.data import build_index, numbered_series, open_source, resemblance
 from saccade.data.index import Index
-from saccade.data.series import sampled_series
+from saccade.data.series import runs_of, sampled_series
 from saccade.errors import DataError
 from saccade.progress import Silence
 from saccade.recipe.folding import in_folds
@@ -187,6 +187,15 @@ def test_more_folds_than_series_names_the_series(tmp_path):
     wanted = "'a' has 8, 'b' has 8; .*names show 16 series, such as that of a/film.*--group none"
     with pytest.raises(DataError, match=wanted):
         in_folds(found, folds)
+
+
+def test_runs_are_ten_numbers_of_one_series_in_any_order():
+    names = [f"a/film-{n}.png" for n in (3, 12, 9, 10, 119)] + ["a/other-9.png", "a/x.png"]
+    number = np.array([0, 0, 0, 0, 0, 1, -1])
+    run = runs_of(index_of(names, [0] * 7), number)
+    assert run[0] == run[2] != run[1] == run[3]
+    assert len(set(run[[0, 1, 4, 5]])) == 4
+    assert run[6] == -1
 
 
 def test_real_hands_and_riders_come_in_series():

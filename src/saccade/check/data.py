@@ -16,7 +16,7 @@ from typing import Any, Final
 from saccade.check import classes, folds, pictures
 from saccade.check.folds import LabelSettings
 from saccade.check.labels import judged
-from saccade.check.pairs import CONFLICTING, copies, find_copies
+from saccade.check.pairs import CONFLICTING, IN_SERIES, copies, find_copies
 from saccade.check.thumbnails import Looks, look
 from saccade.check.units import alike_series
 from saccade.data import Index, Kin, LabelSets, Source, build_index, open_source
@@ -73,11 +73,11 @@ def examine(
     looks = look(source, index, progress=progress)
     found = find_copies(index, looks)
     kin = Kin(named=named, near=found.near)
-    together = kin
+    series, together = alike_series(index, looks), kin
     if labels is None or labels.group is None:
-        together = replace(kin, named=alike_series(index, looks))
+        together = replace(kin, named=series)
     findings = (
-        *copies(index, found),
+        *copies(index, found, series),
         *pictures.unreadable(index, looks),
         *pictures.blank(index, looks),
         *pictures.dark(index, looks),
@@ -103,12 +103,14 @@ def to_exclude(
 
     A row of a table that cannot be used is not proposed where another has `read` its path. A copy
     is proposed only while the picture that it is a copy of stays, and while no pair of two labels
-    names it: which of those is right, a person decides.
+    names it: which of those is right, a person decides. Frames of one film stay.
     """
     findings = tuple(findings)
     in_doubt = {row.path for finding in findings if _is_conflict(finding) for row in finding.rows}
     chosen: dict[str, Row] = {}
     for finding in findings:
+        if finding.name.endswith(IN_SERIES):
+            continue
         for row in finding.rows:
             if row.path in chosen or row.other in chosen:
                 continue

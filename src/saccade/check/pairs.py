@@ -8,6 +8,7 @@ lists twice, since a list of paths would leave out both of its rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from saccade.check.alike import LEAST_PX, TOO_SMALL, foretold, sampled, untold
 from saccade.check.copies import COPIES, NEARLY_EQUAL, Bar, near_copies
 from saccade.check.thumbnails import Looks
 from saccade.data import UNASSIGNED, Index
-from saccade.finding import Finding, Row
+from saccade.finding import Finding, Row, Severity
 from saccade.types import PARTS
 
 _TRAIN: Final = PARTS.index("train")
@@ -27,11 +28,14 @@ Ends = tuple[_Rows, _Rows, npt.NDArray[np.float32]]  # kept, copy, score
 
 
 CONFLICTING: Final = "conflicting-labels"
+IN_SERIES: Final = "in-series"
 _AGAIN: Final = "listed-twice"
 _CURES: Final = {
     CONFLICTING: "Look at both of a pair, then either correct the wrong label, or leave out the "
     "picture that bears it (in a table, its row). exclude.csv lists neither: which is wrong, you "
     "decide.",
+    IN_SERIES: "Leave them: training keeps copies on one side of a split. Where most pictures of "
+    "a film are alike, take fewer of it. exclude.csv does not list them.",
     "": "Leave out the listed pictures (exclude.csv lists them).",
 }
 _HURTS: Final = {
@@ -39,7 +43,9 @@ _HURTS: Final = {
     "across-splits": "the network is scored on what it has learned by heart, and the score is too "
     "good.",
     "": "they count twice in training, and a random split scores what was trained on.",
+    IN_SERIES: "frames of one film or burst, which say together little more than one of them.",
 }
+_SEVERITIES: Final[Mapping[str, Severity]] = {"": "warning", IN_SERIES: "note"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,19 +77,24 @@ def find_copies(index: Index, looks: Looks) -> Copies:
     return Copies(equal=equal, near=near, not_told=not_told)
 
 
-def copies(index: Index, found: Copies) -> tuple[Finding, ...]:
+def copies(index: Index, found: Copies, series: _Rows | None = None) -> tuple[Finding, ...]:
     """Return up to six findings: (conflicting labels, across parts, within one) x (equal, near).
 
     A note before them says so where near copies were looked for strictly, or not at all; a finding
-    after them names what a table lists twice.
+    after them names what a table lists twice. Near copies within one of `series` (N,), -1 for none,
+    have a note of their own.
     """
     findings = [_not_told(found.not_told)] if found.not_told else []
     for trouble in _HURTS:
         for closeness, pairs in (("equal", found.equal), ("near", found.near)):
             kept, copy, score = pairs
-            some = _troubles(index, kept, copy) == trouble
+            troubles = _troubles(index, kept, copy)
+            if closeness == "near" and series is not None:
+                one = (series[kept] >= 0) & (series[kept] == series[copy])
+                troubles = np.where(one & (troubles == ""), IN_SERIES, troubles)
+            some = troubles == trouble
             if some.any():
-                said = "the other" if trouble == CONFLICTING else "kept"
+                said = "the other" if trouble in (CONFLICTING, IN_SERIES) else "kept"
                 listed = _rows(index, kept[some], copy[some], score[some], said)
                 findings.append(_finding(closeness, trouble, listed))
     return (*findings, *_listed_twice(index, found.equal))
@@ -122,11 +133,15 @@ def _listed_twice(index: Index, equal: Ends) -> tuple[Finding, ...]:
 def _finding(closeness: str, trouble: str, rows: tuple[Row, ...]) -> Finding:
     count = f"{len(rows):,} {'pair' if len(rows) == 1 else 'pairs'}"
     what = "equal pictures" if closeness == "equal" else "pictures that are nearly the same"
-    place = {"across-splits": " in different parts", CONFLICTING: " of two classes"}
+    place = {
+        "across-splits": " in different parts",
+        CONFLICTING: " of two classes",
+        IN_SERIES: " and of one series",
+    }
     name = f"{closeness}-copies" + (f"-{trouble}" if trouble else "")
     return Finding(
         name=name,
-        severity="serious" if trouble else "warning",
+        severity=_SEVERITIES.get(trouble, "serious"),
         where="across parts" if trouble == "across-splits" else "all parts",
         message=f"{count} of {what}{place.get(trouble, '')}: {_HURTS[trouble]}",
         cure=_CURES.get(trouble, _CURES[""]),

@@ -16,11 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.thumbnails import Looks
-from saccade.data import Index, Kin, dealt_units, numbered_series, resemblance, sampled_series
+from saccade.data import (
+    UNASSIGNED,
+    Index,
+    Kin,
+    dealt_units,
+    numbered_series,
+    resemblance,
+    runs_of,
+    sampled_series,
+)
 from saccade.data.kin import Near
+from saccade.data.series import Resemblance
 from saccade.types import PARTS
 
 _TEST: Final = PARTS.index("test")
+_FEW_RUNS: Final = 1 / 3  # by chance: a class of two runs or three proves nothing
 
 _Rows = npt.NDArray[np.intp]
 
@@ -68,12 +79,25 @@ def _among(rows: _Rows, same: _Rows, near: Near) -> Near:
 def alike_series(index: Index, looks: Looks) -> _Rows | None:
     """Return each row's series, (N,), -1 for none, where names show them and looks confirm it.
 
-    As `saccade train` finds them; None where there are none.
+    As `saccade train` finds them, but those of the test part as well, and where a class has too few
+    to be dealt out, such as one film: counted singly, its frames would make sure of what is chance.
+    None where there are none.
     """
-    number = numbered_series(index)
+    number = numbered_series(index, fewest=1)
     if number is None:
         return None
+    by_series = _likeness(index, looks, number, number)
+    by_run = _likeness(index, looks, number, runs_of(index, number))
+    if not (by_series.is_clear or (by_run.is_clear and by_run.by_chance < _FEW_RUNS)):
+        return None
+    in_all = numbered_series(
+        index.with_columns(part=np.full(len(index), UNASSIGNED, np.int8)), fewest=1
+    )
+    return number if in_all is None else in_all
+
+
+def _likeness(index: Index, looks: Looks, number: _Rows, by: _Rows) -> Resemblance:
+    """Return how often pictures of some series look most like those of the same `by`, (N,)."""
     shown = looks.seen & (index.label >= 0) & (index.part != _TEST)
     rows = sampled_series(np.where(shown, number, -1), index.label, seed=0)
-    found = resemblance(looks.thumbs[rows], number[rows], index.label[rows])
-    return number if found.is_clear else None
+    return resemblance(looks.thumbs[rows], by[rows], index.label[rows])

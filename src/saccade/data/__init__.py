@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from saccade.data.picture import Facts, Preprocessing, inspect
     from saccade.data.raster import Payload, Pixels
     from saccade.data.scan import build_index
-    from saccade.data.series import numbered_series, resemblance, sampled_series
+    from saccade.data.series import numbered_series, resemblance, runs_of, sampled_series
     from saccade.data.source import Entry, Source
     from saccade.data.split import (
         TEST_SHARE,
@@ -75,6 +75,7 @@ _HOME = {
     "read_index": "index",
     "readable_set": "labelsets",
     "resemblance": "series",
+    "runs_of": "series",
     "sampled_series": "series",
     "split_index": "split",
     "validation_share": "split",
@@ -120,6 +121,7 @@ __all__ = [
     "read_index",
     "readable_set",
     "resemblance",
+    "runs_of",
     "sampled_series",
     "split_index",
     "validation_share",

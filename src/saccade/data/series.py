@@ -27,16 +27,18 @@ _FEWEST: Final = 5  # series of a class: some to train on, where validation and 
 _LEAST_SHARE: Final = 0.5  # of a class's pictures lie in its series
 _LOOKED_AT: Final = 1_000  # pictures, of one class after another
 _OF_ONE: Final = 100  # pictures of a series; of longer ones the first
+_RUN: Final = 10  # numbers that follow one another
+_DIGITS: Final = 18  # of a number, the last ones: what an int64 holds
 _CLEARLY: Final = 0.5  # of the way from chance to always
 
 _Rows = npt.NDArray[np.intp]
 
 
-def numbered_series(index: Index) -> _Rows | None:
+def numbered_series(index: Index, *, fewest: int = _FEWEST) -> _Rows | None:
     """Return each row's series, (N,), -1 for a row in none; None where the names show none.
 
     A series is of one folder, and its names differ in their last number alone. Each class, as far
-    as its pictures are not test pictures, has at least five, with half of its pictures in them.
+    as its pictures are not test pictures, has at least `fewest`, with half of its pictures in them.
     """
     open_to_all = index.usable & (index.label != UNASSIGNED) & (index.part != _TEST)
     number_of: dict[str, int] = {}
@@ -51,8 +53,24 @@ def numbered_series(index: Index) -> _Rows | None:
         np.bincount(labels, minlength=len(index.classes))
         for labels in (label, pairs[:, 0], np.unique(pairs, axis=0)[:, 0])
     )
-    enough = (num_series >= _FEWEST) & (num_in_series >= _LEAST_SHARE * size)
+    enough = (num_series >= fewest) & (num_in_series >= _LEAST_SHARE * size)
     return number if len(label) and enough[size > 0].all() else None
+
+
+def runs_of(index: Index, number: _Rows) -> _Rows:
+    """Return each row's run, (N,): ten places of its series, by the numbers in the names; or -1.
+
+    A class of one film cannot look more like its own series than like another of its class; its
+    frames can look most like those just before and after.
+    """
+    run = np.full(len(number), -1, np.intp)
+    rows = np.flatnonzero(number >= 0)
+    ends = [index.path[row].rpartition("/")[2] for row in rows]
+    stems = [name.rpartition(".")[0] or name for name in ends]
+    place = [int(stem[len(stem.rstrip(digits)) :][-_DIGITS:]) for stem in stems]
+    pairs = np.stack([number[rows], np.array(place, np.int64) // _RUN], axis=1)
+    run[rows] = np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
+    return run
 
 
 def _before_number(path: str) -> str:
