@@ -45,6 +45,19 @@ def test_contradicted_labels_are_named_the_surest_first():
     assert finding.rows[1].score == pytest.approx(0.98)
 
 
+@pytest.mark.parametrize(("num_sure", "said"), [(80, True), (40, False)])
+def test_sure_answers_say_how_many_labels_are_wrong(num_sure, said):
+    """Of 80 sure answers 4 are against the label, of the others none: of all 100 about five."""
+    label = np.arange(100) % 3
+    sure = np.full((100, 3), 0.02) + 0.94 * np.eye(3)[label]
+    sure[num_sure:] = 0.2 + 0.4 * np.eye(3)[label[num_sure:]]
+    label[[0, 9, 21, 33]] = 1
+    (finding,) = likely_wrong(index_of(100), guesses_of(sure, label))
+    wanted = "Of its 80 surest answers 5.0 % contradict the label: about 5 of all 100 labels"
+    assert (wanted in finding.message) is said
+    assert ("surest" in finding.message) is said
+
+
 def test_wrong_labels_are_not_proposed_for_leaving_out():
     sure = np.full((60, 3), 0.02) + 0.94 * np.eye(3)[np.arange(60) % 3]
     label = np.arange(60) % 3
