@@ -20,6 +20,7 @@ from saccade.evaluation.calibration import (
     reliability,
 )
 from saccade.evaluation.evaluation import ClassFigures, Evaluation, Sureness
+from saccade.evaluation.guessing import Guessing, against_guessing
 from saccade.evaluation.intervals import proportion
 from saccade.evaluation.labeladvice import Weakness, ranked_labels, scarce, weakness
 from saccade.evaluation.labelmetrics import evaluate_labels
@@ -76,6 +77,7 @@ __all__ = [
     "CurvePoint",
     "Evaluation",
     "Foretold",
+    "Guessing",
     "LabelEvaluation",
     "LabelFigures",
     "Leak",
@@ -92,6 +94,7 @@ __all__ = [
     "Trainings",
     "Unknown",
     "Weakness",
+    "against_guessing",
     "apply_temperature",
     "are_uneven",
     "averaged",

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 from saccade.evaluation.evaluation import Evaluation, Sureness
+from saccade.evaluation.guessing import Guessing, against_guessing
 from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.operating import Operation
 from saccade.evaluation.trainings import Trainings
@@ -96,17 +97,18 @@ class Answer:
 
 
 def answer(evaluation: Evaluation | LabelEvaluation, trainings: Trainings | None = None) -> Answer:
-    """Return the answer in words; no word is stronger than the intervals allow."""
+    """Return the answer in words; no word is stronger than the figures allow."""
+    folded = _folded(trainings)
     if isinstance(evaluation, LabelEvaluation):
         return Answer(
-            verdict=_verdict(evaluation, "the most frequent set of labels"),
+            verdict=_verdict(evaluation, "the most frequent set of labels", folded=folded),
             sureness="Each label is said from a probability of its own on, chosen on validation "
             "for the highest F1; the table of labels has them.",
             sample=_sample(evaluation, trainings),
         )
     return Answer(
-        verdict=_verdict(evaluation),
-        sureness=_sureness(evaluation.sureness, several=_folded(trainings))
+        verdict=_verdict(evaluation, folded=folded),
+        sureness=_sureness(evaluation.sureness, several=folded)
         if evaluation.operation is None
         else _operation(evaluation.operation),
         sample=_sample(evaluation, trainings),
@@ -118,14 +120,34 @@ def _folded(trainings: Trainings | None) -> bool:
 
 
 def _verdict(
-    evaluation: Evaluation | LabelEvaluation, guess: str = "the most frequent class"
+    evaluation: Evaluation | LabelEvaluation,
+    guess: str = "the most frequent class",
+    *,
+    folded: bool,
 ) -> str:
-    accuracy, baseline = evaluation.accuracy, evaluation.baseline_accuracy
-    if accuracy.low > baseline.high:
-        return f"Clearly better than guessing {guess}."
-    if accuracy.high < baseline.low:
-        return f"Worse than guessing {guess}: do not use this model."
-    return f"Not shown to be better than guessing {guess}: the ranges overlap."
+    found = against_guessing(evaluation, folded=folded)
+    grounds = _grounds(evaluation, found)
+    if found.verdict == "better":
+        return f"Clearly better than guessing {guess}: {grounds}."
+    if found.verdict == "worse":
+        return f"Worse than guessing {guess}, do not use this model: {grounds}."
+    return f"Not shown to be better than guessing {guess}: {grounds}."
+
+
+def _grounds(evaluation: Evaluation | LabelEvaluation, found: Guessing) -> str:
+    """Return what the comparison with guessing rests on, as a clause."""
+    if found.won is None or found.lost is None:
+        holds = "holds" if found.verdict == "not shown" else "leaves out"
+        baseline = percent(evaluation.baseline_accuracy.value)
+        return f"its range, {percent_range(evaluation.accuracy)}, {holds} the {baseline} of that"
+    alone = found.won + found.lost
+    if not alone:
+        return "on these pictures both are right and wrong alike"
+    chance = ", which chance may do" if found.verdict == "not shown" else ""
+    return (
+        f"of the {pictures(alone)} that only one of the two has right, it has "
+        f"{count(found.won)}{chance}"
+    )
 
 
 def _sureness(sureness: Sureness, *, several: bool) -> str:
