@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from saccade.evaluation import (
     evaluate,
     fit_learning_curve,
     labels_advice,
+    learn_advice,
     proportion,
     ranked,
 )
@@ -83,6 +86,42 @@ def test_no_class_where_all_are_found_alike():
     assert class_advice(scored([[10, 0], [0, 0]]), [5, 5]) is None
 
 
+@pytest.mark.parametrize(
+    ("confusion", "num_train"),
+    [
+        ([[40, 0], [40, 0]], [140, 140]),
+        ([[0, 40], [0, 40]], [140, 140]),
+        ([[0, 41], [0, 39]], [139, 141]),
+        ([[12, 0], [12, 0]], [42, 42]),
+        ([[0, 3, 19], [0, 5, 16], [0, 0, 1]], [59, 59, 2]),
+    ],
+)
+def test_no_class_is_collected_for_a_classifier_that_learnt_nothing(confusion, num_train):
+    test = scored(confusion)
+    assert class_advice(test, num_train) is None
+    learn = learn_advice(test, longer="longer", own=True)
+    assert learn.measured
+    assert learn.command == "longer"
+    first = ranked([advice("labels", 30.0), advice("data", None, "measure"), learn], test)[0]
+    assert first == learn
+
+
+def test_what_was_learnt_instead_is_said():
+    (alone, worse, unclear) = (
+        learn_advice(scored(one)).sentence
+        for one in ([[0, 40], [0, 40]], [[0, 3, 19], [0, 5, 16], [0, 0, 1]], [[6, 6], [5, 7]])
+    )
+    assert "it names “b” alone, whatever" in alone
+    assert "it is worse than guessing" in worse
+    assert "it is not shown to be better than guessing" in unclear
+    assert learn_advice(WEAK) is None
+
+
+def test_class_with_more_pictures_than_the_average_is_not_collected():
+    assert class_advice(WEAK, [20, 20, 300]) is None
+    assert "“c”" in class_advice(WEAK, [100, 100, 100]).sentence
+
+
 def test_more_pictures_are_worth_what_the_curve_foretells():
     points = [
         LearningPoint(num_train=n, num_wrong=w, num_scored=1000)
@@ -97,6 +136,22 @@ def test_more_pictures_are_worth_what_the_curve_foretells():
     assert found.sentence.endswith("Measured so.")
     unknown = data_advice(None, basis="", why_not="was not measured", command="do")
     assert (unknown.worth, unknown.measured, unknown.command) == (None, False, "do")
+
+
+def test_more_pictures_never_promise_more_mistakes_than_now():
+    """None of the last 24 is wrong, which the curve through all does not believe."""
+    random = np.random.default_rng(4)
+    drawn = [[4, 1, 0], *random.integers(0, 24, (20, 3)).tolist()]
+    for wrong in drawn:
+        points = [
+            LearningPoint(num_train=n, num_wrong=w, num_scored=24)
+            for n, w in zip((21, 42, 84), wrong, strict=True)
+        ]
+        found = data_advice(fit_learning_curve(points), basis="", why_not="", command="")
+        told = r"about ([0-9.]+) % .* in place of ([0-9.]+) %, .* as many ([0-9.]+) %"
+        twice, now, four = map(float, re.search(told, found.sentence).groups())
+        assert now >= twice >= four
+        assert found.worth.value == pytest.approx(now - twice, abs=0.11)  # two rounded figures
 
 
 def test_more_time_is_worth_at_most_what_the_last_doubling_gained():
@@ -161,6 +216,25 @@ def test_solved_set_says_stop_whatever_was_not_measured():
     first = ranked([advice("data", None, "measure")], solved)[0]
     assert first.action == "stop"
     assert "1 of 300 test pictures are wrong" in first.sentence
+
+
+@pytest.mark.parametrize("confusion", [[[9, 3], [0, 12]], [[12, 0], [0, 12]], [[7, 0], [2, 7]]])
+def test_few_pictures_do_not_stop_anyone(confusion):
+    """Of 24 the interval is over 10 points wide even where all are right (85.8 to 100 %)."""
+    test = scored(confusion)
+    first = ranked([advice("budget", 0.5), advice("data", 1.0)], test, command="folds")[0]
+    assert (first.action, first.command, first.worth) == ("test", "folds", None)
+    low, high = (f"{100 * end:.0f}" for end in (test.accuracy.low, test.accuracy.high))
+    assert f"of others {low} to {high} % may be right" in first.sentence
+
+
+def test_few_pictures_come_before_what_they_do_not_show():
+    """Six of eight right is not shown to be better than guessing, nor worse."""
+    test = scored([[3, 1], [1, 3]])
+    learn = learn_advice(test)
+    assert not learn.measured
+    steps = ranked([advice("data", None, "measure"), learn], test)
+    assert [one.action for one in steps] == ["test", "learn", "data"]
 
 
 def test_steps_go_through_json():

@@ -8,6 +8,7 @@ from saccade.evaluation.advice import (
     class_advice,
     data_advice,
     labels_advice,
+    learn_advice,
     ranked,
 )
 from saccade.evaluation.calibration import (
@@ -116,6 +117,7 @@ __all__ = [
     "has_too_few",
     "label_probabilities",
     "labels_advice",
+    "learn_advice",
     "least_sure",
     "measure_leak",
     "measure_refused",

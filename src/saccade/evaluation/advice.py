@@ -8,7 +8,8 @@ them. A worth is in points of accuracy (from 90 to 92 % is 2 points), and mostly
 sentence says so. What was not measured has no worth, and mostly a command that would measure it.
 
 What is worth less than half the width of the test accuracy's interval could not be seen on these
-test pictures. Where all is, the advice is to stop.
+test pictures. Where all is, the advice is to stop; where that interval is wide, to judge more
+pictures instead. A classifier that is not shown to be better than guessing has first to learn.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from saccade.evaluation.evaluation import Evaluation
-from saccade.evaluation.intervals import percent, proportion, within
+from saccade.evaluation.guessing import against_guessing
+from saccade.evaluation.intervals import is_wide, percent, proportion, within
 from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.learning_curve import LearningCurve, LearningPoint
 from saccade.types import Interval
 
-Action = Literal["labels", "class", "data", "budget", "stop"]
+Action = Literal["learn", "labels", "class", "data", "budget", "test", "stop"]
 
 TAIL: Final = 0.025
 MOST_WRONG: Final = 0.3  # of sure answers: more speak of a weak classifier, not of labels
@@ -125,36 +127,44 @@ def noise_points(accuracy: Interval) -> float:
 
 
 def ranked(
-    found: Iterable[Advice | None], test: Evaluation | LabelEvaluation
+    found: Iterable[Advice | None], test: Evaluation | LabelEvaluation, *, command: str = ""
 ) -> tuple[Advice, ...]:
     """Return the advice, the best first: what shows, what was not measured, what does not show.
 
-    Where nothing shows and nothing more could, `stop` comes first.
+    Where nothing shows and nothing more could, `stop` comes first, or `test` where the pictures are
+    too few to say so; `command` judges more of them. `learn` comes before all, or behind `test`
+    where so few may not do it justice.
     """
-    noise = noise_points(test.accuracy)
+    noise, few = noise_points(test.accuracy), is_wide(test.accuracy)
     there = sorted((one for one in found if one is not None), key=_value, reverse=True)
+    learn = [one for one in there if one.action == "learn"]
     shows = [one for one in there if one.worth is not None and one.worth.value > noise]
-    unknown = [one for one in there if one.unknown]
-    rest = [one for one in there if one not in shows and one not in unknown]
+    unknown = [one for one in there if one.unknown and one not in learn]
+    rest = [one for one in there if one not in (*learn, *shows, *unknown)]
     wrong = 100 * (1 - test.accuracy.value)
-    if wrong <= noise or not (shows or unknown):
-        return (_stop(test, wrong, noise), *shows, *unknown, *rest)
-    return (*shows, *unknown, *rest)
+    first: list[Advice] = []
+    if learn:
+        first = [_more_tests(test, command)] if few and learn[0].unknown else []
+    elif wrong <= noise or not (shows or unknown):
+        first = [_more_tests(test, command) if few else _stop(test, wrong, noise)]
+    return (*first, *learn, *shows, *unknown, *rest)
 
 
 def _value(advice: Advice) -> float:
     return -1.0 if advice.worth is None else advice.worth.value
 
 
-def _stop(test: Evaluation | LabelEvaluation, wrong: float, noise: float) -> Advice:
+def _num_wrong(test: Evaluation | LabelEvaluation) -> int:
     if isinstance(test, LabelEvaluation):
-        num_wrong = round(test.num_images * (1 - test.accuracy.value))
-    else:
-        num_wrong = test.num_images - sum(row[k] for k, row in enumerate(test.confusion))
+        return round(test.num_images * (1 - test.accuracy.value))
+    return test.num_images - sum(row[k] for k, row in enumerate(test.confusion))
+
+
+def _stop(test: Evaluation | LabelEvaluation, wrong: float, noise: float) -> Advice:
     if wrong <= noise:
         why = (
-            f"{num_wrong:,} of {test.num_images:,} test pictures are wrong, so nothing can gain "
-            f"more than {wrong:.1f} points"
+            f"{_num_wrong(test):,} of {test.num_images:,} test pictures are wrong, so nothing can "
+            f"gain more than {wrong:.1f} points"
         )
     else:
         why = "nothing that was measured is worth more than that"
@@ -167,10 +177,69 @@ def _stop(test: Evaluation | LabelEvaluation, wrong: float, noise: float) -> Adv
     )
 
 
-def class_advice(test: Evaluation, num_train: Sequence[int]) -> Advice | None:
+def _more_tests(test: Evaluation | LabelEvaluation, command: str) -> Advice:
+    """Return that the pictures which judge are too few to tell what is left to gain."""
+    low, high = 100 * test.accuracy.low, 100 * test.accuracy.high
+    folds = " The command lets every picture judge, by folds." if command else ""
+    return Advice(
+        action="test",
+        sentence=f"Judge more pictures: {_num_wrong(test):,} of {test.num_images:,} are wrong, so "
+        f"of others {low:.0f} to {high:.0f} % may be right. That is too wide to tell what is left "
+        f"to gain, or to stop.{folds}",
+        command=command,
+    )
+
+
+def learn_advice(
+    test: Evaluation,
+    *,
+    folded: bool = False,
+    own: bool = False,
+    ended: bool = False,
+    longer: str = "",
+) -> Advice | None:
+    """Return what makes a classifier learn at all; None where it is better than guessing.
+
+    Collecting pictures of a class mends no network that does not look at them. `folded` is whether
+    folds judged, `own` whether the network is the user's, `ended` whether more time would not be
+    used; `longer` is a command with more. That it learnt nothing is measured where it names one
+    class alone, or is worse than guessing.
+    """
+    named = _named_alone(test)
+    verdict = against_guessing(test, folded=folded).verdict
+    if named is None and verdict == "better":
+        return None
+    what = f"it names “{named}” alone, whatever the picture shows"
+    if named is None:
+        what = "it is worse than guessing the most frequent class"
+    if named is None and verdict == "not shown":
+        what = "it is not shown to be better than guessing the most frequent class"
+    time = "More time would not be used:" if ended else "Give it more time. Where that is no help,"
+    mistakes = "the network may be at fault, or " if own else ""
+    check = " (saccade check, given the network, looks for mistakes in it)" if own else ""
+    return Advice(
+        action="learn",
+        sentence=f"Let it learn first: {what}. {time} {mistakes}these pictures may not tell the "
+        f"classes apart: look at some of each, and at their labels{check}.",
+        measured=named is not None or verdict == "worse",
+        command="" if ended else longer,
+    )
+
+
+def _named_alone(test: Evaluation) -> str | None:
+    """Return the one class that every picture is named, where it is one."""
+    said = [one.name for one in test.per_class if one.num_predicted]
+    return said[0] if len(said) == 1 else None
+
+
+def class_advice(
+    test: Evaluation, num_train: Sequence[int], *, folded: bool = False
+) -> Advice | None:
     """Return which class to collect; None where none is found less often than the others.
 
-    `num_train` (C,) are the classes' training pictures. The worth is at most what accuracy would
+    `num_train` (C,) are the classes' training pictures. A class with more of them than the average
+    is not for want of its own so often wrong, and is passed over; there is none at all where
+    `learn_advice` says what comes first. The worth is at most what accuracy would
     gain were the class found as often as the others together: its gap in recall times its share of
     the test pictures. The interval joins the two recalls' Clopper-Pearson bounds (Newcombe,
     Statistics in Medicine 17, 1998), each at 2.5 % divided by the number of classes, since the one
@@ -179,8 +248,9 @@ def class_advice(test: Evaluation, num_train: Sequence[int]) -> Advice | None:
     confusion = np.array(test.confusion, np.int64)
     support, hits = confusion.sum(axis=1), np.diagonal(confusion)
     total, right = int(support.sum()), int(hits.sum())
-    asked = np.flatnonzero((support > 0) & (support < total))
-    if not len(asked):
+    trained = np.array(num_train)
+    asked = np.flatnonzero((support > 0) & (support < total) & (trained <= trained.mean()))
+    if not len(asked) or learn_advice(test, folded=folded) is not None:
         return None
     others = (right - hits[asked]) / (total - support[asked])
     cost = (others - hits[asked] / support[asked]) * support[asked]
@@ -230,13 +300,14 @@ def data_advice(curve: LearningCurve | None, *, basis: str, why_not: str, comman
             sentence=f"What more training pictures are worth {why_not}.",
             command=command,
         )
-    last, (twice, four) = curve.points[-1], curve.foretold
+    twice, four = curve.foretold
+    now = 100 * curve.error_at(curve.points[-1].num_train)  # of the same law as what is foretold
     return Advice(
         action="data",
         sentence=f"Collect more pictures of every class: with twice as many, {twice.num_train:,} "
         f"to train on, about {percent(twice.error)} of validation pictures would be wrong in "
-        f"place of {100 * last.error.value:.1f} %; with four times as many {percent(four.error)}. "
-        f"{basis}",
+        f"place of {now:.1f} %, as the curve has it; with four times as many "
+        f"{percent(four.error)}. {basis}",
         worth=points(twice.gain),
         measured=True,
         command=command,

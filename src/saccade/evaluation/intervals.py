@@ -30,6 +30,7 @@ from saccade.types import Interval
 
 NUM_DRAWS: Final = 2000
 MAX_DRAWN: Final = 10_000  # rows; above it the bootstrap is normal, and its moments are exact
+WIDE: Final = 0.1  # of a share's interval: the pictures are few
 _CHUNK: Final = 1 << 20  # weights held at once
 
 
@@ -121,6 +122,11 @@ def within(value: float, low: float, high: float) -> Interval:
     """Return an interval that holds its value, which a corrected bound may narrowly miss."""
     low, high = float(min(low, value)), float(max(high, value))
     return Interval(value=float(value), low=low, high=high)
+
+
+def is_wide(figure: Interval) -> bool:
+    """Return whether a share's interval is over 10 points wide, so that the pictures are few."""
+    return figure.high - figure.low > WIDE
 
 
 def percent(figure: Interval) -> str:

@@ -26,6 +26,7 @@ from saccade.evaluation import (
     class_advice,
     data_advice,
     labels_advice,
+    learn_advice,
     proportion,
     ranked,
     ranked_labels,
@@ -41,6 +42,8 @@ from saccade.training import FitResult
 _LISTED: Final = 100
 _SUREST: Final = 4  # one in so many answers is sure enough to doubt a label
 _LARGEST_PX: Final = 224  # no plan of ours shows larger pictures
+_MUCH_LONGER: Final = 4.0  # times the work, for what has not learnt
+_FOLDS: Final = 5
 _ONE_CLASS: Final = "was not measured: that takes one class a picture"
 
 
@@ -61,13 +64,28 @@ def advise(
     index = prepared.index
     counts = index.counts_of(TRAIN)
     labels, suspects = _labels(index, *answers, command=_command(request, "check", "--labels"))
-    found = [
+    folded = request.settings.folds is not None
+    found: list[Advice | None] = [
         labels,
-        class_advice(test, counts.tolist()) if test.operation is None else None,
         _data(request, prepared, fit, learning),
         _budget(request, prepared, fit, learning),
     ]
-    return NextSteps(advice=ranked(found, test), curve=learning.curve, suspects=suspects)
+    if test.operation is None:  # which names by a wish, and not for the most right
+        found += [
+            class_advice(test, counts.tolist(), folded=folded),
+            learn_advice(
+                test,
+                folded=folded,
+                own=prepared.plan.design is None and prepared.plan.backbone is None,
+                ended=_done(request, prepared, fit) is not None,
+                longer=_command(request, "train", times=_MUCH_LONGER),
+            ),
+        ]
+    return NextSteps(
+        advice=ranked(found, test, command=_by_folds(request)),
+        curve=learning.curve,
+        suspects=suspects,
+    )
 
 
 def advise_labels(
@@ -86,7 +104,8 @@ def advise_labels(
     validation = prepared.pictures(VALIDATION).labels
     weak = weakness(test, verdict.named, verdict.labels)
     few = scarce(test, verdict.labels, validation)
-    return NextSteps(advice=(*ranked_labels(weak, few, [time], test), *never))
+    steps = ranked_labels(weak, few, [time], test, command=_by_folds(request))
+    return NextSteps(advice=(*steps, *never))
 
 
 def _labels(
@@ -209,6 +228,13 @@ def _not_measured(request: Request, fit: FitResult) -> tuple[str, str]:
     return f"was not measured; --learning-curve does so, in about {max(extra_s, 1):.0f} s", command
 
 
+def _by_folds(request: Request) -> str:
+    """Return the command that lets every picture judge; empty where folds already do, or cannot."""
+    if request.settings.folds is not None or request.test is not None:
+        return ""
+    return _command(request, "train", "--folds")
+
+
 def _shortened(prepared: Prepared, settings: TrainSettings) -> str:
     """Return a sentence where the time made the plan take smaller pictures than there are."""
     plan, rows = prepared.plan, prepared.index.rows_of(TRAIN)
@@ -243,6 +269,8 @@ def _command(request: Request, name: str, *flags: str, times: float = 1.0) -> st
     if name == "train":
         if "--learning-curve" in flags:
             settings = replace(settings, folds=None, repeats=1)  # which do not go with it
+        if "--folds" in flags:
+            settings = replace(settings, folds=_FOLDS, learning_curve=False)
         words += _flags(settings, times)
         if request.folder.parent != Path("runs"):
             words += ["--out", str(request.folder.parent)]

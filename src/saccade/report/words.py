@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from saccade.evaluation.evaluation import Evaluation, Sureness
 from saccade.evaluation.guessing import Guessing, against_guessing
+from saccade.evaluation.intervals import is_wide
 from saccade.evaluation.labels import LabelEvaluation
 from saccade.evaluation.operating import Operation
 from saccade.evaluation.trainings import Trainings
@@ -219,7 +220,7 @@ def _sample(evaluation: Evaluation | LabelEvaluation, trainings: Trainings | Non
             f"Each of {pictures(evaluation.num_images)} was judged {times}, by one of "
             f"{trainings.folds} trainings, which never saw it."
         )
-    if width > 0.1:
+    if is_wide(evaluation.accuracy):
         return f"{judged} That is few: the range is {100 * width:.0f} points wide."
     return judged
 
