@@ -236,3 +236,26 @@ def test_document_reads_back_equal_and_the_sentence_tells_the_spread():
     assert trainings.sentence() == (
         "3 trainings: 80.0 to 100.0 % right, mean 90.0 %, standard deviation 10.0 points"
     )
+
+
+def test_weakest_class_over_foldings_is_one_class_with_its_own_recall():
+    """By hand: "a" is right 18 and 20 of 20 times, "b" 20 and 17: "b" is the weakest, 37 of 40."""
+
+    def folding(missed_a: int, missed_b: int) -> list[Answers]:
+        labels = np.repeat([0, 1], 10)
+        named = [labels.copy(), labels.copy()]
+        for fold, (a, b) in enumerate([(missed_a, 0), (0, missed_b)]):
+            named[fold][:a], named[fold][10 : 10 + b] = 1, 0
+        return [
+            Answers(labels=labels, probabilities=np.eye(2)[said], named=said, threshold=0.5)
+            for said in named
+        ]
+
+    answers = [folding(2, 0), folding(0, 3)]
+    foldings = [pooled(one, threshold=0.5, **COMMON) for one in answers]
+    assert [one.worst_class for one in foldings] == ["a", "b"]
+    each = [alone(one) for one in sum(answers, [])]
+    figures = widened(averaged(foldings), each, held_out=1.0)
+    assert figures.worst_class == "b"
+    assert figures.worst_recall == figures.per_class[1].recall
+    assert figures.worst_recall.value == pytest.approx(37 / 40)

@@ -212,7 +212,8 @@ def widened(figures: Evaluation, each: Sequence[Evaluation], *, held_out: float)
     """Return the figures with intervals that also hold what differs between trainings.
 
     `each` are the figures of every training by itself; `held_out` is the number of tested pictures
-    divided by those that a training had, 1/4 for five folds.
+    divided by those that a training had, 1/4 for five folds. `worst_recall` becomes the lowest of
+    the classes' recalls, with that class's own interval.
     """
 
     def wider(get: _Getter, most: float) -> Interval | None:
@@ -220,7 +221,11 @@ def widened(figures: Evaluation, each: Sequence[Evaluation], *, held_out: float)
         values = [one.value for evaluation in each if (one := get(evaluation)) is not None]
         return None if figure is None else corrected(figure, values, held_out=held_out, most=most)
 
-    return _by_rule(figures, wider)
+    found = _by_rule(figures, wider)
+    # The lowest of each folding may be of another class each time: their mean would be of none.
+    recalls = {one.name: one.recall for one in found.per_class if one.recall is not None}
+    worst = min(recalls, key=lambda name: recalls[name].value)
+    return replace(found, worst_recall=recalls[worst], worst_class=worst)
 
 
 def corrected(
