@@ -30,6 +30,17 @@ def test_plotly_accepts_every_figure(digits, large) -> None:
         plotly.Figure(themed(figure))  # raises ValueError on a property plotly does not know
 
 
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.0])
+def test_accuracy_that_never_changes_is_drawn_among_what_can_be(digits, share) -> None:
+    history = {"accuracy": [share] * 3, "val_accuracy": [share] * 3}
+    figure = charts.curve(replace(digits, history=history), "accuracy", "Accuracy")
+    low, high = figure["layout"]["yaxis"]["range"]
+    assert -0.01 < low < share < high < 1.01  # no tick above 100 %, and no line on the edge
+    assert high - low > 0.1
+    moving = charts.curve(digits, "accuracy", "Accuracy")
+    assert "range" not in moving["layout"]["yaxis"]
+
+
 def test_curve_holds_the_history(digits) -> None:
     figure = charts.curve(digits, "loss", "Loss")
     assert figure is not None

@@ -71,6 +71,10 @@ def curve(content: ReportContent, key: str, title: str) -> Figure | None:
         layout["xaxis"] |= {"dtick": 1}
     if key == "accuracy":
         layout["yaxis"] |= {"tickformat": ".3~p"}  # 95%, 99.5%: as many digits as tell apart
+        shown = {value for trace in traces for value in trace["y"] if value is not None}
+        if len(shown) == 1:  # Plotly would show one below it to one above: to 200 %
+            only = shown.pop()
+            layout["yaxis"] |= {"range": [max(only - 0.1, -0.005), min(only + 0.1, 1.005)]}
         for trace in traces:
             trace["hovertemplate"] = "%{y:.1%}"
     if content.best_epoch is not None:
