@@ -155,17 +155,12 @@ def ranked_labels(
     few: Advice | None,
     found: Iterable[Advice],
     test: LabelEvaluation,
-    *,
-    command: str = "",
 ) -> tuple[Advice, ...]:
-    """Return the advice, the best first; a label that is surely weak, or too rare, before all.
-
-    `command` judges more pictures, as for `ranked`.
-    """
+    """Return the advice, the best first; a label that is surely weak, or too rare, before all."""
     surely = [weak.advice] if weak is not None and weak.sure else []
     perhaps = [weak.advice] if weak is not None and not weak.sure else []
     first = [*surely, *([] if few is None else [few])]
-    rest = ranked([*perhaps, *found], test, command=command)
+    rest = ranked([*perhaps, *found], test)
     if first:
         rest = tuple(one for one in rest if one.action not in ("stop", "test"))
     return (*first, *rest)

@@ -104,8 +104,7 @@ def advise_labels(
     validation = prepared.pictures(VALIDATION).labels
     weak = weakness(test, verdict.named, verdict.labels)
     few = scarce(test, verdict.labels, validation)
-    steps = ranked_labels(weak, few, [time], test, command=_by_folds(request))
-    return NextSteps(advice=(*steps, *never))
+    return NextSteps(advice=(*ranked_labels(weak, few, [time], test), *never))
 
 
 def _labels(
