@@ -9,7 +9,9 @@ from saccade.evaluation import (
     choose_threshold,
     class_weights,
     evaluate,
+    least_sure,
     named_by_weight,
+    reliability,
 )
 
 
@@ -84,6 +86,25 @@ def test_threshold_and_sureness_are_of_the_names():
     recalls = metrics.recall_score(labels, named, average=None)
     assert figures.worst_recall.value == pytest.approx(recalls.min())
     assert figures.worst_class == "abc"[recalls.argmin()]
+
+
+def test_reliability_is_of_the_names_as_accuracy_is():
+    """The witness looks at each bin's pictures; over all bins it is the accuracy."""
+    random = np.random.default_rng(3)
+    probabilities, labels = uneven(2_000, random)
+    named = named_by_weight(probabilities, class_weights(np.bincount(labels)))
+    said = probabilities[np.arange(len(named)), named]
+    assert (named != probabilities.argmax(axis=1)).any()
+    bins = [one for one in reliability(probabilities, labels, named=named) if one.num_images]
+    for one in bins:
+        there = (said > one.low) & (said <= one.high)
+        assert one.num_images == there.sum()
+        assert one.confidence == pytest.approx(said[there].mean())
+        assert one.accuracy.value == pytest.approx(np.mean((named == labels)[there]))
+    right = sum(one.accuracy.value * one.num_images for one in bins)
+    assert right == pytest.approx((named == labels).sum())
+    order = least_sure(probabilities, limit=50, named=named)
+    assert said[order].tolist() == np.sort(said)[:50].tolist()
 
 
 @pytest.mark.parametrize(

@@ -211,9 +211,15 @@ def sureness(scores: Scores, *, threshold: float, target_error_rate: float) -> S
     )
 
 
-def reliability(probabilities: Probabilities, labels: Labels) -> tuple[ReliabilityBin, ...]:
-    """Return the 15 bins of the calibration chart, by rising top probability."""
-    bins = _bins(score(probabilities, labels))
+def reliability(
+    probabilities: Probabilities, labels: Labels, *, named: Labels | None = None
+) -> tuple[ReliabilityBin, ...]:
+    """Return the 15 bins of the calibration chart, by rising probability of the name given.
+
+    `probabilities` is (N, C), `labels` (N,); `named` (N,) where the name is not the class with the
+    highest probability. So the pictures of all bins are right as often as accuracy has it.
+    """
+    bins = _bins(score(probabilities, labels, named=named))
     return tuple(
         ReliabilityBin(
             low=index / NUM_BINS,

@@ -23,9 +23,11 @@ def confident_mistakes(
     return wrong[np.argsort(-scores.top[wrong], kind="stable")][: _checked(limit)]
 
 
-def least_sure(probabilities: Probabilities, *, limit: int) -> Rows:
-    """Return at most `limit` rows, that with the lowest top probability first; ties as above."""
-    return np.argsort(top_of(probabilities), kind="stable")[: _checked(limit)]
+def least_sure(probabilities: Probabilities, *, limit: int, named: Labels | None = None) -> Rows:
+    """Return at most `limit` rows, that with the least probable name first; the rest as above."""
+    top = top_of(probabilities)
+    sure = top if named is None else probabilities[np.arange(len(top)), named]
+    return np.argsort(sure, kind="stable")[: _checked(limit)]
 
 
 def _checked(limit: int) -> int:

@@ -187,7 +187,7 @@ def choose_gallery(
     return {
         "grid": drawn,
         "mistakes": confident_mistakes(probabilities, labels, limit=_SHOWN, named=named),
-        "least_sure": np.asarray(least_sure(probabilities, limit=_SHOWN), np.intp),
+        "least_sure": np.asarray(least_sure(probabilities, limit=_SHOWN, named=named), np.intp),
     }
 
 

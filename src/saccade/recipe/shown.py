@@ -33,14 +33,14 @@ def shown_of(verdict: Verdict, classifier: Classifier, *, seed: int) -> Shown:
     if classifier.manifest.several_labels:
         return _of_labels(verdict, classifier, seed=seed)
     probabilities, labels, named = verdict.probabilities, verdict.labels, verdict.named
-    bins = [asdict(row) for row in reliability(probabilities, labels) if row.num_images]
+    bins = reliability(probabilities, labels, named=named)
     return Shown(
         truth=[classifier.classes[label] for label in labels],
         said=[classifier.classes[label] for label in named],
         confidence=probabilities[np.arange(len(named)), named],
         gallery=choose_gallery(probabilities, labels, named=named, seed=seed),
         by_label={},
-        reliability=tuple(bins),
+        reliability=tuple(asdict(row) for row in bins if row.num_images),
         precision_recall=_precision_recall(classifier, probabilities, labels),
     )
 
