@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits
 
 import saccade
+from saccade.cli import words
 from saccade.config import TrainSettings
 from saccade.data import Kin
 from saccade.progress import Silence
@@ -154,3 +156,20 @@ def test_main_training_leaves_time_for_the_rest():
     share = training_share(asked, None)
     assert share * (1 + EXTRA) == pytest.approx(1)
     assert training_share(TrainSettings(budget_s=60.0), None) == 1
+
+
+def test_classifier_that_learnt_nothing_is_to_learn_and_few_pictures_to_judge(tmp_path):
+    """Noise under two names: no class is to be collected, and 12 pictures stop nobody."""
+    random = np.random.default_rng(5)
+    for number in range(60):
+        (folder := tmp_path / "data" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        pixels = random.integers(0, 256, (8, 8)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    run = saccade.train(
+        tmp_path / "data", model="t3", epochs=1, seed=5, out=tmp_path, progress=Silence()
+    )
+    assert [one.action for one in run.next_steps.advice[:2]] == ["test", "learn"]
+    assert not {"class", "stop"} & {one.action for one in run.next_steps.advice}
+    assert "--epochs 4 " in advice_of(run, "learn").command
+    assert "--seed 5 --folds 5 " in advice_of(run, "test").command
+    assert words.next_lines(run.next_steps)[0].startswith("Next      Judge more pictures: ")

@@ -172,6 +172,7 @@ def test_budget_is_kept():
     assert 3.0 < time.monotonic() - began < 7.0  # generous: the machine may be busy
     assert result.num_epochs >= 1
     assert not result.stopped
+    assert not result.ended_early
     assert result.notes == ()
 
 
@@ -184,6 +185,7 @@ def test_training_stops_when_nothing_improves():
     )
     assert result.num_epochs < 30
     assert "stopped early" in result.notes[-1]
+    assert result.ended_early
 
 
 def replace_labels(pictures):

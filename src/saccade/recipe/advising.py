@@ -186,9 +186,7 @@ def _done(request: Request, prepared: Prepared, fit: FitResult) -> Advice | None
             "validation is better for it; what it is worth was not measured.",
             command=_command(request, "train", "--fine-tune"),
         )
-    if any(note.startswith("stopped early") for note in fit.notes) or (
-        plan.budget_s is not None and fit.num_epochs >= plan.max_epochs
-    ):
+    if fit.ended_early or (plan.budget_s is not None and fit.num_epochs >= plan.max_epochs):
         return Advice(
             action="budget",
             sentence="More time would not be used: training ended by itself, after "

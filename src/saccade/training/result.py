@@ -104,6 +104,7 @@ class FitResult:
     compiled_reason: str = ""  # why it is compiled or not, in a few words, where that was weighed
     augmentation: Augmentation  # what was done to training pictures, as was decided
     stopped: bool  # the caller asked to stop before training was done
+    ended_early: bool = False  # by itself, since the validation loss fell no more
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:

@@ -154,7 +154,8 @@ class Standing:
         notes: list[str],
     ) -> FitResult:
         """Return how training went; `started` is on the clock of `time.monotonic`."""
-        if not stopped and self.done < 1.0:
+        ended_early = not stopped and self.done < 1.0
+        if ended_early:
             notes = [
                 *notes,
                 f"stopped early, after epoch {self.epoch}: the validation loss fell no more",
@@ -170,6 +171,7 @@ class Standing:
             compiled_reason=compiled_reason,
             augmentation=augmentation,
             stopped=stopped,
+            ended_early=ended_early,
             notes=(*self.notes, *notes),
         )
 
