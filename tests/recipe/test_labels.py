@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import saccade
+from saccade.cli import words
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 from saccade.run import open_run
@@ -87,7 +88,10 @@ def test_operating_point_travels_from_validation_to_predict_and_report(tmp_path)
         assert (answer.label == "dogs") is (answer.probabilities["dogs"] >= point.threshold)
         assert not answer.unsure
     assert run.test.operation.recall == run.test.per_class[1].recall
-    again = saccade.evaluate(run.model, data, progress=Silence()).test
+    scored = saccade.evaluate(run.model, data, progress=Silence())
+    for said in (words.answer(run), words.scored(scored)):
+        assert said.count(point.sentence()) == 1
+    again = scored.test
     assert (again.operation, again.confusion) == (run.test.operation, run.test.confusion)
     assert open_run(run.folder).test == run.test
     html = run.report.read_text()

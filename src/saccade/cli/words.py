@@ -69,7 +69,7 @@ def points(worth: Interval) -> str:
 
 def scored(result: Scored) -> str:
     """Return what `saccade evaluate` prints."""
-    lines = [*figures(result.test), *_unknown(result.unknown)]
+    lines = [*figures(result.test), *_wish(result.test), *_unknown(result.unknown)]
     lines += [f"Pictures  {result.images_used:,} scored, {result.images_left_out:,} left out"]
     return "\n".join([*lines, *(f"Note      {one_line(note)}" for note in result.notes)])
 
@@ -184,17 +184,24 @@ def _classes(test: Evaluation) -> list[str]:
 
 
 def _operation(operation: Operation) -> list[str]:
-    """Return how the operating point does on the test pictures, and how it was chosen."""
+    """Return how the operating point does on the test pictures."""
     point = operation.point
     shown = {"recall": operation.recall, "precision": operation.precision}
     figures = ", ".join(
         f"{name} {percent(figure) if figure else 'none'}" for name, figure in shown.items()
     )
     return [
-        f'Point     "{one_line(point.class_name)}" from {100 * point.threshold:.3g} % on: '
-        f"{figures}",
-        f"Wish      {one_line(point.sentence())}",
+        f'Point     "{one_line(point.class_name)}" from {100 * point.threshold:.3g} % on: {figures}'
     ]
+
+
+def _wish(test: Evaluation | LabelEvaluation) -> list[str]:
+    """Return how the operating point was chosen, which of a run its notes say."""
+    from saccade.evaluation import LabelEvaluation
+
+    if isinstance(test, LabelEvaluation) or test.operation is None:
+        return []
+    return [f"Wish      {one_line(test.operation.point.sentence())}"]
 
 
 def _sureness(sure: Sureness, *, several: bool) -> list[str]:
