@@ -10,7 +10,7 @@ and is silent where it cannot know: a doctor who cries wolf is not listened to.
 
 from saccade.doctor.case import Case
 from saccade.doctor.data import DataFacts, Labels
-from saccade.doctor.examination import examine
+from saccade.doctor.examination import examine, warnings_before_training
 from saccade.doctor.fitcall import FitCall
 
-__all__ = ["Case", "DataFacts", "FitCall", "Labels", "examine"]
+__all__ = ["Case", "DataFacts", "FitCall", "Labels", "examine", "warnings_before_training"]

@@ -39,3 +39,9 @@ RULES: Final[tuple[Rule, ...]] = (
 def examine(case: Case) -> tuple[Finding, ...]:
     """Return what every rule finds, in the rules' order."""
     return tuple(finding for rule in RULES for finding in rule(case))
+
+
+def warnings_before_training(case: Case) -> tuple[str, ...]:
+    """Return a text for each serious finding: what it is, and on a second line its cure."""
+    serious = (finding for finding in examine(case) if finding.severity == "serious")
+    return tuple(f"{f.name}: {f.message}\n         Cure: {f.cure}" for f in serious)

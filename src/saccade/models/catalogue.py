@@ -20,7 +20,7 @@ from saccade.errors import SettingsError
 from saccade.models.backbones import is_backbone
 from saccade.models.backend import load_keras
 from saccade.models.compact import CompactDesign, build_compact
-from saccade.models.labels import check_label_outputs, with_label_outputs
+from saccade.models.labels import check_class_outputs, check_label_outputs, with_label_outputs
 from saccade.models.networks import ENDS_IN_ONE, NETWORKS, Shape, build_network
 
 AUTO: Final = "auto"
@@ -52,6 +52,8 @@ def build_model(
     model = read_model(name, input_shape=input_shape, num_classes=num_classes, design=design)
     if name not in MODEL_NAMES:
         _check(model, name, input_shape=input_shape, num_classes=num_classes)
+        if not several_labels:
+            check_class_outputs(model, name, num_classes=num_classes)
     if not several_labels or name == AUTO:
         return model
     if name in MODEL_NAMES:

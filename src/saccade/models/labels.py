@@ -1,4 +1,4 @@
-"""Models for pictures with several labels: one output a label, none of which knows the others."""
+"""What the last layer must be for the labels: one class a picture, or an output for each label."""
 
 from __future__ import annotations
 
@@ -36,10 +36,36 @@ def check_label_outputs(model: Any, name: str, *, num_labels: int) -> None:
             f"{name} ends in a softmax, whose outputs sum to 1: fit for one class a picture; for "
             "--multi-label end in a sigmoid, or in no activation"
         )
-    loss = model.loss if model.compiled else _LOSSES[0]
-    said = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
+    said = _loss_name(model) if model.compiled else _LOSSES[0]
     if said not in _LOSSES:
         raise SettingsError(
             f"{name} is compiled with the loss {said!r}; --multi-label needs binary_crossentropy, "
             "over each label by itself"
         )
+
+
+def check_class_outputs(model: Any, name: str, *, num_classes: int) -> None:
+    """Raise SettingsError where a user's model cannot be trained on one class a picture.
+
+    Its outputs are as many as classes, or one for two of them.
+    """
+    width = model.output_shape[-1]
+    if width == 1 and output_kind(model) == "softmax":
+        raise SettingsError(
+            f"{name} ends in a softmax of one number, which is 1 for every picture; end in "
+            f'Dense(1, activation="sigmoid"), or in Dense({num_classes}, activation="softmax") '
+            "with sparse_categorical_crossentropy"
+        )
+    if width > 1 and model.compiled and _loss_name(model) in _LOSSES:
+        raise SettingsError(
+            f"{name} is compiled with {_loss_name(model)} over {width} outputs, which asks yes or "
+            "no of each, and a picture has one class; end in a softmax and use "
+            "sparse_categorical_crossentropy"
+        )
+
+
+def _loss_name(model: Any) -> str:
+    loss = model.loss
+    if isinstance(loss, str):
+        return loss
+    return str(getattr(loss, "name", getattr(loss, "__name__", "")))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from saccade.config import TrainSettings
-from saccade.models import build_model, set_seed
+from saccade.doctor import Case, DataFacts, warnings_before_training
+from saccade.models import MODEL_NAMES, build_model, set_seed
 from saccade.progress import Progress
 from saccade.recipe.clock import Clock
 from saccade.recipe.ending import Ending, seconds_of_ending
@@ -31,6 +32,23 @@ def build(prepared: Prepared, settings: TrainSettings) -> Any:
         design=plan.design,
         several_labels=prepared.sets is not None,
     )
+
+
+def note_mistakes(
+    network: Any, prepared: Prepared, settings: TrainSettings, *, progress: Progress
+) -> None:
+    """Say before training what the doctor finds seriously wrong with a network of the user's."""
+    if prepared.body is not None or settings.model in MODEL_NAMES:
+        return
+    facts = DataFacts(
+        low=0.0,  # what training hands over, whatever the pictures hold
+        high=255.0,
+        num_rows=len(prepared.pictures(TRAIN).rows),
+        are_pictures=True,
+        num_classes=len(prepared.classes),
+    )
+    for text in warnings_before_training(Case.of(network, data=facts)):
+        progress.note(text)
 
 
 def rehearsed(

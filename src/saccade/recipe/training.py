@@ -49,7 +49,7 @@ from saccade.recipe.judge import (
     write_predictions,
 )
 from saccade.recipe.learning import Learning
-from saccade.recipe.network import build, learn, rehearsed, train_one, with_time_left
+from saccade.recipe.network import build, learn, note_mistakes, rehearsed, train_one, with_time_left
 from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
 from saccade.recipe.repeating import in_repeats, with_repeats
@@ -163,6 +163,7 @@ def carry_out(request: Request, *, clock: Clock, progress: Progress | None) -> R
         prepared = prepare(request, clock=clock, progress=shown)
         network = build(prepared, request.settings)
         if request.plan is None:
+            note_mistakes(network, prepared, request.settings, progress=shown)
             ending = rehearsed(network, prepared, request.settings, clock=clock, progress=shown)
             after_s = None if ending is None else ending.after_s()
             prepared = with_time_left(prepared, request.settings, clock=clock, after_s=after_s)
@@ -185,6 +186,7 @@ def carry_out_several(request: Request, *, clock: Clock, progress: Progress | No
         beside, ending = split(prepared, settings), None
         if request.plan is None:
             network = build(beside[0], settings)
+            note_mistakes(network, beside[0], settings, progress=shown)
             ending = rehearsed(network, beside[0], settings, clock=clock, progress=shown)
             after_s = None if ending is None else ending.after_s(len(beside))
             time: dict[str, Any] = {"after_s": after_s, "trainings": settings.num_trainings}

@@ -16,7 +16,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from saccade.doctor import Case, DataFacts, FitCall, examine
+from saccade.doctor import Case, DataFacts, FitCall, warnings_before_training
 from saccade.errors import SettingsError
 from saccade.models.backend import engine_name, load_keras
 
@@ -90,7 +90,5 @@ def _warn(model: Any, arguments: Mapping[str, Any], names: Mapping[str, Any]) ->
         return
     call = FitCall.of(arguments, names)
     data = DataFacts.of(arguments["x"], arguments["y"])
-    for finding in examine(Case.of(model, data=data, call=call)):
-        if finding.severity == "serious":
-            print(f"saccade: {finding.name}: {finding.message}", flush=True)
-            print(f"         Cure: {finding.cure}", flush=True)
+    for text in warnings_before_training(Case.of(model, data=data, call=call)):
+        print(f"saccade: {text}", flush=True)
