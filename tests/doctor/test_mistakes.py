@@ -130,6 +130,13 @@ def divided_in_two_layers() -> Patient:
     return Patient(network(*layers, L.Dense(3, activation="softmax")), X, Y)
 
 
+def divided_before_imagenets_statistics() -> Patient:
+    """As EfficientNetV2 and ConvNeXt begin: each channel has an offset of its own."""
+    colours = L.Normalization(mean=[0.485, 0.456, 0.406], variance=[0.052, 0.050, 0.051])
+    layers = [L.Rescaling(1 / 255), colours, L.Conv2D(4, 3, activation="relu"), L.Flatten()]
+    return Patient(network(*layers, L.Dense(3, activation="softmax")), X, Y)
+
+
 def divided_by_arithmetic() -> Patient:
     inputs = keras.Input((12, 12, 3))
     maps = L.Conv2D(4, 3, activation="relu")(inputs / 255.0)
@@ -163,6 +170,7 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
     "M1 in data and model": ("pixels-divided-twice", lambda: Patient(right(), X / 255, Y)),
     "M1 in the data": ("pixels-divided-twice", lambda: plain(divided_by=255.0**2)),
     "M1 in the model": ("pixels-divided-twice", divided_in_two_layers),
+    "M1 by channels": ("pixels-divided-twice", divided_before_imagenets_statistics),
     "M1 by arithmetic": ("pixels-divided-twice", divided_by_arithmetic),
     "M2": ("softmax-taken-as-logits", lambda: ends_in("softmax", SPARSE(from_logits=True))),
     "M3": ("test-set-as-validation", with_test_data),

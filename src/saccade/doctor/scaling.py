@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from saccade.doctor.case import Case
 from saccade.doctor.network import Network, Step
@@ -22,13 +23,13 @@ _NARROW: Final = 0.02  # 1 / 255 is 0.004; what is meant to be narrow is rarely 
 _WIDE: Final = 16.0
 _PIXEL: Final = (0.0, 255.0)
 
-Range = tuple[float, float]
+Ends = npt.NDArray[Any]  # (2, channels), or (2, 1) where all have one: at the lowest, the highest
 
 
 def pixels_divided_twice(case: Case) -> Iterator[Finding]:
     """M1: pixels of 0 to 1 divided by 255 once more."""
     flow = _flow(case)
-    if flow is None or not 0 < flow.high - flow.low < _NARROW:
+    if flow is None or not 0 < flow.width < _NARROW:
         return
     if len(flow.scalings) > 1:
         where = flow.scalings[-1].name
@@ -77,6 +78,7 @@ class _Flow:
 
     low: float
     high: float
+    width: float  # of the widest channel: each may have an offset of its own
     first: Step
     scalings: tuple[Step, ...]  # those that divide as if they were given 0 to 255
 
@@ -86,19 +88,31 @@ def _flow(case: Case) -> _Flow | None:
     network = case.network
     if network is None or len(network.inputs) != 1 or len(network.inputs[0].shape) not in (2, 3):
         return None
-    reached: Range = _PIXEL if case.data is None else (case.data.low, case.data.high)
+    known = _PIXEL if case.data is None else (case.data.low, case.data.high)
+    reached: Ends = np.asarray(known)[:, None]
     scalings: list[Step] = []
     step = network.after(network.inputs[0])
     while step is not None and not _has_weights(step):
         behind = _range_behind(step, reached)
         if behind is None:
             return None
-        if behind[1] - behind[0] <= (reached[1] - reached[0]) / 64:
+        if _width(behind) <= _width(reached) / 64:
             scalings.append(step)
         reached, step = behind, network.after(step)
     if step is None:
         return None
-    return _Flow(low=reached[0], high=reached[1], first=step, scalings=tuple(scalings))
+    return _Flow(
+        low=float(reached.min()),
+        high=float(reached.max()),
+        width=_width(reached),
+        first=step,
+        scalings=tuple(scalings),
+    )
+
+
+def _width(ends: Ends) -> float:
+    """Return the width of the widest channel's range."""
+    return float(np.abs(ends[1] - ends[0]).max())
 
 
 def _has_weights(step: Step) -> bool:
@@ -114,9 +128,9 @@ _ARITHMETIC: Final[dict[str, Callable[[Any, Any], Any]]] = {
 }
 
 
-def _range_behind(step: Step, given: Range) -> Range | None:
+def _range_behind(step: Step, ends: Ends) -> Ends | None:
     """Return the range of a step's results; None where it is unknown."""
-    layer, ends = step.layer, np.asarray(given)[:, None]
+    layer = step.layer
     if step.kind == "Rescaling":
         ends = ends * np.ravel(layer.scale) + np.ravel(layer.offset)
     elif step.kind == "Normalization":
@@ -128,8 +142,8 @@ def _range_behind(step: Step, given: Range) -> Range | None:
     elif step.kind in _ARITHMETIC and len(step.numbers) == 1 and len(step.sources) == 1:
         ends = _ARITHMETIC[step.kind](ends, step.numbers[0])
     elif not (step.is_shaping or step.kind.startswith(("Random", "MaxPooling"))):
-        return None if step.kind not in ("Resizing", "CenterCrop") else given
-    return float(ends.min()), float(ends.max())
+        return None if step.kind not in ("Resizing", "CenterCrop") else ends
+    return ends
 
 
 def _is_normalized_behind(network: Network, first: Step) -> bool:
