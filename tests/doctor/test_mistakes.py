@@ -184,6 +184,20 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
         "dense-on-feature-map",
         lambda: Patient(convolutional(L.Dense(8, "relu"), L.Dense(3, "softmax")), X, Y),
     ),
+    "M5, by convolution": (
+        "map-of-answers",
+        lambda: Patient(convolutional(L.Conv2D(3, 1, activation="softmax")), X, Y),
+    ),
+    "M5, flattened": (
+        "dense-on-feature-map",
+        lambda: Patient(
+            convolutional(
+                L.Dense(1, "sigmoid"), L.Flatten(name="last"), loss="binary_crossentropy"
+            ),
+            X,
+            Y % 2,
+        ),
+    ),
     "M6": ("epochs-unwatched", lambda: fitted(epochs=500, validation_split=0.2)),
     "M6, blind": ("epochs-unwatched", lambda: fitted(epochs=100)),
     "sigmoid": (
@@ -257,6 +271,25 @@ def test_flattened_map_without_pooling_is_an_explosion():
     assert patient.cured(finding).names_found() == []
 
 
+def test_flattened_map_has_one_finding_whatever_the_classes():
+    model = convolutional(L.Dense(1, "sigmoid"), L.Flatten(), loss="binary_crossentropy")
+    facts = DataFacts(low=0.0, high=255.0, num_rows=9, are_pictures=True, num_classes=2)
+    (finding,) = examine(Case.of(model, data=facts))
+    assert finding.name == "dense-on-feature-map"
+    pooled = [L.GlobalAveragePooling2D(keepdims=True), L.Dense(1, "sigmoid"), L.Flatten()]
+    right_one = convolutional(*pooled, loss="binary_crossentropy")
+    assert examine(Case.of(right_one, data=facts)) == ()
+
+
+def test_softmax_of_one_is_cured_by_as_many_outputs_as_classes():
+    model = ends_in("softmax", "binary_crossentropy", 1).model
+    for classes, cure in ((2, 'Dense(1, activation="sigmoid")'), (3, "Dense(3, activation=")):
+        facts = DataFacts(low=0.0, high=255.0, num_rows=9, are_pictures=True, num_classes=classes)
+        (finding,) = examine(Case.of(model, data=facts))
+        assert cure in finding.cure
+        assert ("sparse_categorical_crossentropy" in finding.cure) == (classes == 3)
+
+
 def test_no_finding_without_a_mistake():
     assert fitted(validation_split=0.2, epochs=20).names_found() == []
     assert normalised(batch_size=8).names_found() == []
@@ -282,7 +315,8 @@ def test_test_data_is_known_by_its_names_alone():
 
 
 # Training for 500 epochs would say no more than for 100; test data is in a test of its own.
-IN_FIT = [mistake for mistake in MISTAKES if mistake[0] == "M" and mistake not in ("M3", "M6")]
+ALONE = ("M3", "M6", "M5, by convolution", "M5, flattened")
+IN_FIT = [mistake for mistake in MISTAKES if mistake[0] == "M" and mistake not in ALONE]
 
 
 @pytest.mark.filterwarnings("ignore:.*softmax over axis -1:UserWarning")  # Keras of M4

@@ -14,6 +14,7 @@ Rule = Callable[[Case], Iterator[Finding]]
 RULES: Final[tuple[Rule, ...]] = (
     outputs.softmax_of_one,
     outputs.dense_on_feature_map,
+    outputs.map_of_answers,
     outputs.softmax_taken_as_logits,
     outputs.logits_taken_as_probabilities,
     outputs.sigmoid_with_categorical_loss,

@@ -71,6 +71,8 @@ def classes_and_outputs_differ(case: Case) -> Iterator[Finding]:
     step = case.network.deciding if case.network else None
     if step is None or (width == 1 and (classes == 2 or step.activation == "softmax")):
         return  # the softmax of one number has a finding of its own
+    if step.kind == "Dense" and step.shape[-1] != width:
+        return  # a map laid out flat: so has the dense layer on a feature map
     yield Finding(
         name="classes-and-outputs-differ",
         severity="serious",

@@ -17,9 +17,12 @@ _ACTIVATIONS: Final = frozenset({"Activation", "ReLU", "Relu"})
 def softmax_of_one(case: Case) -> Iterator[Finding]:
     """M4: the softmax of one number is 1, whatever the number."""
     binary = case.loss is not None and case.loss.family == "binary"
-    last = 'Dense(1, activation="sigmoid")'
-    if not binary:
-        last = f'Dense({_num_classes(case)}, activation="softmax")'
+    classes, more = _num_classes(case), ""
+    if binary and (isinstance(classes, str) or classes <= 2):
+        last = 'Dense(1, activation="sigmoid")'
+    else:
+        last = f'Dense({classes}, activation="softmax")'
+        more = ", with the loss sparse_categorical_crossentropy" if binary else ""
     for step in case.network.steps if case.network else ():
         if step.activation == "softmax" and _softmax_size(step) == 1:
             yield Finding(
@@ -28,7 +31,7 @@ def softmax_of_one(case: Case) -> Iterator[Finding]:
                 where=step.name,
                 message=f"{step.name!r} is a softmax of one number, which is 1 for every picture: "
                 "the network always gives the same answer, and nothing is learned.",
-                cure=f"keras.layers.{last},  # in place of {step.name!r}",
+                cure=f"keras.layers.{last},  # in place of {step.name!r}{more}",
             )
 
 
@@ -137,6 +140,24 @@ def dense_on_feature_map(case: Case) -> Iterator[Finding]:
         )
 
 
+def map_of_answers(case: Case) -> Iterator[Finding]:
+    """A map at the end, from whatever layer, where each picture has one class."""
+    output, data = case.network.output if case.network else None, case.data
+    if output is None or data is None or len(output.shape) != 3 or _first_dense_on_map(case):
+        return
+    labels = data.labels
+    if data.num_classes is None and (labels is None or labels.kind == "other"):
+        return
+    yield Finding(
+        name="map-of-answers",
+        severity="serious",
+        where=output.name,
+        message=f"{output.name!r} gives a map of answers, one for each place, and each picture has "
+        "one class: nothing pools or flattens the map.",
+        cure=f"keras.layers.GlobalAveragePooling2D(),  # behind {output.name!r}",
+    )
+
+
 def _first_dense_on_map(case: Case) -> Step | None:
     """Return the first of the dense layers that make a map of answers; None where there is none.
 
@@ -149,6 +170,9 @@ def _first_dense_on_map(case: Case) -> Step | None:
     if labels is not None and labels.kind == "other":
         return None
     output, given = network.output, network.inputs[0]
+    laid_out = network.before(output) if output.kind == "Flatten" else None
+    if laid_out is not None and any(side != 1 for side in laid_out.shape[:-1]):
+        output = laid_out  # a map of answers in a row is no other
     if labels is None and output.shape[:-1] == given.shape[: len(output.shape) - 1]:
         return None
     least = 3 if labels is None or len(given.shape) < 2 else 2  # (h, w, C), or (n, C)
