@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,9 @@ def test_operating_point_takes_the_place_of_unsure():
         measure="recall", class_name="b", target=0.9, threshold=0.5, promised=0.8
     )
     operation = Operation(point=point, precision=None, recall=figures.accuracy)
-    first, second = words._operation(operation)
+    (first,) = words._operation(operation)
+    (second,) = words._wish(replace(figures, operation=operation))
+    assert words._wish(figures) == []
     assert first == (
         'Point     "b" from 50 % on: recall 100.0 % (95 % interval 96.4 to 100.0 %), precision none'
     )
