@@ -198,7 +198,7 @@ def measure_time(archive: Path, rounds: int) -> tuple[dict[str, Spread], list[Ta
 def precision_of(case: LabelCase, *, sets: Path, most: int, seed: int, budget_s: float) -> float:
     """Flip labels, and return the share of flipped among as many that are suspected most."""
     from saccade.check.folds import LabelSettings, guess
-    from saccade.check.labels import suspicion
+    from saccade.check.labels import knows, suspicion
     from saccade.check.pairs import find_copies
     from saccade.check.thumbnails import look
     from saccade.data import Kin, build_index, open_source
@@ -221,6 +221,8 @@ def precision_of(case: LabelCase, *, sets: Path, most: int, seed: int, budget_s:
     settings = LabelSettings(budget_s=budget_s, weights=weights)
     kin = Kin(near=find_copies(index, looks).near)
     guesses = guess(source, index, looks, settings, kin=kin, progress=Silence())
+    if not knows(guesses):  # then `saccade check` names none
+        return 0.0
     worst = guesses.rows[np.argsort(-suspicion(guesses), kind="stable")[: len(flipped)]]
     return float(np.isin(worst, flipped).mean())
 

@@ -7,6 +7,8 @@ import sys
 import pytest
 
 import saccade
+from saccade.data import Preprocessing, build_cache, build_index, open_source
+from saccade.progress import Silence
 
 COMMANDS = [
     [],
@@ -76,8 +78,9 @@ def test_clear_deletes_what_can_be_made_again_and_keeps_data_sets(
     for file in (kept, compiled):
         file.parent.mkdir(parents=True)
         file.write_bytes(bytes(3_000_000))
-    train = ("train", pictures, "--model", "t3", "--epochs", 1, "--out", tmp_path / "runs")
-    assert run_here(*train).returncode == 0
+    source = open_source(pictures, progress=Silence())
+    wanted = Preprocessing(height_px=16, width_px=16, channels=3)
+    build_cache(source, build_index(source, progress=Silence()), wanted, progress=Silence())
     listed = run_here("cache", "list").stdout
     assert " pictures  " in listed
     assert "1 kept, 0.0 MB; compiled steps, 3.0 MB" in listed

@@ -72,9 +72,8 @@ def judged(
     small = np.setdiff1d(folds.present(index, looks), codes)
     left_out = (_left_out([index.classes[code] for code in small]),) if len(small) else ()
     guesses = folds.guess(source, index, looks, settings, kin=kin, progress=progress)
-    knows = gained(guesses) >= _KNOWS
-    wrong = likely_wrong(index, guesses) if knows else (_not_known(guesses, settings),)
-    return (*wrong, *inseparable(guesses), *left_out)
+    told = likely_wrong(index, guesses) if knows(guesses) else (_not_known(guesses, settings),)
+    return (*told, *inseparable(guesses), *left_out)
 
 
 def _not_judged(found: int) -> Finding:
@@ -87,6 +86,11 @@ def _not_judged(found: int) -> Finding:
         cure=f"Add pictures until two classes have {folds.LEAST}, or name smaller groups, then ask "
         "for the labels again.",
     )
+
+
+def knows(guesses: Guesses) -> bool:
+    """Whether the guesses are good enough to doubt a label by."""
+    return gained(guesses) >= _KNOWS
 
 
 def gained(guesses: Guesses) -> float:
