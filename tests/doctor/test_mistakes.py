@@ -173,6 +173,11 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
     "M1 by channels": ("pixels-divided-twice", divided_before_imagenets_statistics),
     "M1 by arithmetic": ("pixels-divided-twice", divided_by_arithmetic),
     "M2": ("softmax-taken-as-logits", lambda: ends_in("softmax", SPARSE(from_logits=True))),
+    "M2, list": ("softmax-taken-as-logits", lambda: ends_in("softmax", [SPARSE(from_logits=True)])),
+    "gelu": (
+        "logits-taken-as-probabilities",
+        lambda: ends_in("gelu", ["sparse_categorical_crossentropy"]),
+    ),
     "M3": ("test-set-as-validation", with_test_data),
     "M3, same": ("validation-seen-in-training", lambda: fitted(validation_data=(X, Y))),
     "M3, equal": (
@@ -315,7 +320,7 @@ def test_test_data_is_known_by_its_names_alone():
 
 
 # Training for 500 epochs would say no more than for 100; test data is in a test of its own.
-ALONE = ("M3", "M6", "M5, by convolution", "M5, flattened")
+ALONE = ("M2, list", "M3", "M6", "M5, by convolution", "M5, flattened")
 IN_FIT = [mistake for mistake in MISTAKES if mistake[0] == "M" and mistake not in ALONE]
 
 

@@ -41,6 +41,10 @@ class CompiledLoss:
 def loss_of(model: Any) -> CompiledLoss | None:
     """Return a compiled model's cross-entropy; None where it has another loss, several or none."""
     given = getattr(model, "loss", None) if model.compiled else None
+    if isinstance(given, dict):
+        given = list(given.values())
+    if isinstance(given, list | tuple) and len(given) == 1:
+        given = given[0]
     if not isinstance(given, str) and not callable(given):
         return None
     loss = load_keras().losses.get(given)

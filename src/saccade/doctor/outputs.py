@@ -10,7 +10,7 @@ from saccade.doctor.loss import Family
 from saccade.doctor.network import Network, Step
 from saccade.finding import Finding
 
-_NO_SHARES: Final = frozenset({"linear", "relu", "tanh"})
+_NO_SHARES: Final = frozenset({"linear", "relu", "tanh", "gelu", "leaky_relu"})
 _ACTIVATIONS: Final = frozenset({"Activation", "ReLU", "Relu"})
 
 
