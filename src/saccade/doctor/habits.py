@@ -15,7 +15,7 @@ _SEEN: Final = 0.05  # of the validation rows; a few equal pictures are in many 
 
 
 def validation_seen_in_training(case: Case) -> Iterator[Finding]:
-    """M3: validation rows that the network learns from."""
+    """Validation rows that the network learns from."""
     call = case.call
     if call is None or call.seen_share < _SEEN:
         return
@@ -30,7 +30,7 @@ def validation_seen_in_training(case: Case) -> Iterator[Finding]:
 
 
 def validated_on_test_data(case: Case) -> Iterator[Finding]:
-    """M3: test data that is looked at after every epoch."""
+    """Test data that is looked at after every epoch."""
     call = case.call
     if call is None or call.test_name is None:
         return
@@ -45,7 +45,7 @@ def validated_on_test_data(case: Case) -> Iterator[Finding]:
 
 
 def epochs_unwatched(case: Case) -> Iterator[Finding]:
-    """M6: hundreds of epochs, and nothing that stops or keeps the best."""
+    """Hundreds of epochs, and nothing that stops or keeps the best."""
     call = case.call
     if call is None or call.epochs < _MANY_EPOCHS or call.watched or _cannot_overfit(case):
         return

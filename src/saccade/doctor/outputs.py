@@ -15,7 +15,7 @@ _ACTIVATIONS: Final = frozenset({"Activation", "ReLU", "Relu"})
 
 
 def softmax_of_one(case: Case) -> Iterator[Finding]:
-    """M4: the softmax of one number is 1, whatever the number."""
+    """The softmax of one number is 1, whatever the number."""
     binary = case.loss is not None and case.loss.family == "binary"
     classes, more = _num_classes(case), ""
     if binary and (isinstance(classes, str) or classes <= 2):
@@ -36,7 +36,7 @@ def softmax_of_one(case: Case) -> Iterator[Finding]:
 
 
 def softmax_taken_as_logits(case: Case) -> Iterator[Finding]:
-    """M2: probabilities, and a loss that puts them through a softmax or sigmoid once more."""
+    """Probabilities, and a loss that puts them through a softmax or sigmoid once more."""
     step, loss = _deciding(case), case.loss
     if step is None or loss is None or not loss.from_logits:
         return
@@ -125,7 +125,7 @@ def categorical_loss_of_one_output(case: Case) -> Iterator[Finding]:
 
 
 def dense_on_feature_map(case: Case) -> Iterator[Finding]:
-    """M5: a dense layer on a map works at each place by itself, so the answer is one a place."""
+    """A dense layer on a map works at each place by itself, so the answer is one a place."""
     first = _first_dense_on_map(case)
     if first is not None:
         sides = "×".join("?" if side is None else str(side) for side in first.shape[:-1])

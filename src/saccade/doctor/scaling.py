@@ -27,7 +27,7 @@ Ends = npt.NDArray[Any]  # (2, channels), or (2, 1) where all have one: at the l
 
 
 def pixels_divided_twice(case: Case) -> Iterator[Finding]:
-    """M1: pixels of 0 to 1 divided by 255 once more."""
+    """Pixels of 0 to 1 divided by 255 once more."""
     flow = _flow(case)
     if flow is None or not 0 < flow.width < _NARROW:
         return
