@@ -113,6 +113,13 @@ def deep(activation: str | None) -> Patient:
     return Patient(network(*layers, L.Flatten(), L.Dense(3, activation="softmax")), X, Y)
 
 
+def deep_normalised(activation: str | None) -> Patient:
+    layers = [L.Conv2D(4, 3), L.BatchNormalization(), L.Activation(activation)]
+    layers += [L.Conv2D(8, 3), L.BatchNormalization(), L.Activation(activation)]
+    pooled = [L.AveragePooling2D(2), L.Flatten(), L.Dense(3, activation="softmax")]
+    return Patient(network(*layers, *pooled), X, Y)
+
+
 def ends_in(activation: str | None, loss: object, outputs: int = 3, y: object = Y) -> Patient:
     last = L.Dense(outputs, activation=activation)
     return Patient(convolutional(L.Flatten(), last, loss=loss), X, y)
@@ -249,6 +256,7 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
     ),
     "not scaled": ("pixels-not-scaled", plain),
     "linear": ("no-non-linearity", lambda: deep(None)),
+    "linear, normalised": ("no-non-linearity", lambda: deep_normalised(None)),
     "batches": ("tiny-batches", lambda: normalised(batch_size=4)),
     "sorted": ("sorted-without-shuffling", lambda: fitted(SORTED, shuffle=False)),
     "split": ("validation-split-of-sorted", lambda: fitted(SORTED, validation_split=0.2)),
@@ -299,6 +307,7 @@ def test_no_finding_without_a_mistake():
     assert fitted(validation_split=0.2, epochs=20).names_found() == []
     assert normalised(batch_size=8).names_found() == []
     assert deep("relu").names_found() == []
+    assert deep_normalised("relu").names_found() == []
     assert ends_in(None, SPARSE(from_logits=True)).names_found() == []
     assert ends_in("sigmoid", "binary_crossentropy", 1, Y % 2).names_found() == []
     assert ends_in("sigmoid", "binary_crossentropy", 3, ONE_HOT).names_found() == []

@@ -11,6 +11,10 @@ from saccade.finding import Finding
 
 # VGG16 flattens to 25,088 and the tutorials' networks to 78,400 at most (three blocks at 300 px).
 _MANY_INPUTS: Final = 100_000
+# What else scales, adds or hands on, once statistics are settled.
+_LINEAR: Final = frozenset(
+    "InputLayer BatchNormalization Normalization Rescaling Add Average Concatenate".split()
+)
 _BY_FAR_MOST: Final = 0.9  # of all weights; VGG16's first dense layer has 74 %
 
 
@@ -38,8 +42,19 @@ def no_non_linearity(case: Case) -> Iterator[Finding]:
     """Two layers in a row without an activation between: together they are no more than one.
 
     Left alone is what is meant so: bottlenecks, which are narrower than both sides; separable and
-    factorised convolutions; frozen layers; and what lies before a normalization or a sum.
+    factorised convolutions; frozen layers; and what lies before a normalization or a sum, unless
+    the whole network holds nothing that is not linear.
     """
+    if case.network is not None and (several := _all_linear(case.network)):
+        yield Finding(
+            name="no-non-linearity",
+            severity="warning",
+            where=several[0].name,
+            message=f"Nothing in the network is non-linear: its {len(several)} layers with weights "
+            "can do no more than one; each but the last wants an activation.",
+            cure=f"keras.layers.ReLU(),  # behind {several[0].name!r}",
+        )
+        return
     for network, step in _steps(case):
         if not _may_be_joined(step):
             continue
@@ -59,6 +74,22 @@ def no_non_linearity(case: Case) -> Iterator[Finding]:
             "non-linear between: two linear layers in a row can do no more than one.",
             cure=f"keras.layers.ReLU(),  # behind {first.name!r}",
         )
+
+
+def _all_linear(network: Network) -> list[Step]:
+    """Return the layers with weights where several, normalized, are linear up to the last."""
+    weighted = [step for step in network.steps if step.is_weighted]
+    normalized = any(step.kind in _LINEAR and step.is_normalizing for step in network.steps)
+    if len(weighted) < 2 or not normalized:
+        return []
+    before = network.steps[: weighted[-1].index]
+    linear = all(
+        step.is_shaping
+        or step.kind in _LINEAR
+        or (step.is_weighted and step.activation == "linear")
+        for step in before
+    )
+    return weighted if linear and any(step.layer.trainable for step in weighted[:-1]) else []
 
 
 def _steps(case: Case) -> Iterator[tuple[Network, Step]]:

@@ -82,7 +82,7 @@ def advise(
             ),
         ]
     return NextSteps(
-        advice=ranked(found, test, command=_by_folds(request)),
+        advice=ranked(found, test, command=_by_folds(request, prepared)),
         curve=learning.curve,
         suspects=suspects,
     )
@@ -225,9 +225,9 @@ def _not_measured(request: Request, fit: FitResult) -> tuple[str, str]:
     return f"was not measured; --learning-curve does so, in about {max(extra_s, 1):.0f} s", command
 
 
-def _by_folds(request: Request) -> str:
+def _by_folds(request: Request, prepared: Prepared) -> str:
     """Return the command that lets every picture judge; empty where folds already do, or cannot."""
-    if request.settings.folds is not None or request.test is not None:
+    if request.settings.folds is not None or prepared.parts_given:
         return ""
     return _command(request, "train", "--folds")
 

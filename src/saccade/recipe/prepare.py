@@ -16,6 +16,7 @@ from saccade.config import TrainSettings
 from saccade.data import (
     ALONE,
     TEST_SHARE,
+    UNASSIGNED,
     Ahead,
     Cache,
     Index,
@@ -65,6 +66,7 @@ class Prepared:
     data_digest: str
     kinship: Kinship
     exclude_digest: str | None = None  # of the paths that the user left out
+    parts_given: bool = False  # the data have a test or validation part of their own
     body: Backbone | None = None  # the frozen layers below the head, in transfer learning
     featured: npt.NDArray[np.intp] | None = None  # rows whose features several trainings share
     sets: LabelSets | None = None  # that the index's classes are, where a picture has several
@@ -110,6 +112,7 @@ def _prepare(
         exclude_digest = None
         if (file := request.settings.exclude) is not None:
             index, exclude_digest = excluded(index, Path(file).expanduser())
+        parts_given = bool((index.part != UNASSIGNED).any())
         sets = LabelSets.of(index.classes) if several else None
         _check_classes(index, source.name, sets)
         _check_operating_point(index, request.settings)
@@ -172,6 +175,7 @@ def _prepare(
         data_digest=data_digest,
         kinship=kinship,
         exclude_digest=exclude_digest,
+        parts_given=parts_given,
         body=body,
         sets=sets,
     )
