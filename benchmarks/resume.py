@@ -37,6 +37,7 @@ from benchmarks.timing import Result, at_least, publish, spread
 from saccade.models import engine_name
 from saccade.progress import Silence
 from saccade.run import open_run
+from saccade.training.kernels.library import load_kernels
 
 NAMES = ("auto", "t6-dropout", "t6-batchnorm")  # averaged weights; random numbers; statistics
 EPOCHS = 20
@@ -193,6 +194,7 @@ def main() -> None:
     engine_name()  # imports Keras, before any process is forked
     for module in IMPORTED:
         importlib.import_module(module)
+    load_kernels()  # compiled, should that be, before a run is timed to learn when to kill it
     figures, targets = {}, []
     for model in given.networks[:1] if given.quick else given.networks:
         task = Task(model=model, epochs=8 if given.quick else EPOCHS)
