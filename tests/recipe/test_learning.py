@@ -151,6 +151,22 @@ def test_pictures_that_belong_together_are_one_unit():
     assert ((found[:, None] == found) == wanted[np.ix_(rows, rows)]).all()
 
 
+def test_equal_pictures_of_two_groups_are_one_unit_with_both():
+    """Groups 0 to 3 of three pictures each; the last of one group equals the first of the next."""
+    rows, named = np.arange(14), np.append(np.repeat([7, 5, 6, 4], 3), [-1, -1])
+    digest = np.arange(14, dtype=np.uint64)
+    digest[[2, 5]] = digest[[3, 6]]  # a chain through three groups; the fourth has no copy
+    digest[12] = digest[4]  # a picture of no group that is a copy of one with a group
+    found = units(Kin(named=named), rows, digest, np.zeros(14, int))
+    wanted = np.eye(14, dtype=bool)
+    for together in ([*range(9), 12], [9, 10, 11]):
+        wanted[np.ix_(together, together)] = True
+    assert ((found[:, None] == found) == wanted).all()
+    for part in subsets(found, np.zeros(14, int), (1 / 8, 1 / 4, 1 / 2), least=1):
+        taken = np.isin(rows, part)
+        assert all(len(set(taken[digest == one])) == 1 for one in digest)
+
+
 def test_main_training_leaves_time_for_the_rest():
     asked = TrainSettings(budget_s=60.0, learning_curve=True)
     share = training_share(asked, None)

@@ -170,12 +170,30 @@ def units(
     number = np.unique(digest[rows], return_inverse=True)[1]
     if kin.named is not None:
         named = kin.named[rows]
-        number = np.where(named < 0, int(kin.named.max()) + 1 + number, named)
+        alone = int(kin.named.max()) + 1 + np.arange(len(rows))
+        number = _whole(number, np.where(named < 0, alone, named))
     group = np.full(len(label), -1, np.intp)
     group[rows] = np.unique(number, return_inverse=True)[1]
     if kin.near is not None:
         group = joined(group, kin.near, np.maximum(label, 0))
     return group[rows]
+
+
+def _whole(one: _Rows, other: _Rows) -> _Rows:
+    """Return numbers (n,), equal where `one` or `other` is, and along any chain of these.
+
+    Both are facts, so nothing bounds what they join, as the near pairs that are judged are bounded.
+    """
+    ties = [np.unique(column, return_inverse=True)[1] for column in (one, other)]
+    number = np.arange(len(one))
+    while True:
+        before = number
+        for tie in ties:
+            least = np.full(len(number), len(number))
+            np.minimum.at(least, tie, number)
+            number = least[tie]
+        if np.array_equal(number, before):
+            return number
 
 
 def _curve(points: list[LearningPoint]) -> Learning:
