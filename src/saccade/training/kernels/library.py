@@ -13,10 +13,12 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -28,7 +30,7 @@ from typing import Final
 from saccade.config import switch
 from saccade.data.cachefolder import cannot_keep, compiled_folder
 from saccade.errors import SettingsError
-from saccade.files import atomic_path
+from saccade.files import TEMPORARY, atomic_path
 from saccade.machine import usable_cores
 
 _SOURCES: Final = (
@@ -55,6 +57,9 @@ _FLAGS: Final = (
 )
 _COMPILERS: Final = ("g++", "c++", "clang++", "cl")
 _TIMEOUT_S: Final = 120
+_HALF_WRITTEN: Final = re.compile(re.escape(TEMPORARY) + r"[a-z0-9_]{8}\.so")  # as mkstemp names
+# Of what a process left that was killed. One at work, on one core, is done or gives up before.
+_LEFT_OVER_S: Final = 2 * _TIMEOUT_S * (len(_SOURCES) + 1)
 
 
 def load_kernels() -> ctypes.CDLL | None:
@@ -157,8 +162,22 @@ def _made(compiler: tuple[str, ...], path: Path) -> ctypes.CDLL:
     with alone:
         if (kept := _kept(path)) is not None:
             return kept
+        _sweep(path.parent)
         _compile(compiler, path)
     return ctypes.CDLL(str(path))
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what processes that were killed left half-written.
+
+    Another's lock, for another compiler, may guard a file here: only old ones are deleted.
+    """
+    old = time.time() - _LEFT_OVER_S
+    for path in folder.iterdir():
+        if _HALF_WRITTEN.fullmatch(path.name):
+            with suppress(OSError):  # another swept it, or it is another user's
+                if path.lstat().st_mtime < old:
+                    path.unlink()
 
 
 def _compile(compiler: tuple[str, ...], path: Path) -> None:
