@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import cross_val_predict
@@ -56,6 +57,46 @@ def test_sure_answers_say_how_many_labels_are_wrong(num_sure, said):
     wanted = "Of its 80 surest answers 5.0 % contradict the label: about 5 of all 100 labels"
     assert (wanted in finding.message) is said
     assert ("surest" in finding.message) is said
+
+
+def contradicting(num_sure: int, num_wrong: int, num_hard: int) -> Guesses:
+    """1,000 labels: of the sure answers, 96 %, some contradict theirs, of the others some at 86 %.
+
+    The others name the label, by half.
+    """
+    label, names = np.arange(1000) % 3, np.eye(3)
+    seen = (label + 1) % 3
+    told = 0.02 + 0.94 * names[label]
+    told[:num_wrong] = 0.02 + 0.94 * names[seen[:num_wrong]]
+    told[num_sure:] = 0.25 + 0.25 * names[label[num_sure:]]
+    hard = slice(num_sure, num_sure + num_hard)
+    told[hard] = 0.07 + 0.79 * names[seen[hard]]
+    return guesses_of(told, label)
+
+
+def test_as_many_labels_look_wrong_as_may_be_and_a_note_has_the_rest():
+    """Six of 600 sure answers contradict: at most 2.2 % by SciPy's interval, 22 labels of 1,000."""
+    most = 1000 * binomtest(6, 600).proportion_ci(method="exact").high
+    wrong, perhaps = likely_wrong(index_of(1000), contradicting(600, 6, 60))
+    assert (wrong.severity, perhaps.severity) == ("warning", "note")
+    assert len(wrong.rows) == int(most) + 1 == 22
+    assert "about 10 of all 1,000 labels may be wrong, hardly more than 22." in wrong.message
+    assert perhaps.name == "labels-perhaps-wrong"
+    assert perhaps.message.startswith("44 more labels are contradicted, though less surely")
+    rows = (*wrong.rows, *perhaps.rows)
+    assert {row.path for row in rows} == {f"{row:05}" for row in (*range(6), *range(600, 660))}
+    assert [row.score for row in rows] == sorted((row.score for row in rows), reverse=True)
+    assert to_exclude((wrong, perhaps)) == ()
+
+
+@pytest.mark.parametrize(
+    ("num_sure", "num_wrong", "num_hard"),
+    [(600, 60, 40), (49, 0, 120)],
+    ids=["no more than may be wrong", "too few sure answers to say how many may be"],
+)
+def test_contradicted_labels_all_look_wrong(num_sure, num_wrong, num_hard):
+    (wrong,) = likely_wrong(index_of(1000), contradicting(num_sure, num_wrong, num_hard))
+    assert len(wrong.rows) == num_wrong + num_hard
 
 
 def test_wrong_labels_are_not_proposed_for_leaving_out():
