@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -115,3 +118,35 @@ def test_many_large_pictures_are_never_all_in_float32():
     finally:
         tracemalloc.stop()
     assert peak < pixels.nbytes
+
+
+SEARCHES = """
+import sys
+from pathlib import Path
+from resource import getpagesize
+from saccade.models.process import tune_process
+from tests.check.test_kept import found, noise
+
+def held_mib():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize() / 2**20
+
+tune_process()  # as training does, which goes on in this process
+few, many = map(Path, sys.argv[1:])
+found(noise(60), few)  # loads what it needs
+pixels = noise(5_000, side=28, channels=1)
+before = held_mib()
+found(pixels, many)
+print(held_mib() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps nothing")
+def test_memory_of_the_search_goes_back_to_the_system(tmp_path):
+    """Of 5,000 pictures 40 MiB were kept, of 60,000 132."""
+    folders = [tmp_path / name for name in ("few", "many")]
+    for folder in folders:
+        folder.mkdir()
+    command = [sys.executable, "-c", SEARCHES, *map(str, folders)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert list(folders[1].iterdir())
+    assert float(done.stdout) < 15
