@@ -31,12 +31,12 @@ def cache_of(pixels: np.ndarray, folder: Path) -> Cache:
     return Cache(pixels=pixels, pixel_digest=digest, key="0", folder=folder, reused=False)
 
 
-def found(pixels: np.ndarray, folder: Path, *, limit_s: float | None = None) -> kept.Copies:
+def found(pixels: np.ndarray, folder: Path, *, limit_s: float | None = None) -> kept.KeptCopies:
     sizes = [(pixels.shape[2], pixels.shape[1])] * len(pixels)
     return kept_copies(cache_of(pixels, folder), sizes, limit_s=limit_s)
 
 
-def ends(copies: kept.Copies) -> list[tuple[int, int]]:
+def ends(copies: kept.KeptCopies) -> list[tuple[int, int]]:
     assert copies.pairs is not None, copies.why_not
     return list(zip(copies.pairs.first.tolist(), copies.pairs.second.tolist(), strict=True))
 

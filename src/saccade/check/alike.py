@@ -1,6 +1,6 @@
 """Whether copies can be told from look-alikes at all, by a sample of the pictures.
 
-    why_not = untold(foretold(thumbs[sample], len(thumbs)).num_alike)  # "" where they can
+    why_not = untold(look_alikes(thumbs[sample], len(thumbs)).num_alike)  # "" where they can
 
 In some sets most pictures look alike, such as shirts at 28 px: there the comparison takes hundreds
 of other pictures for copies of each. So a sample is compared first. Copies of one picture hardly
@@ -32,22 +32,22 @@ def sampled(num_rows: int) -> npt.NDArray[np.intp]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foretold:
-    """What a sample says of all pictures."""
+class LookAlikes:
+    """How much alike all pictures are, by a sample of them."""
 
     num_alike: float  # others that a picture agrees with, on average
     num_likely: float  # pairs worth aligning, less mirrored and cropped ones
 
 
-def foretold(thumbs: Pixels, num_all: int) -> Foretold:
-    """Return what a sample says of `num_all` pictures; its `thumbs` are (n, 32, 32)."""
+def look_alikes(thumbs: Pixels, num_all: int) -> LookAlikes:
+    """Return how much alike `num_all` pictures are, by a sample whose `thumbs` are (n, 32, 32)."""
     likely = every_likely_pair(thumbs)
     drawn = np.random.default_rng(0).permutation(len(likely))[:_ALIGNED]
     if not len(drawn):
-        return Foretold(num_alike=0.0, num_likely=0.0)
+        return LookAlikes(num_alike=0.0, num_likely=0.0)
     share = len(compared(thumbs, likely.of(drawn)).first) / len(drawn)
     in_sample = 2 * share * len(likely) / len(thumbs)
-    return Foretold(
+    return LookAlikes(
         num_alike=in_sample * (num_all - 1) / max(1, len(thumbs) - 1),
         num_likely=len(likely) * (num_all / len(thumbs)) ** 2,
     )

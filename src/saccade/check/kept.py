@@ -28,7 +28,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.alike import LEAST_PX, MOST_ALIKE, TOO_SMALL, foretold, sampled, untold
+from saccade.check.alike import LEAST_PX, MOST_ALIKE, TOO_SMALL, look_alikes, sampled, untold
 from saccade.check.copies import COPIES, NEARLY_EQUAL, SETTINGS, Pairs, compared, likely_pairs
 from saccade.check.thumbnails import THUMB_PX
 from saccade.check.tints import LUMA, TINT_PX, Tints, tints_from
@@ -45,7 +45,7 @@ _Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Copies:
+class KeptCopies:
     """Pairs of near copies, as rows; None where they were not looked for.
 
     `why_not` says why, or why only nearly equal pictures count.
@@ -55,7 +55,9 @@ class Copies:
     why_not: str = ""
 
 
-def kept_copies(cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: float | None) -> Copies:
+def kept_copies(
+    cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: float | None
+) -> KeptCopies:
     """Return the near copies among a cache's different pictures, from its folder where they lie.
 
     `sizes` has the (width, height) in pixels of each row's content; what is around it is padding.
@@ -74,14 +76,14 @@ def kept_copies(cache: Cache, sizes: Sequence[tuple[int, int]], *, limit_s: floa
             return reason
         found = _looked_for(cache.pixels, rows, sizes, limit_s)
         _give_back_memory()
-        if isinstance(found, Copies):
+        if isinstance(found, KeptCopies):
             return found
         _write(path, kept := found)
     seconds = _search_s(len(rows), kept.num_likely)
     if (reason := _too_long(seconds, len(rows), limit_s)) is not None:
         return reason
     why_stricter = untold(kept.num_alike)
-    return Copies(
+    return KeptCopies(
         pairs=kept.pairs,
         why_not=why_stricter and f"only nearly equal copies were looked for: {why_stricter}",
     )
@@ -97,8 +99,8 @@ def _give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _not_looked_for(why: str) -> Copies:
-    return Copies(pairs=None, why_not=f"near copies were not looked for: {why}")
+def _not_looked_for(why: str) -> KeptCopies:
+    return KeptCopies(pairs=None, why_not=f"near copies were not looked for: {why}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,9 +114,9 @@ class _Kept:
 
 def _looked_for(
     pixels: Pixels, rows: _Rows, sizes: Sequence[tuple[int, int]], limit_s: float | None
-) -> _Kept | Copies:
+) -> _Kept | KeptCopies:
     sample = thumbs_of(pixels, rows[sampled(len(rows))], sizes)
-    said = foretold(sample, len(rows))
+    said = look_alikes(sample, len(rows))
     bar = NEARLY_EQUAL if untold(said.num_alike) else COPIES
     if bar is COPIES:  # the sample tells that too many pairs are likely, before all are sought
         seconds = _search_s(len(rows), said.num_likely)
@@ -134,7 +136,7 @@ def _search_s(num_rows: int, num_likely: float) -> float:
     return num_rows * _PICTURE_S + num_likely * _PAIR_S
 
 
-def _too_long(seconds: float, num_rows: int, limit_s: float | None) -> Copies | None:
+def _too_long(seconds: float, num_rows: int, limit_s: float | None) -> KeptCopies | None:
     if limit_s is None or seconds <= limit_s:
         return None
     return _not_looked_for(

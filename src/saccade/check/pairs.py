@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.check.alike import LEAST_PX, TOO_SMALL, foretold, sampled, untold
+from saccade.check.alike import LEAST_PX, TOO_SMALL, look_alikes, sampled, untold
 from saccade.check.copies import COPIES, NEARLY_EQUAL, Bar, near_copies
 from saccade.check.thumbnails import Looks
 from saccade.data import UNASSIGNED, Index
@@ -67,7 +67,7 @@ def find_copies(index: Index, looks: Looks) -> Copies:
     equal = _equal_pairs(looks, rank)
     rows = _comparable(index, looks, equal[1])
     sample = looks.thumbs[rows[sampled(len(rows))]]
-    why_stricter = untold(foretold(sample, len(rows)).num_alike)
+    why_stricter = untold(look_alikes(sample, len(rows)).num_alike)
     near = _near_pairs(looks, rank, rows, NEARLY_EQUAL if why_stricter else COPIES)
     not_told = ""
     if why_stricter:
