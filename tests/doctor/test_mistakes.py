@@ -125,6 +125,16 @@ def ends_in(activation: str | None, loss: object, outputs: int = 3, y: object = 
     return Patient(convolutional(L.Flatten(), last, loss=loss), X, y)
 
 
+def ends_with(*layers: object, outputs: int = 3, y: object = Y, **options: Any) -> Patient:
+    """Behind a dense layer without an activation."""
+    return Patient(convolutional(L.Flatten(), L.Dense(outputs), *layers, **options), X, y)
+
+
+def map_ends_with(*layers: object, **options: Any) -> Patient:
+    """Behind a map of three channels that a convolution makes."""
+    return Patient(convolutional(L.Conv2D(3, 1, name="map"), *layers, **options), X, Y)
+
+
 def plain(*, divided_by: float = 1.0) -> Patient:
     layers = [keras.Input((12, 12, 3)), L.Conv2D(4, 3, activation="relu")]
     model = keras.Sequential([*layers, L.Flatten(), L.Dense(3, activation="softmax")])
@@ -257,6 +267,39 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
     "not scaled": ("pixels-not-scaled", plain),
     "linear": ("no-non-linearity", lambda: deep(None)),
     "linear, normalised": ("no-non-linearity", lambda: deep_normalised(None)),
+    "two softmaxes": (
+        "softmax-of-softmax",
+        lambda: ends_with(L.Softmax(), L.Activation("softmax")),
+    ),
+    "dense softmax, softmax": (
+        "softmax-of-softmax",
+        lambda: Patient(
+            convolutional(L.Flatten(), L.Dense(3, activation="softmax"), L.Softmax()), X, Y
+        ),
+    ),
+    "convolution's softmax, softmax": (
+        "softmax-of-softmax",
+        lambda: Patient(
+            convolutional(
+                L.Conv2D(3, 1, activation="softmax"), L.GlobalAveragePooling2D(), L.Softmax()
+            ),
+            X,
+            Y,
+        ),
+    ),
+    "softmax of sigmoids": (
+        "softmax-of-sigmoid",
+        lambda: ends_with(L.Activation("sigmoid"), L.Softmax()),
+    ),
+    "two sigmoids": (
+        "sigmoid-of-sigmoid",
+        lambda: ends_with(
+            *[L.Activation("sigmoid") for _ in range(2)],
+            outputs=1,
+            y=Y % 2,
+            loss="binary_crossentropy",
+        ),
+    ),
     "batches": ("tiny-batches", lambda: normalised(batch_size=4)),
     "sorted": ("sorted-without-shuffling", lambda: fitted(SORTED, shuffle=False)),
     "split": ("validation-split-of-sorted", lambda: fitted(SORTED, validation_split=0.2)),
@@ -313,6 +356,8 @@ def test_no_finding_without_a_mistake():
     assert ends_in("sigmoid", "binary_crossentropy", 3, ONE_HOT).names_found() == []
     assert ends_in("softmax", "binary_crossentropy", 2, ONE_HOT[:, :2]).names_found() == []
     assert plain(divided_by=255.0).names_found() == []
+    assert ends_with(L.Softmax()).names_found() == []
+    assert map_ends_with(L.GlobalAveragePooling2D(), L.Softmax()).names_found() == []
     assert fitted(SORTED).names_found() == []  # shuffled
     unseen = np.random.default_rng(2).integers(0, 256, (20, 12, 12, 3)).astype("float32")
     assert fitted(validation_data=(unseen, Y[:20])).names_found() == []

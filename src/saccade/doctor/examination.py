@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from saccade.doctor import habits, labels, outputs, scaling, structure
+from saccade.doctor import endings, habits, labels, outputs, scaling, structure
 from saccade.doctor.case import Case
 from saccade.finding import Finding
 
@@ -20,6 +20,7 @@ RULES: Final[tuple[Rule, ...]] = (
     outputs.sigmoid_with_categorical_loss,
     outputs.binary_loss_over_softmax,
     outputs.categorical_loss_of_one_output,
+    endings.softmax_of_softmax,
     labels.one_hot_with_sparse_loss,
     labels.numbers_with_categorical_loss,
     labels.labels_out_of_range,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from saccade.doctor.case import Case
+from saccade.doctor.cures import with_activation
 from saccade.doctor.loss import Family
 from saccade.doctor.network import Network, Step
 from saccade.finding import Finding
@@ -63,7 +64,7 @@ def logits_taken_as_probabilities(case: Case) -> Iterator[Finding]:
         ends, cure = "without an activation", loss.cure(from_logits=True)
     else:
         wanted = "sigmoid" if loss.family == "binary" else "softmax"
-        ends, cure = f"in a {step.activation}", _with_activation(step, width, wanted)
+        ends, cure = f"in a {step.activation}", with_activation(step, wanted, width=width)
     yield Finding(
         name="logits-taken-as-probabilities",
         severity="serious",
@@ -87,7 +88,7 @@ def sigmoid_with_categorical_loss(case: Case) -> Iterator[Finding]:
             message=f"{step.name!r} gives {width} sigmoids, which need not add up to 1, and the "
             "loss expects one distribution over the classes: only the ratios are trained, and the "
             "numbers shown are no probabilities.",
-            cure=_with_activation(step, width, "softmax"),
+            cure=with_activation(step, "softmax", width=width),
         )
 
 
@@ -198,13 +199,6 @@ def _softmax_size(step: Step) -> int | None:
     axis = getattr(step.layer, "axis", -1) if step.kind == "Softmax" else -1
     whole = (None, *step.shape)
     return whole[axis] if isinstance(axis, int) and -len(whole) <= axis < len(whole) else None
-
-
-def _with_activation(step: Step, width: int, activation: str) -> str:
-    layer = f'Activation("{activation}")'
-    if step.kind == "Dense":
-        layer = f'Dense({width}, activation="{activation}")'
-    return f"keras.layers.{layer},  # in place of {step.name!r}"
 
 
 def _num_classes(case: Case) -> int | str:
