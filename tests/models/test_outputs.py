@@ -32,6 +32,18 @@ def test_output_kind(last, kind):
     assert output_kind(model) == kind
 
 
+@pytest.mark.parametrize(("activation", "kind"), [("softmax", "softmax"), (None, "logits")])
+def test_output_kind_looks_before_what_leaves_probabilities_be(activation, kind):
+    layers = keras.layers
+    behind = [layers.GlobalAveragePooling2D(), layers.Dropout(0.1), layers.GaussianNoise(0.1)]
+    behind += [layers.Identity(), layers.Reshape((1, 3)), layers.Activation("linear")]
+    last = layers.Conv2D(3, 1, activation=activation)
+    model = keras.Sequential([keras.Input((2, 2, 1)), last, *behind, layers.Flatten()])
+    assert output_kind(model) == kind
+    sums = model.predict(np.ones((1, 2, 2, 1)), verbose=0).sum(axis=1)
+    assert np.isclose(sums, 1, atol=1e-5).all() == (kind == "softmax")
+
+
 def test_output_kind_looks_into_a_nested_model():
     inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
     inputs = keras.Input((4,))

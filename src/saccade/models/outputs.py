@@ -17,6 +17,10 @@ OutputKind = Literal["logits", "softmax", "sigmoid"]
 
 # The smallest probability told apart from 0: float32 rounds 1 - p to 1 below it.
 SMALLEST: Final = 1e-7
+# Layers that predict from probabilities probabilities, and from logits logits: what moves numbers,
+# takes the mean of places, or does something in training only.
+_KEEPING: Final = ("AlphaDropout", "Dropout", "Flatten", "GaussianDropout", "GaussianNoise")
+_KEEPING_FAMILIES: Final = ("GlobalAveragePooling", "Identity", "Reshape", "SpatialDropout")
 
 
 def output_kind(model: Any) -> OutputKind:
@@ -24,7 +28,7 @@ def output_kind(model: Any) -> OutputKind:
     outputs = getattr(model, "outputs", None)
     if not outputs:  # a subclassed model shows no graph; logits is what its author would export
         return "logits"
-    operation = outputs[0]._keras_history.operation
+    operation = _deciding(outputs[0])
     if isinstance(operation, load_keras().Model):  # a whole model used as the last layer
         return output_kind(operation)
     if type(operation).__name__ == "Softmax":
@@ -33,6 +37,16 @@ def output_kind(model: Any) -> OutputKind:
     if name == "softmax":
         return "softmax"
     return "sigmoid" if name == "sigmoid" else "logits"
+
+
+def _deciding(tensor: Any) -> Any:
+    """Return the operation that made a tensor's numbers, before others that leave their kind."""
+    operation, index, _ = tensor._keras_history
+    name = type(operation).__name__
+    linear = name == "Activation" and operation.activation.__name__ == "linear"
+    if not (linear or name in _KEEPING or name.startswith(_KEEPING_FAMILIES)):
+        return operation
+    return _deciding(operation._inbound_nodes[index].input_tensors[0])
 
 
 def to_logits(outputs: npt.NDArray[Any], kind: OutputKind) -> npt.NDArray[np.float32]:
