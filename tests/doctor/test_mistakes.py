@@ -300,6 +300,18 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
             loss="binary_crossentropy",
         ),
     ),
+    "dropout of shares": (
+        "noise-behind-the-answers",
+        lambda: ends_with(L.Softmax(), L.Dropout(0.5)),
+    ),
+    "dropout of logits": (
+        "noise-behind-the-answers",
+        lambda: ends_with(L.Dropout(0.5), loss=SPARSE(from_logits=True)),
+    ),
+    "noise before softmax": (
+        "noise-behind-the-answers",
+        lambda: map_ends_with(L.GlobalAveragePooling2D(), L.GaussianNoise(0.5), L.Softmax()),
+    ),
     "batches": ("tiny-batches", lambda: normalised(batch_size=4)),
     "sorted": ("sorted-without-shuffling", lambda: fitted(SORTED, shuffle=False)),
     "split": ("validation-split-of-sorted", lambda: fitted(SORTED, validation_split=0.2)),
@@ -315,6 +327,16 @@ def test_mistake_is_found_and_its_cure_cures(mistake):
     assert finding.where
     assert finding.message.endswith(".")
     assert patient.cured(finding).names_found() == []
+
+
+def test_dropout_of_all_shares_leaves_no_number():
+    patient = ends_with(L.Softmax(), L.Dropout(0.9))
+    (finding,) = patient.findings()
+    assert "no number" in finding.message
+    assert np.isnan(patient.train(verbose=0).history["loss"][0])
+    assert np.isfinite(patient.cured(finding).train(verbose=0).history["loss"][0])
+    (finding,) = ends_with(L.Dropout(0.9), L.Softmax()).findings()
+    assert "no number" not in finding.message
 
 
 def test_flattened_map_without_pooling_is_an_explosion():
@@ -356,6 +378,10 @@ def test_no_finding_without_a_mistake():
     assert ends_in("sigmoid", "binary_crossentropy", 3, ONE_HOT).names_found() == []
     assert ends_in("softmax", "binary_crossentropy", 2, ONE_HOT[:, :2]).names_found() == []
     assert plain(divided_by=255.0).names_found() == []
+    assert ends_with(L.Softmax(), L.Dropout(0.0)).names_found() == []
+    body = keras.Sequential([keras.Input((12, 12, 3)), L.Rescaling(1 / 255), L.Conv2D(4, 3, 2)])
+    body.add(L.Dropout(0.5))  # which another network goes on from
+    assert Patient(body, X, None).names_found() == []
     assert ends_with(L.Softmax()).names_found() == []
     assert map_ends_with(L.GlobalAveragePooling2D(), L.Softmax()).names_found() == []
     assert fitted(SORTED).names_found() == []  # shuffled

@@ -21,6 +21,7 @@ RULES: Final[tuple[Rule, ...]] = (
     outputs.binary_loss_over_softmax,
     outputs.categorical_loss_of_one_output,
     endings.softmax_of_softmax,
+    endings.noise_behind_the_answers,
     labels.one_hot_with_sparse_loss,
     labels.numbers_with_categorical_loss,
     labels.labels_out_of_range,

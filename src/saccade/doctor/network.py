@@ -10,10 +10,13 @@ from saccade.models.functional import functional_of, nodes_in_order
 
 # What moves, repeats, leaves out or averages numbers: linear, and no weights.
 _SHAPING: Final = frozenset(
-    "Flatten Reshape Permute Identity Dropout ActivityRegularization RepeatVector".split()
+    "Flatten Reshape Permute Identity ActivityRegularization RepeatVector".split()
 )
+# What changes numbers by chance, and only in training: by how much, each says by one of these.
+_NOISE: Final = ("Dropout", "AlphaDropout", "GaussianDropout", "GaussianNoise", "SpatialDropout")
+_STRENGTHS: Final = ("rate", "stddev")
 _SHAPING_FAMILIES: Final = (
-    *("SpatialDropout", "ZeroPadding", "Cropping", "UpSampling"),
+    *("ZeroPadding", "Cropping", "UpSampling"),
     *("AveragePooling", "GlobalAveragePooling", "AdaptiveAveragePooling"),
 )
 _CONVOLUTIONS: Final = frozenset(
@@ -51,7 +54,13 @@ class Step:
         """Whether it only moves or averages what it is given."""
         if self.kind == "Activation":
             return self.activation == "linear"
-        return self.kind in _SHAPING or self.kind.startswith(_SHAPING_FAMILIES)
+        return self.kind in _SHAPING or self.kind.startswith((*_SHAPING_FAMILIES, *_NOISE))
+
+    @property
+    def is_noise(self) -> bool:
+        """Whether it changes what it is given by chance while the network trains."""
+        strengths = (getattr(self.layer, name, 0) for name in _STRENGTHS)
+        return self.kind.startswith(_NOISE) and any(strengths)
 
     @property
     def is_normalizing(self) -> bool:
