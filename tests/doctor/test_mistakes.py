@@ -312,6 +312,19 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
         "noise-behind-the-answers",
         lambda: map_ends_with(L.GlobalAveragePooling2D(), L.GaussianNoise(0.5), L.Softmax()),
     ),
+    "softmax of a batch": ("softmax-over-wrong-axis", lambda: ends_with(L.Softmax(axis=0))),
+    "softmax of a batch, from behind": (
+        "softmax-over-wrong-axis",
+        lambda: ends_with(L.Softmax(axis=-2)),
+    ),
+    "softmax of rows": (
+        "softmax-over-wrong-axis",
+        lambda: map_ends_with(L.Softmax(axis=1), L.GlobalAveragePooling2D()),
+    ),
+    "softmax of places": (
+        "softmax-over-wrong-axis",
+        lambda: map_ends_with(L.Softmax(axis=(1, 2)), L.GlobalAveragePooling2D()),
+    ),
     "batches": ("tiny-batches", lambda: normalised(batch_size=4)),
     "sorted": ("sorted-without-shuffling", lambda: fitted(SORTED, shuffle=False)),
     "split": ("validation-split-of-sorted", lambda: fitted(SORTED, validation_split=0.2)),
@@ -337,6 +350,18 @@ def test_dropout_of_all_shares_leaves_no_number():
     assert np.isfinite(patient.cured(finding).train(verbose=0).history["loss"][0])
     (finding,) = ends_with(L.Dropout(0.9), L.Softmax()).findings()
     assert "no number" not in finding.message
+
+
+def test_softmax_over_places_may_be_meant():
+    """As attention, which says where to look, and of maps whose channels come first."""
+    inputs = keras.Input((12, 12, 3))
+    maps = L.Conv2D(4, 3, activation="relu")(inputs)
+    looked = L.Multiply()([maps, L.Softmax(axis=(1, 2))(L.Conv2D(1, 1)(maps))])
+    pooled = L.GlobalAveragePooling2D()(looked)
+    assert examine(Case.of(keras.Model(inputs, L.Dense(3, activation="softmax")(pooled)))) == ()
+    first = {"data_format": "channels_first"}
+    layers = [L.Conv2D(3, 1, **first), L.Softmax(axis=1), L.GlobalAveragePooling2D(**first)]
+    assert examine(Case.of(keras.Sequential([keras.Input((3, 12, 12)), *layers]))) == ()
 
 
 def test_flattened_map_without_pooling_is_an_explosion():
@@ -378,6 +403,7 @@ def test_no_finding_without_a_mistake():
     assert ends_in("sigmoid", "binary_crossentropy", 3, ONE_HOT).names_found() == []
     assert ends_in("softmax", "binary_crossentropy", 2, ONE_HOT[:, :2]).names_found() == []
     assert plain(divided_by=255.0).names_found() == []
+    assert ends_with(L.Softmax(axis=1)).names_found() == []
     assert ends_with(L.Softmax(), L.Dropout(0.0)).names_found() == []
     body = keras.Sequential([keras.Input((12, 12, 3)), L.Rescaling(1 / 255), L.Conv2D(4, 3, 2)])
     body.add(L.Dropout(0.5))  # which another network goes on from

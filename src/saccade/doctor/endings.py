@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+
 from saccade.doctor.case import Case
 from saccade.doctor.cures import left_out, with_activation
+from saccade.doctor.network import Network, Step
 from saccade.finding import Finding
 
 # The last function of all, and what it must not be given.
@@ -68,3 +71,39 @@ def noise_behind_the_answers(case: Case) -> Iterator[Finding]:
             + (", and is no number where all are 0." if drops and of_shares else "."),
             cure=left_out(noise),
         )
+
+
+def softmax_over_wrong_axis(case: Case) -> Iterator[Finding]:
+    """A softmax over the pictures of a batch, or over places where classes must add up to 1."""
+    network = case.network
+    for step in network.steps if network else ():
+        if network is None or step.kind != "Softmax":
+            continue
+        axis = step.layer.axis
+        axes = [each % (len(step.shape) + 1) for each in np.ravel(-1 if axis is None else axis)]
+        if 0 in axes:
+            over = "the pictures of a batch"
+            why = "each answer depends on which other pictures lie beside it, and alone is always 1"
+        elif _ends_over_places(network, step, axes):
+            over = "the places of a map"
+            why = "the answers for a picture need not add up to 1, and say little of its class"
+        else:
+            continue
+        yield Finding(
+            name="softmax-over-wrong-axis",
+            severity="serious",
+            where=step.name,
+            message=f"{step.name!r} has axis={axis}, a softmax over {over} and not over the "
+            f"classes, which are last: {why}.",
+            cure=f"keras.layers.Softmax(),  # in place of {step.name!r}",
+        )
+
+
+def _ends_over_places(network: Network, step: Step, axes: list[int]) -> bool:
+    """Whether this last softmax of a map leaves its channels out, of which a row is made."""
+    output = network.output
+    if step is not network.deciding or output is None or len(output.shape) != 1:
+        return False
+    near = (output, step, *network.back(output))
+    first = any(getattr(s.layer, "data_format", None) == "channels_first" for s in near)
+    return len(step.shape) not in axes and not first
