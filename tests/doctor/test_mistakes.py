@@ -325,6 +325,44 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
         "softmax-over-wrong-axis",
         lambda: map_ends_with(L.Softmax(axis=(1, 2)), L.GlobalAveragePooling2D()),
     ),
+    **{
+        f"{type(layer).__name__} as probabilities": (
+            "logits-taken-as-probabilities",
+            lambda layer=layer: ends_with(layer),
+        )
+        for layer in (L.LeakyReLU(), L.ELU(), L.PReLU(), L.Activation("selu"))
+    },
+    "normalised as probabilities": (
+        "logits-taken-as-probabilities",
+        lambda: ends_with(L.BatchNormalization()),
+    ),
+    "convolution's relu as probabilities": (
+        "logits-taken-as-probabilities",
+        lambda: Patient(
+            convolutional(L.Conv2D(3, 1, activation="relu"), L.GlobalAveragePooling2D()), X, Y
+        ),
+    ),
+    "relu of logits": ("logits-cut-off", lambda: ends_in("relu", SPARSE(from_logits=True))),
+    "tanh of logits": (
+        "logits-cut-off",
+        lambda: ends_with(L.Activation("tanh"), loss=SPARSE(from_logits=True)),
+    ),
+    "convolution's relu of logits": (
+        "logits-cut-off",
+        lambda: Patient(
+            convolutional(
+                L.Conv2D(3, 1, activation="relu"),
+                L.GlobalAveragePooling2D(),
+                loss=SPARSE(from_logits=True),
+            ),
+            X,
+            Y,
+        ),
+    ),
+    "elu of one logit": (
+        "logits-cut-off",
+        lambda: ends_with(L.ELU(), outputs=1, y=Y % 2, loss=BINARY(from_logits=True)),
+    ),
     "batches": ("tiny-batches", lambda: normalised(batch_size=4)),
     "sorted": ("sorted-without-shuffling", lambda: fitted(SORTED, shuffle=False)),
     "split": ("validation-split-of-sorted", lambda: fitted(SORTED, validation_split=0.2)),
@@ -362,6 +400,24 @@ def test_softmax_over_places_may_be_meant():
     first = {"data_format": "channels_first"}
     layers = [L.Conv2D(3, 1, **first), L.Softmax(axis=1), L.GlobalAveragePooling2D(**first)]
     assert examine(Case.of(keras.Sequential([keras.Input((3, 12, 12)), *layers]))) == ()
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu", "selu", "gelu", "silu", "softplus", "tanh"])
+def test_answers_that_an_activation_makes_impossible(activation):
+    """By the most extreme answers of any number that goes into it."""
+    numbers = np.linspace(-30, 30, 6001, dtype="float32")
+    logits = np.asarray(getattr(keras.activations, activation)(numbers), dtype="float64")
+    answers = 1 / (1 + np.exp(-logits))
+    last = L.Activation(activation)
+    (finding,) = ends_with(last, outputs=1, y=Y % 2, loss=BINARY(from_logits=True)).findings()
+    limit = answers.max() if activation == "tanh" else answers.min()
+    assert f"{100 * limit:.0f} %" in finding.message
+
+
+def test_surest_of_three_answers_behind_tanh():
+    (finding,) = ends_in("tanh", SPARSE(from_logits=True)).findings()
+    powers = np.exp([1.0, -1.0, -1.0])
+    assert f"of 3 is surer than {100 * powers[0] / powers.sum():.0f} %" in finding.message
 
 
 def test_flattened_map_without_pooling_is_an_explosion():
@@ -403,6 +459,14 @@ def test_no_finding_without_a_mistake():
     assert ends_in("sigmoid", "binary_crossentropy", 3, ONE_HOT).names_found() == []
     assert ends_in("softmax", "binary_crossentropy", 2, ONE_HOT[:, :2]).names_found() == []
     assert plain(divided_by=255.0).names_found() == []
+    for last in (
+        L.LeakyReLU(),
+        L.ReLU(negative_slope=0.1),
+        L.PReLU(),
+        L.ELU(),
+        L.BatchNormalization(),
+    ):
+        assert ends_with(last, loss=SPARSE(from_logits=True)).names_found() == []
     assert ends_with(L.Softmax(axis=1)).names_found() == []
     assert ends_with(L.Softmax(), L.Dropout(0.0)).names_found() == []
     body = keras.Sequential([keras.Input((12, 12, 3)), L.Rescaling(1 / 255), L.Conv2D(4, 3, 2)])

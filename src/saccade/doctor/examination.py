@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from saccade.doctor import endings, habits, labels, outputs, scaling, structure
+from saccade.doctor import endings, habits, labels, logits, outputs, scaling, structure
 from saccade.doctor.case import Case
 from saccade.finding import Finding
 
@@ -17,6 +17,7 @@ RULES: Final[tuple[Rule, ...]] = (
     outputs.map_of_answers,
     outputs.softmax_taken_as_logits,
     outputs.logits_taken_as_probabilities,
+    logits.logits_cut_off,
     outputs.sigmoid_with_categorical_loss,
     outputs.binary_loss_over_softmax,
     outputs.categorical_loss_of_one_output,

@@ -22,6 +22,23 @@ _SHAPING_FAMILIES: Final = (
 _CONVOLUTIONS: Final = frozenset(
     f"Conv{rank}D{transposed}" for rank in (1, 2, 3) for transposed in ("", "Transpose")
 )
+# Layers and operations that are an activation and nothing else.
+_FUNCTIONS: Final = {
+    "ELU": "elu",
+    "LeakyReLU": "leaky_relu",
+    "PReLU": "prelu",
+    "ReLU": "relu",
+    "Elu": "elu",
+    "Gelu": "gelu",
+    "LeakyRelu": "leaky_relu",
+    "Relu": "relu",
+    "Relu6": "relu6",
+    "Selu": "selu",
+    "Silu": "silu",
+    "Sigmoid": "sigmoid",
+    "Softmax": "softmax",
+    "Tanh": "tanh",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,6 +67,11 @@ class Step:
         return self.kind == "Dense" or self.kind in _CONVOLUTIONS
 
     @property
+    def is_function(self) -> bool:
+        """Whether it is an activation and nothing else."""
+        return self.kind == "Activation" or self.kind in _FUNCTIONS
+
+    @property
     def is_shaping(self) -> bool:
         """Whether it only moves or averages what it is given."""
         if self.kind == "Activation":
@@ -70,8 +92,10 @@ class Step:
     @property
     def activation(self) -> str | None:
         """The name of the function that ends it: ``"linear"``, ``"softmax"``; None if unknown."""
-        if self.kind in ("Softmax", "Sigmoid", "ReLU", "Relu"):
-            return self.kind.lower()
+        if self.kind == "ReLU" and self.layer.negative_slope:
+            return "leaky_relu"
+        if self.kind in _FUNCTIONS:
+            return _FUNCTIONS[self.kind]
         function = getattr(self.layer, "activation", None)
         return getattr(function, "__name__", None)
 

@@ -11,8 +11,11 @@ from saccade.doctor.loss import Family
 from saccade.doctor.network import Network, Step
 from saccade.finding import Finding
 
-_NO_SHARES: Final = frozenset({"linear", "relu", "tanh", "gelu", "leaky_relu"})
-_ACTIVATIONS: Final = frozenset({"Activation", "ReLU", "Relu"})
+_NO_SHARES: Final = frozenset(
+    "celu elu gelu hard_tanh leaky_relu linear log_softmax mish".split()
+    + "prelu relu relu6 selu silu softsign tanh".split()
+)
+_NORMALIZED: Final = ("BatchNormalization", "GroupNormalization", "LayerNormalization")
 
 
 def softmax_of_one(case: Case) -> Iterator[Finding]:
@@ -58,9 +61,11 @@ def logits_taken_as_probabilities(case: Case) -> Iterator[Finding]:
     step, loss, width = _deciding(case), case.loss, _width(case.network)
     if step is None or loss is None or width is None or loss.from_logits:
         return
-    if step.activation not in _NO_SHARES or not (step.is_weighted or step.kind in _ACTIVATIONS):
+    if step.kind in _NORMALIZED:
+        ends, cure = "in numbers around 0", loss.cure(from_logits=True)
+    elif step.activation not in _NO_SHARES or not (step.is_weighted or step.is_function):
         return
-    if step.activation == "linear":
+    elif step.activation == "linear":
         ends, cure = "without an activation", loss.cure(from_logits=True)
     else:
         wanted = "sigmoid" if loss.family == "binary" else "softmax"
