@@ -102,6 +102,7 @@ def _placed(layers: Iterable[Any], new: Any, where: str, name: str) -> Iterable[
 
 
 X, Y = pictures()
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "variance": [0.229**2, 0.224**2, 0.225**2]}
 SORTED = np.sort(Y)
 ONE_HOT = np.eye(3, dtype="float32")[Y]
 SPARSE = keras.losses.SparseCategoricalCrossentropy
@@ -142,6 +143,13 @@ def plain(*, divided_by: float = 1.0) -> Patient:
     return Patient(model, X / divided_by, Y)
 
 
+def plain_behind(first: object) -> Patient:
+    layers = [keras.Input((12, 12, 3)), first, L.Conv2D(4, 3, activation="relu"), L.Flatten()]
+    model = keras.Sequential([*layers, L.Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return Patient(model, X, Y)
+
+
 def divided_in_two_layers() -> Patient:
     layers = [L.Rescaling(1 / 255), L.Conv2D(4, 3, activation="relu"), L.Flatten()]
     return Patient(network(*layers, L.Dense(3, activation="softmax")), X, Y)
@@ -152,6 +160,15 @@ def divided_before_imagenets_statistics() -> Patient:
     colours = L.Normalization(mean=[0.485, 0.456, 0.406], variance=[0.052, 0.050, 0.051])
     layers = [L.Rescaling(1 / 255), colours, L.Conv2D(4, 3, activation="relu"), L.Flatten()]
     return Patient(network(*layers, L.Dense(3, activation="softmax")), X, Y)
+
+
+def normalised_first(*before: object, divided_by: float = 1.0, **statistics: Any) -> Patient:
+    """Pixels to which a pretrained network's mean and variance are applied."""
+    layers = [keras.Input((12, 12, 3)), *before, L.Normalization(**statistics)]
+    layers += [L.Conv2D(4, 3), L.BatchNormalization(), L.ReLU(), L.Flatten()]
+    model = keras.Sequential([*layers, L.Dense(3, activation="softmax")])
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return Patient(model, X / divided_by, Y)
 
 
 def divided_by_arithmetic() -> Patient:
@@ -363,6 +380,18 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
         "logits-cut-off",
         lambda: ends_with(L.ELU(), outputs=1, y=Y % 2, loss=BINARY(from_logits=True)),
     ),
+    "ImageNet's statistics": (
+        "statistics-of-other-pixels",
+        lambda: normalised_first(**IMAGENET),
+    ),
+    "deviation for variance": (
+        "statistics-of-other-pixels",
+        lambda: normalised_first(mean=0.449, variance=0.226),
+    ),
+    "ImageNet's statistics by arithmetic": (
+        "statistics-of-other-pixels",
+        lambda: plain_behind(L.Rescaling(1 / 0.226, -0.449 / 0.226)),
+    ),
     "batches": ("tiny-batches", lambda: normalised(batch_size=4)),
     "sorted": ("sorted-without-shuffling", lambda: fitted(SORTED, shuffle=False)),
     "split": ("validation-split-of-sorted", lambda: fitted(SORTED, validation_split=0.2)),
@@ -467,6 +496,13 @@ def test_no_finding_without_a_mistake():
         L.BatchNormalization(),
     ):
         assert ends_with(last, loss=SPARSE(from_logits=True)).names_found() == []
+    whole = {"mean": [123.7, 116.3, 103.5], "variance": [3409.0, 3262.0, 3292.0]}
+    assert normalised_first(**whole).names_found() == []
+    assert normalised_first(L.Rescaling(1 / 255), **IMAGENET).names_found() == []
+    assert normalised_first(divided_by=255.0, **IMAGENET).names_found() == []
+    assert examine(Case.of(normalised_first(**IMAGENET).model)) == ()  # they may come divided
+    of_places = {"axis": (1, 2, 3), "mean": np.zeros((12, 12, 3)), "variance": X.var(axis=0) * 0}
+    assert normalised_first(**of_places).names_found() == []  # where nothing ever changes
     assert ends_with(L.Softmax(axis=1)).names_found() == []
     assert ends_with(L.Softmax(), L.Dropout(0.0)).names_found() == []
     body = keras.Sequential([keras.Input((12, 12, 3)), L.Rescaling(1 / 255), L.Conv2D(4, 3, 2)])

@@ -30,6 +30,7 @@ RULES: Final[tuple[Rule, ...]] = (
     labels.classes_and_outputs_differ,
     scaling.pixels_divided_twice,
     scaling.pixels_not_scaled,
+    scaling.statistics_of_other_pixels,
     structure.flatten_explosion,
     structure.no_non_linearity,
     habits.validation_seen_in_training,

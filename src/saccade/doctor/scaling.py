@@ -22,6 +22,7 @@ from saccade.models.backend import load_keras
 _NARROW: Final = 0.02  # 1 / 255 is 0.004; what is meant to be narrow is rarely a picture
 _WIDE: Final = 16.0
 _PIXEL: Final = (0.0, 255.0)
+_MOST_CHANNELS: Final = 4  # statistics of every place may hold some that never change
 
 Ends = npt.NDArray[Any]  # (2, channels), or (2, 1) where all have one: at the lowest, the highest
 
@@ -58,9 +59,13 @@ def pixels_not_scaled(case: Case) -> Iterator[Finding]:
     if flow is None or network is None or data is None or not data.are_pictures:
         return
     # Below 0 are pixels that somebody has centred, as VGG16 and ResNet50 want them.
-    if flow.low < 0 or flow.high <= _WIDE or _is_normalized_behind(network, flow.first):
+    if (
+        flow.widening
+        or flow.low < 0
+        or flow.high <= _WIDE
+        or _is_normalized_behind(network, flow.first)
+    ):
         return
-    most = 255 if flow.high <= _PIXEL[1] else 65_535
     yield Finding(
         name="pixels-not-scaled",
         severity="serious",
@@ -68,7 +73,24 @@ def pixels_not_scaled(case: Case) -> Iterator[Finding]:
         message=f"{flow.first.name!r} sees numbers up to {flow.high:.4g}, and its weights start "
         "out for numbers of about 1: the first steps are far too large, and the network learns "
         "badly or not at all.",
-        cure=f"keras.layers.Rescaling(1 / {most}),  # before {flow.first.name!r}",
+        cure=f"keras.layers.Rescaling(1 / {_most(flow.high)}),  # before {flow.first.name!r}",
+    )
+
+
+def statistics_of_other_pixels(case: Case) -> Iterator[Finding]:
+    """Pixels of 0 to 255, normalised by the mean and deviation of pixels of 0 to 1."""
+    flow = _flow(case)
+    if flow is None or flow.widening is None or case.data is None or not case.data.are_pictures:
+        return
+    name = flow.widening.name
+    yield Finding(
+        name="statistics-of-other-pixels",
+        severity="serious",
+        where=name,
+        message=f"{name!r} is meant for pixels of 0 to 1, as ImageNet's mean of 0.485 and "
+        f"deviation of 0.229 are, and is given larger ones: {flow.first.name!r} sees numbers from "
+        f"{flow.low:.3g} to {flow.high:.4g}, for which its weights were neither drawn nor learned.",
+        cure=f"keras.layers.Rescaling(1 / {_most(case.data.high)}),  # before {name!r}",
     )
 
 
@@ -81,6 +103,7 @@ class _Flow:
     width: float  # of the widest channel: each may have an offset of its own
     first: Step
     scalings: tuple[Step, ...]  # those that divide as if they were given 0 to 255
+    widening: Step | None  # that makes the range of whole pixels wider, as if it went to 1
 
 
 def _flow(case: Case) -> _Flow | None:
@@ -91,6 +114,7 @@ def _flow(case: Case) -> _Flow | None:
     known = _PIXEL if case.data is None else (case.data.low, case.data.high)
     reached: Ends = np.asarray(known)[:, None]
     scalings: list[Step] = []
+    widening: Step | None = None
     step = network.after(network.inputs[0])
     while step is not None and not _has_weights(step):
         behind = _range_behind(step, reached)
@@ -98,6 +122,9 @@ def _flow(case: Case) -> _Flow | None:
             return None
         if _width(behind) <= _width(reached) / 64:
             scalings.append(step)
+        wider = _width(behind) > 1.5 * _width(reached)  # by 2 or 4, or as it was but for rounding
+        if wider and _width(reached) > _WIDE and behind.shape[1] <= _MOST_CHANNELS:
+            widening = widening or step
         reached, step = behind, network.after(step)
     if step is None:
         return None
@@ -107,6 +134,7 @@ def _flow(case: Case) -> _Flow | None:
         width=_width(reached),
         first=step,
         scalings=tuple(scalings),
+        widening=widening,
     )
 
 
@@ -154,6 +182,11 @@ def _is_normalized_behind(network: Network, first: Step) -> bool:
         if _has_weights(step):
             return False
     return False
+
+
+def _most(high: float) -> int:
+    """Return the largest that a pixel can be, of 8 bits or 16."""
+    return 255 if high <= _PIXEL[1] else 65_535
 
 
 def _data_high(case: Case) -> float:
