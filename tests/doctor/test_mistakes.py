@@ -515,6 +515,11 @@ def test_no_finding_without_a_mistake():
     assert fitted(validation_data=(unseen, Y[:20])).names_found() == []
 
 
+@pytest.mark.parametrize("loss", ["crossentropy", "nonsense"])
+def test_loss_that_has_no_name_in_keras_is_no_obstacle(loss):
+    assert ends_in("softmax", loss).names_found() == []
+
+
 def test_test_data_is_known_by_its_names_alone():
     for name, found in {"x_test": 1, "test_images": 1, "X_test": 1, "testing": 1, "xTest": 1,
                         "latest": 0, "contest": 0, "tested": 0, "x_val": 0}.items():  # fmt: skip

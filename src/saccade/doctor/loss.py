@@ -47,7 +47,10 @@ def loss_of(model: Any) -> CompiledLoss | None:
         given = given[0]
     if not isinstance(given, str) and not callable(given):
         return None
-    loss = load_keras().losses.get(given)
+    try:
+        loss = load_keras().losses.get(given)
+    except ValueError:  # unknown, or "crossentropy", of which Keras asks the labels which it is
+        return None
     name = getattr(getattr(loss, "fn", loss), "__name__", "")
     if name not in _FAMILIES:
         return None

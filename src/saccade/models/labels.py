@@ -6,9 +6,14 @@ from typing import Any, Final
 
 from saccade.errors import SettingsError
 from saccade.models.backend import load_keras
+from saccade.models.losses import label_form, loss_name, the_loss
 from saccade.models.outputs import output_kind
 
 _LOSSES: Final = ("binary_crossentropy", "binary_focal_crossentropy")
+_OVER_CLASSES: Final = (
+    *("categorical_crossentropy", "categorical_focal_crossentropy"),
+    "sparse_categorical_crossentropy",
+)
 
 
 def with_label_outputs(model: Any) -> Any:
@@ -36,7 +41,7 @@ def check_label_outputs(model: Any, name: str, *, num_labels: int) -> None:
             f"{name} ends in a softmax, whose outputs sum to 1: fit for one class a picture; for "
             "--multi-label end in a sigmoid, or in no activation"
         )
-    said = _loss_name(model) if model.compiled else _LOSSES[0]
+    said = loss_name(the_loss(model, name)) if model.compiled else _LOSSES[0]
     if said not in _LOSSES:
         raise SettingsError(
             f"{name} is compiled with the loss {said!r}; --multi-label needs binary_crossentropy, "
@@ -56,16 +61,22 @@ def check_class_outputs(model: Any, name: str, *, num_classes: int) -> None:
             f'Dense(1, activation="sigmoid"), or in Dense({num_classes}, activation="softmax") '
             "with sparse_categorical_crossentropy"
         )
-    if width > 1 and model.compiled and _loss_name(model) in _LOSSES:
+    if not model.compiled:
+        return
+    loss = the_loss(model, name)
+    said = loss_name(loss)
+    if width > 1 and said in _LOSSES:
         raise SettingsError(
-            f"{name} is compiled with {_loss_name(model)} over {width} outputs, which asks yes or "
+            f"{name} is compiled with {said} over {width} outputs, which asks yes or "
             "no of each, and a picture has one class; end in a softmax and use "
             "sparse_categorical_crossentropy"
         )
-
-
-def _loss_name(model: Any) -> str:
-    loss = model.loss
-    if isinstance(loss, str):
-        return loss
-    return str(getattr(loss, "name", getattr(loss, "__name__", "")))
+    if width == 1 and said in _OVER_CLASSES:
+        raise SettingsError(
+            f"{name} is compiled with {said} over one output, which is 0 for every picture; use "
+            f'binary_crossentropy, or end in Dense({num_classes}, activation="softmax")'
+        )
+    try:
+        label_form(loss, num_outputs=width)
+    except SettingsError as error:
+        raise SettingsError(f"{name} cannot be trained: {error}") from error

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.models.backend import load_keras
+from saccade.models.losses import takes_one_hot
 from saccade.models.outputs import output_kind
 from saccade.training import augment
 from saccade.training.changes import decide_changes
 from saccade.training.checkpoint import Arrays, read_checkpoint, under, write_checkpoint
 from saccade.training.draws import changed
-from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
+from saccade.training.objective import our_loss, our_optimizer, own_rate
 from saccade.training.result import (
     FitResult,
     Pictures,
@@ -72,7 +73,8 @@ class KerasLoop:
                 self.kind, num_outputs, plan.label_smoothing, several_labels=train.several_labels
             )
             model.compile(loss=loss, optimizer=our_optimizer(plan))
-        self.num_classes = num_outputs if wants_one_hot(model.loss) else 0
+        self.num_outputs = num_outputs
+        self.num_classes = num_outputs if takes_one_hot(model) else 0
         self.peak = plan.learning_rate if self.ours else own_rate(model.optimizer)
         self.diverged = self.interrupted = False
 
@@ -214,7 +216,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc,name-defined]
             return pixels, labels.astype(np.float32)
         if loop.num_classes:
             return pixels, np.eye(loop.num_classes, dtype=np.float32)[labels]
-        return pixels, labels.reshape(-1, 1)
+        return pixels, labels if loop.num_outputs > 1 else labels.reshape(-1, 1)
 
 
 class _Steps(keras.callbacks.Callback):  # type: ignore[misc,name-defined]

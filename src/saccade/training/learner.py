@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from saccade.models.losses import takes_one_hot
 from saccade.models.outputs import output_kind
 from saccade.training.averaging import WeightAverage
 from saccade.training.batches import InMemory, Pixels, sources_of
 from saccade.training.checkpoint import Arrays, under
 from saccade.training.device import on_device
-from saccade.training.objective import our_loss, our_optimizer, own_rate, wants_one_hot
+from saccade.training.objective import our_loss, our_optimizer, own_rate
 from saccade.training.plan import TrainPlan
 from saccade.training.result import Pictures
 from saccade.training.schedule import rate_at
@@ -47,7 +48,7 @@ class Learner:
             optimizer = our_optimizer(plan)
             self.step = TrainingStep(model, loss=loss, optimizer=optimizer)
         else:
-            self.one_hot = several_labels or wants_one_hot(model.loss)
+            self.one_hot = several_labels or takes_one_hot(model)
             self.step = TrainingStep(model)
         self.ours = ours
         self._average: WeightAverage | None = None

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from saccade.models.backend import load_keras
+from saccade.models.losses import compiled_losses
 from saccade.training.graph import Unsupported
 
 keras = load_keras()
@@ -38,17 +39,14 @@ class Loss:
     @classmethod
     def of_compiled(cls, model: Any) -> Loss:
         """Return the loss that a model was compiled with."""
-        if model._compile_loss is None:
+        losses = compiled_losses(model)
+        if not losses:
             raise Unsupported("the model is compiled without a loss")
-        rank = len(model.outputs[0].shape)
-        found = model._compile_loss._flat_losses
-        if found is None:  # no labels were seen yet
-            return cls(as_keras_loss(model.loss), output_rank=rank)
-        if len(found) != 1:
-            raise Unsupported(f"the model has {len(found)} losses")
-        loss = cls(found[0].loss, output_rank=rank)
-        _, _, weight, _ = found[0]
-        loss._weight = 1.0 if weight is None else float(weight)
+        if len(losses) != 1:
+            raise Unsupported(f"the model has {len(losses)} losses")
+        compiled, weight = losses[0]
+        loss = cls(compiled, output_rank=len(model.outputs[0].shape))
+        loss._weight = weight
         return loss
 
     def labels(self, y: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What `auto` minimises and by what, and what labels a loss takes; for any Keras engine."""
+"""What `auto` minimises and by what; for any Keras engine."""
 
 from __future__ import annotations
 
@@ -51,9 +51,3 @@ def own_rate(optimizer: Any) -> float | None:
     """Return a compiled model's learning rate; None where it has a schedule, or several rates."""
     rate = getattr(optimizer, "learning_rate", None)  # which several optimizers in one refuse
     return float(rate) if isinstance(rate, load_keras().Variable) else None
-
-
-def wants_one_hot(loss: Any) -> bool:
-    """Return whether a compiled model's loss takes one-hot labels."""
-    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
-    return name == "categorical_crossentropy"
