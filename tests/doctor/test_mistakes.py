@@ -131,6 +131,12 @@ def ends_with(*layers: object, outputs: int = 3, y: object = Y, **options: Any) 
     return Patient(convolutional(L.Flatten(), L.Dense(outputs), *layers, **options), X, y)
 
 
+def ends_in_dense(*layers: object) -> Patient:
+    """Behind layers on a flat row."""
+    last = L.Dense(3, activation="softmax")
+    return Patient(convolutional(L.Flatten(), *layers, last), X, Y)
+
+
 def map_ends_with(*layers: object, **options: Any) -> Patient:
     """Behind a map of three channels that a convolution makes."""
     return Patient(convolutional(L.Conv2D(3, 1, name="map"), *layers, **options), X, Y)
@@ -308,6 +314,14 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
         "softmax-of-sigmoid",
         lambda: ends_with(L.Activation("sigmoid"), L.Softmax()),
     ),
+    "hidden softmax": (
+        "softmax-between-layers",
+        lambda: ends_in_dense(L.Dense(8, activation="softmax"), L.Dropout(0.2)),
+    ),
+    "hidden softmax layer": (
+        "softmax-between-layers",
+        lambda: ends_in_dense(L.Dense(8), L.Softmax()),
+    ),
     "two sigmoids": (
         "sigmoid-of-sigmoid",
         lambda: ends_with(
@@ -417,6 +431,14 @@ def test_dropout_of_all_shares_leaves_no_number():
     assert np.isfinite(patient.cured(finding).train(verbose=0).history["loss"][0])
     (finding,) = ends_with(L.Dropout(0.9), L.Softmax()).findings()
     assert "no number" not in finding.message
+
+
+def test_softmax_between_layers_may_be_meant():
+    """As the answers of a network that is trained already, and as shares of others' numbers."""
+    assert ends_in_dense(L.Dense(8, activation="softmax", trainable=False)).names_found() == []
+    inputs = keras.Input((8,))
+    gated = L.Multiply()([inputs, L.Dense(8, activation="softmax")(inputs)])
+    assert examine(Case.of(keras.Model(inputs, L.Dense(3, activation="softmax")(gated)))) == ()
 
 
 def test_softmax_over_places_may_be_meant():

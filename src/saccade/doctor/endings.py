@@ -1,4 +1,4 @@
-"""Rules on how a network ends, whatever its loss: on softmaxes, and on what lies behind them."""
+"""Rules on softmaxes and on how a network ends, whatever its loss."""
 
 from __future__ import annotations
 
@@ -43,6 +43,42 @@ def softmax_of_softmax(case: Case) -> Iterator[Finding]:
         "network learns slowly.",
         cure=with_activation(first, "linear"),
     )
+
+
+def softmax_between_layers(case: Case) -> Iterator[Finding]:
+    """A softmax as the activation of a dense layer before the last, in a network of answers.
+
+    Left alone are frozen layers, whose answers may be what the next one weighs, maps, and shares
+    that are multiplied with something, as in attention.
+    """
+    network = case.network
+    last = network.deciding if network else None
+    if network is None or last is None or not (case.loss or last.activation in _ANSWERS):
+        return
+    for step in network.steps:
+        behind = _next_layer(network, step)
+        if step.activation != "softmax" or behind is None or len(step.shape) != 1:
+            continue
+        made = step if step.is_weighted else network.before(step)
+        if made is None or any(s.kind != "Dense" or not s.layer.trainable for s in (made, behind)):
+            continue
+        yield Finding(
+            name="softmax-between-layers",
+            severity="serious",
+            where=step.name,
+            message=f"{step.name!r} is a softmax, and {behind.name!r} goes on from its shares: of "
+            f"{step.shape[-1]} that add up to 1 most are near 0, as gradients through them are, "
+            "and the network learns slowly.",
+            cure=with_activation(step, "relu"),
+        )
+
+
+def _next_layer(network: Network, step: Step) -> Step | None:
+    """Return what follows on a path without branches, but for what only moves numbers."""
+    behind = network.after(step)
+    while behind is not None and behind.is_shaping:
+        behind = network.after(behind)
+    return behind
 
 
 def noise_behind_the_answers(case: Case) -> Iterator[Finding]:

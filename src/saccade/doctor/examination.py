@@ -22,6 +22,7 @@ RULES: Final[tuple[Rule, ...]] = (
     outputs.binary_loss_over_softmax,
     outputs.categorical_loss_of_one_output,
     endings.softmax_of_softmax,
+    endings.softmax_between_layers,
     endings.noise_behind_the_answers,
     endings.softmax_over_wrong_axis,
     labels.one_hot_with_sparse_loss,
