@@ -402,6 +402,10 @@ MISTAKES: dict[str, tuple[str, Callable[[], Patient]]] = {
         "statistics-of-other-pixels",
         lambda: normalised_first(mean=0.449, variance=0.226),
     ),
+    "ImageNet's deviation alone": (
+        "statistics-of-other-pixels",
+        lambda: plain_behind(L.Rescaling(1 / 0.226)),
+    ),
     "ImageNet's statistics by arithmetic": (
         "statistics-of-other-pixels",
         lambda: plain_behind(L.Rescaling(1 / 0.226, -0.449 / 0.226)),

@@ -59,13 +59,10 @@ def pixels_not_scaled(case: Case) -> Iterator[Finding]:
     if flow is None or network is None or data is None or not data.are_pictures:
         return
     # Below 0 are pixels that somebody has centred, as VGG16 and ResNet50 want them.
-    if (
-        flow.widening
-        or flow.low < 0
-        or flow.high <= _WIDE
-        or _is_normalized_behind(network, flow.first)
-    ):
+    if flow.low < 0 or flow.high <= _WIDE or _is_normalized_behind(network, flow.first):
         return
+    if flow.widening is not None:
+        return  # which has a finding of its own
     yield Finding(
         name="pixels-not-scaled",
         severity="serious",
