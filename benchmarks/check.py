@@ -203,12 +203,12 @@ def precision_of(case: LabelCase, *, sets: Path, most: int, seed: int, budget_s:
     from saccade.check.thumbnails import look
     from saccade.data import Kin, build_index, open_source
     from saccade.progress import Silence
-    from saccade.types import PARTS
+    from saccade.types import TRAIN
 
     data = case.data if case.data == "fashion-mnist" else str(sets / case.data)
     source, random = open_source(data, progress=Silence()), np.random.default_rng(seed)
     index = build_index(source, progress=Silence())
-    train = index.rows_of(PARTS.index("train"))
+    train = index.rows_of(TRAIN)
     kept = random.permutation(train)[: min(case.pictures, most)]
     flipped = kept[: round(FLIPPED * len(kept))]
     reason, label = np.full(len(index), "not of the sample", object), index.label.copy()

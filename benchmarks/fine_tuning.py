@@ -60,8 +60,8 @@ def judged(network: Any, prepared: Any) -> Judged:
     from saccade.evaluation import apply_temperature
     from saccade.evaluation.calibration import fit_temperature
     from saccade.progress import Silence
-    from saccade.recipe.prepare import TEST, VALIDATION
     from saccade.training import logits_of
+    from saccade.types import TEST, VALIDATION
 
     validation, held_out = prepared.pictures(VALIDATION), prepared.pictures(TEST)
     warmth = fit_temperature(logits_of(network, validation, progress=Silence()), validation.labels)

@@ -29,7 +29,7 @@ from saccade.data import Source, open_source, read_index
 from saccade.evaluation.intervals import proportion
 from saccade.predict import Classifier
 from saccade.progress import Silence
-from saccade.recipe.prepare import TEST
+from saccade.types import TEST
 
 WEIGHTS = "weights/mobilenet_2_5_224_tf_no_top.h5"
 PHOTOGRAPHS = ("cats-vs-dogs", "flowers")

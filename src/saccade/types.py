@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 Part = Literal["train", "validation", "test"]
 PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(len(PARTS))  # their codes, which an index holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from saccade.check.thumbnails import look
 from saccade.data import Kin, build_index, open_source
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
-from saccade.types import PARTS
+from saccade.types import TEST
 
 QUICK = LabelSettings(epochs=1)
 
@@ -77,7 +77,7 @@ def test_copies_of_a_test_picture_share_a_fold():
     index = build_index(source, progress=Silence())
     looks = look(source, index, progress=Silence())
     kin = Kin(near=find_copies(index, looks).near)
-    rows = np.flatnonzero(index.part != PARTS.index("test"))
+    rows = np.flatnonzero(index.part != TEST)
     fold = deal(index, looks, rows, kin)
     assert len(fold) == 120
     assert np.array_equal(fold[:6], fold[114:])

@@ -9,8 +9,7 @@ from saccade.data.index import Index
 from saccade.data.kin import Kin
 from saccade.data.split import deal_folds, fold_apart, split_index
 from saccade.errors import DataError
-
-TRAIN, VALIDATION, TEST = range(3)
+from saccade.types import TEST, TRAIN, VALIDATION
 
 
 def index_of(labels: list[int], reasons: list[str] | None = None) -> Index:

@@ -9,8 +9,7 @@ from saccade.data.index import Index
 from saccade.data.kin import Kin, joined
 from saccade.data.split import open_rows, split_index
 from saccade.errors import DataError
-
-TRAIN, TEST = 0, 2
+from saccade.types import TEST, TRAIN
 
 
 def index_of(labels: list[int], parts: list[int] | None = None) -> Index:

@@ -12,7 +12,7 @@ from saccade.data.labelsets import read_set, readable_set, written
 from saccade.data.table import TableSource
 from saccade.errors import DataError
 from saccade.progress import Silence
-from saccade.types import PARTS
+from saccade.types import PARTS, TEST, VALIDATION
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_rare_sets_lie_in_every_part_by_their_rarest_label():
     has_r = np.array(["r" in label.split(";") for label in labels])
     counts = np.bincount(index.part[has_r], minlength=len(PARTS))
     assert counts.sum() == 30
-    assert counts[PARTS.index("test")] in (5, 6, 7)
-    assert counts[PARTS.index("validation")] in (2, 3, 4)
+    assert counts[TEST] in (5, 6, 7)
+    assert counts[VALIDATION] in (2, 3, 4)
     common = np.bincount(index.part[:60], minlength=len(PARTS))
     np.testing.assert_array_equal(common, [42, 6, 12])
 
@@ -125,7 +125,7 @@ def test_every_set_may_be_of_its_own():
     sets = LabelSets.of(index.classes)
     for part in range(len(PARTS)):
         assert sets.targets(index.label[index.rows_of(part)]).any(axis=0).all(), PARTS[part]
-    assert 13 <= len(index.rows_of(PARTS.index("test"))) <= 22
+    assert 13 <= len(index.rows_of(TEST)) <= 22
 
 
 def test_strata_leave_labels_and_conflicts_as_they_were():

@@ -18,9 +18,7 @@ from saccade.errors import DataError
 from saccade.progress import Silence
 from saccade.recipe.folding import in_folds
 from saccade.recipe.prepare import data_notes
-from saccade.types import PARTS
-
-TEST = PARTS.index("test")
+from saccade.types import TEST
 
 
 def index_of(paths, label, part=None) -> Index:

@@ -8,9 +8,7 @@ import pytest
 from saccade.data.index import Index
 from saccade.data.split import open_rows, split_index
 from saccade.errors import DataError
-from saccade.types import PARTS
-
-TRAIN, VALIDATION, TEST = range(3)
+from saccade.types import PARTS, TEST, TRAIN, VALIDATION
 
 
 def make_index(labels, *, parts=None, classes=None, sha256=None, reasons=None) -> Index:
@@ -272,6 +270,7 @@ def test_enough_is_counted_in_groups_of_copies():
 
 def test_the_parts_are_those_of_the_types():
     assert PARTS == ("train", "validation", "test")
+    assert (TRAIN, VALIDATION, TEST) == (0, 1, 2)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -6,6 +6,7 @@ import pytest
 import saccade
 from saccade.errors import DataError
 from saccade.progress import Silence
+from saccade.types import TRAIN
 
 
 def pixels_of_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +40,7 @@ def test_nothing_but_training_pictures_is_no_score(digits_run):
 
     index = read_index(digits_run.folder / "index.parquet")
     x, y = pixels_of_digits()
-    train = index.part == 0
+    train = index.part == TRAIN
     with pytest.raises(DataError, match="trained on it"):
         saccade.evaluate(digits_run.model, (x[train], y[train].astype(str)), progress=Silence())
 

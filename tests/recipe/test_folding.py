@@ -25,10 +25,9 @@ from saccade.recipe.prepare import prepare
 from saccade.recipe.request import new_request
 from saccade.report import write_run_report
 from saccade.run import open_run
-from saccade.types import PARTS
+from saccade.types import TEST, TRAIN, VALIDATION
 
 OPTIONS = {"model": "t3", "epochs": 12, "folds": 3, "seed": 5}
-TRAIN, VALIDATION, TEST = range(len(PARTS))
 
 
 def write_squares(folder: Path, count: int, *, shade: int) -> None:

@@ -22,9 +22,7 @@ from saccade.recipe.kinship import _across
 from saccade.recipe.prepare import data_notes, prepare
 from saccade.recipe.request import new_request, resumed_request, write_started
 from saccade.run import open_run
-from saccade.types import PARTS
-
-TEST = PARTS.index("test")
+from saccade.types import TEST
 
 
 def write(path: Path, content: bytes) -> None:

@@ -18,7 +18,7 @@ from saccade.recipe.request import new_request
 from saccade.recipe.training import missed
 from saccade.report import write_run_report
 from saccade.run import open_run
-from saccade.types import PARTS
+from saccade.types import PARTS, TEST, TRAIN
 
 
 def write_pictures(folder: Path, count: int, *, shade: int, side: int = 8) -> None:
@@ -54,13 +54,13 @@ def test_sealed_pictures_have_no_say_in_the_plan(tmp_path):
     options = {"epochs": 1, "out": tmp_path / "runs", "progress": Silence()}
     run = saccade.train(data, name="before", **options)
     index = read_index(run.folder / "index.parquet")
-    tested = {index.path[row] for row in index.rows_of(PARTS.index("test"))}
+    tested = {index.path[row] for row in index.rows_of(TEST)}
     for path in tested:
         picture = Image.open(data / path)
         picture.convert("L").resize((90, 90)).save(data / path)
     again = saccade.train(data, name="after", **options)
     index = read_index(again.folder / "index.parquet")
-    assert {index.path[row] for row in index.rows_of(PARTS.index("test"))} == tested
+    assert {index.path[row] for row in index.rows_of(TEST)} == tested
     assert again.plan == run.plan
 
 
@@ -302,7 +302,7 @@ def test_asked_changes_reach_the_plan_the_pictures_and_the_report(tmp_path):
     assert (shown.shape, shown.dtype) == ((4, 6, 8, 8, 1), np.uint8)
     source = open_source("digits", progress=Silence()).arrays
     index = read_index(run.folder / "index.parquet")
-    train = source[index.rows_of(PARTS.index("train"))]
+    train = source[index.rows_of(TRAIN)]
     for versions in shown:
         assert (train.reshape(len(train), -1) == versions[0].reshape(-1)).all(axis=1).any()
         assert (versions[1:] != versions[0]).any()

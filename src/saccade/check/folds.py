@@ -39,7 +39,7 @@ from saccade.data import (
 from saccade.errors import DataError, MissingExtraError, SettingsError
 from saccade.evaluation import apply_temperature, fit_temperature
 from saccade.progress import Progress, Silence
-from saccade.types import PARTS
+from saccade.types import TEST
 
 if TYPE_CHECKING:
     from saccade.training import Facts, TrainPlan
@@ -213,9 +213,7 @@ def present(index: Index, looks: Looks) -> _Rows:
 
 
 def _askable(index: Index, looks: Looks) -> npt.NDArray[np.bool_]:
-    mask: npt.NDArray[np.bool_] = (
-        looks.seen & (index.label >= 0) & (index.part != PARTS.index("test"))
-    )
+    mask: npt.NDArray[np.bool_] = looks.seen & (index.label >= 0) & (index.part != TEST)
     return mask
 
 

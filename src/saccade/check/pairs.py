@@ -20,9 +20,8 @@ from saccade.check.copies import COPIES, NEARLY_EQUAL, Bar, near_copies
 from saccade.check.thumbnails import Looks
 from saccade.data import UNASSIGNED, Index
 from saccade.finding import Finding, Row, Severity
-from saccade.types import PARTS
+from saccade.types import PARTS, TRAIN
 
-_TRAIN: Final = PARTS.index("train")
 _Rows = npt.NDArray[np.intp]
 Ends = tuple[_Rows, _Rows, npt.NDArray[np.float32]]  # kept, copy, score
 
@@ -158,7 +157,7 @@ def _rank(index: Index) -> _Rows:
 
 def _part(index: Index) -> npt.NDArray[np.integer[Any]]:
     """Return each row's part; what has none yet is as good as training."""
-    return np.where(index.part == UNASSIGNED, _TRAIN, index.part)
+    return np.where(index.part == UNASSIGNED, TRAIN, index.part)
 
 
 def _equal_pairs(looks: Looks, rank: _Rows) -> Ends:

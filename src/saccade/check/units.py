@@ -28,9 +28,8 @@ from saccade.data import (
 )
 from saccade.data.kin import Near
 from saccade.data.series import Resemblance
-from saccade.types import PARTS
+from saccade.types import TEST
 
-_TEST: Final = PARTS.index("test")
 _FEW_RUNS: Final = 1 / 3  # by chance: a class of two runs or three proves nothing
 
 _Rows = npt.NDArray[np.intp]
@@ -98,6 +97,6 @@ def alike_series(index: Index, looks: Looks) -> _Rows | None:
 
 def _likeness(index: Index, looks: Looks, number: _Rows, by: _Rows) -> Resemblance:
     """Return how often pictures of some series look most like those of the same `by`, (N,)."""
-    shown = looks.seen & (index.label >= 0) & (index.part != _TEST)
+    shown = looks.seen & (index.label >= 0) & (index.part != TEST)
     rows = sampled_series(np.where(shown, number, -1), index.label, seed=0)
     return resemblance(looks.thumbs[rows], by[rows], index.label[rows])

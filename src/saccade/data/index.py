@@ -57,7 +57,7 @@ class Index:
         return mask
 
     def rows_of(self, part: int) -> npt.NDArray[np.intp]:
-        """Return the usable rows of one part, given as its code in `saccade.types.PARTS`."""
+        """Return the usable rows of one part, given as its code, such as `saccade.types.TEST`."""
         return np.flatnonzero(self.usable & (self.part == part))
 
     def counts_of(self, part: int) -> npt.NDArray[np.intp]:

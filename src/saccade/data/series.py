@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.data.index import UNASSIGNED, Index
-from saccade.types import PARTS
+from saccade.types import TEST
 
-_TEST: Final = PARTS.index("test")
 _SHORTEST: Final = 3  # pictures; fewer prove nothing
 _FEWEST: Final = 5  # series of a class: some to train on, where validation and test take one each
 _LEAST_SHARE: Final = 0.5  # of a class's pictures lie in its series
@@ -40,7 +39,7 @@ def numbered_series(index: Index, *, fewest: int = _FEWEST) -> _Rows | None:
     A series is of one folder, and its names differ in their last number alone. Each class, as far
     as its pictures are not test pictures, has at least `fewest`, with half of its pictures in them.
     """
-    open_to_all = index.usable & (index.label != UNASSIGNED) & (index.part != _TEST)
+    open_to_all = index.usable & (index.label != UNASSIGNED) & (index.part != TEST)
     number_of: dict[str, int] = {}
     counted = (number_of.setdefault(_before_number(path), len(number_of)) for path in index.path)
     number = np.fromiter(counted, np.intp, count=len(index))

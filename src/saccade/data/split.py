@@ -1,7 +1,7 @@
 """The split: which pictures train, which watch over training, and which are sealed until the end.
 
     index = split_index(index, cache.pixel_digest, seed=0)
-    index.rows_of(PARTS.index("test"))
+    index.rows_of(TEST)
 
     fold = deal_folds(index, cache.pixel_digest, folds=5, seed=0)     # every picture in one of five
     split_index(fold_apart(index, fold == 0), cache.pixel_digest, seed=0)
@@ -30,10 +30,9 @@ import numpy.typing as npt
 from saccade.data.index import UNASSIGNED, Index
 from saccade.data.kin import Kin, joined
 from saccade.errors import DataError
-from saccade.types import PARTS
+from saccade.types import PARTS, TEST, TRAIN, VALIDATION
 
-_TRAIN, _VALIDATION, _TEST = map(PARTS.index, ("train", "validation", "test"))
-_DEALT: Final = (_TEST, _VALIDATION)  # in this order, out of what trains otherwise
+_DEALT: Final = (TEST, VALIDATION)  # in this order, out of what trains otherwise
 TEST_SHARE: Final = 0.2
 _VALIDATION_SHARE: Final = 0.1
 _ENOUGH: Final = 2_500  # to validate on: the deviation of a rate of 90 % is then 0.6 points
@@ -64,8 +63,8 @@ def open_rows(index: Index, *, seed: int, named: _Rows | None = None) -> _Mask:
     drawn blindly; `split_index` then keeps them, and their copies, out of the test part. Of groups
     (see `Kin.named`) whole ones are drawn, so as to leave others for the test part.
     """
-    usable: _Mask = index.usable & (index.part != _TEST)
-    if (index.usable & (index.part == _TEST)).any():
+    usable: _Mask = index.usable & (index.part != TEST)
+    if (index.usable & (index.part == TEST)).any():
         return usable
     order = np.random.default_rng(seed).permutation(len(index))
     if named is not None:
@@ -103,9 +102,9 @@ def split_index(
     index = _without_unlabelled(index)
     group = _groups(index, (pixel_digest, index.sha256))
     index = _without_copies(_flagged(index, group), group)
-    wanted = _DEALT if with_test else (_VALIDATION,)
+    wanted = _DEALT if with_test else (VALIDATION,)
     parts = [part for part in wanted if not len(index.rows_of(part))]
-    part = np.where(index.usable & (index.part == UNASSIGNED), _TRAIN, index.part).astype(np.int8)
+    part = np.where(index.usable & (index.part == UNASSIGNED), TRAIN, index.part).astype(np.int8)
     index = index.with_columns(part=part)
     if strata is None:
         _refuse_untrainable(index)
@@ -117,7 +116,7 @@ def split_index(
     if is_open is None:
         is_open = np.zeros(len(index), dtype=np.bool_)
     units = _units(dealt, group, kin or Kin(), len(parts) + 1)
-    share = {_TEST: TEST_SHARE, _VALIDATION: validation_share(_num_units(dealt, units))}
+    share = {TEST: TEST_SHARE, VALIDATION: validation_share(_num_units(dealt, units))}
     shares = {part: share[part] for part in parts}
     return index.with_columns(part=_carved(dealt, units, shares, seed, is_open))
 
@@ -169,13 +168,13 @@ def dealt_units(
     -1 for rows that are not usable. Parts are not looked at. Near copies of two classes are one
     unless a class would have fewer than `num_parts` units.
     """
-    index = index.with_columns(part=np.where(index.usable, _TRAIN, UNASSIGNED).astype(np.int8))
+    index = index.with_columns(part=np.where(index.usable, TRAIN, UNASSIGNED).astype(np.int8))
     return _units(index, _groups(index, (pixel_digest, index.sha256)), kin, num_parts)
 
 
 def fold_apart(index: Index, tested: _Mask) -> Index:
     """Return the index with the `tested` rows (N,) as its test part, the others without a part."""
-    return index.with_columns(part=np.where(tested, _TEST, UNASSIGNED).astype(np.int8))
+    return index.with_columns(part=np.where(tested, TEST, UNASSIGNED).astype(np.int8))
 
 
 def _refuse_folds(index: Index, num_units: _Rows, folds: int) -> None:
@@ -224,7 +223,7 @@ def _units(index: Index, group: _Rows, kin: Kin, num_parts: int) -> _Rows:
     if kin.named is not None:
         alone = len(index) + np.arange(len(index))
         group = _groups(index, (group, np.where(kin.named < 0, alone, kin.named)))
-    group = np.where(index.usable & (index.part == _TRAIN), group, -1)
+    group = np.where(index.usable & (index.part == TRAIN), group, -1)
     if kin.near is None:
         return group
     units = joined(group, kin.near, index.label)
@@ -272,11 +271,11 @@ def _flagged(index: Index, group: _Rows) -> Index:
 
 def _without_copies(index: Index, group: _Rows) -> Index:
     """Leave out copies of the user's test pictures, then of the user's validation pictures."""
-    for part in (_TEST, _VALIDATION):
+    for part in (TEST, VALIDATION):
         first = np.full(int(group.max(initial=-1)) + 1, -1, dtype=np.intp)
         kept = index.rows_of(part)[::-1]
         first[group[kept]] = kept  # the last assignment wins: the first row of each group
-        lesser = index.usable & (index.part != part) & (index.part != _TEST)
+        lesser = index.usable & (index.part != part) & (index.part != TEST)
         reason = index.reason.copy()
         for row in np.flatnonzero(lesser):
             original = first[group[row]]
@@ -292,7 +291,7 @@ def _refuse_untrainable(index: Index) -> None:
         named = f"one, {index.classes[0]!r}" if index.classes else "none"
         raise DataError(f"at least two classes are needed, got {named}; add pictures of another")
     labelled = index.label != UNASSIGNED
-    trained = np.bincount(index.label[index.rows_of(_TRAIN)], minlength=len(index.classes))
+    trained = np.bincount(index.label[index.rows_of(TRAIN)], minlength=len(index.classes))
     listed = np.bincount(index.label[labelled], minlength=len(index.classes))
     usable = np.bincount(index.label[index.usable], minlength=len(index.classes))
     absent = np.flatnonzero(trained == 0)
@@ -311,7 +310,7 @@ def _carved(
     index: Index, group: _Rows, shares: dict[int, float], seed: int, is_open: _Mask
 ) -> npt.NDArray[np.int8]:
     """Return the part column with the parts in `shares` taken from the training rows."""
-    rows = index.rows_of(_TRAIN)
+    rows = index.rows_of(TRAIN)
     groups, unit = np.unique(group[rows], return_inverse=True)  # a unit is a group of copies
     size = np.bincount(unit)
     stays = np.bincount(unit, weights=is_open[rows]) > 0
@@ -324,7 +323,7 @@ def _carved(
     order = np.random.default_rng(seed).permutation(len(groups))
     order = order[np.argsort(label[order], kind="stable")]
     starts = np.searchsorted(label[order], np.arange(len(index.classes) + 1))
-    part_of_unit = np.full(len(groups), _TRAIN, dtype=np.int8)
+    part_of_unit = np.full(len(groups), TRAIN, dtype=np.int8)
     for start, end in zip(starts[:-1], starts[1:], strict=True):
         units = order[start:end]
         begin = 0
@@ -334,7 +333,7 @@ def _carved(
             begin = end_of_part
     part = index.part.copy()
     part[rows] = part_of_unit[unit]
-    _refuse_lacking(index, part[rows], index.label[rows], (_TRAIN, *shares))
+    _refuse_lacking(index, part[rows], index.label[rows], (TRAIN, *shares))
     return part
 
 
@@ -394,7 +393,7 @@ def _refuse_small(index: Index, num_units: _Rows, shares: dict[int, float]) -> N
     details = ", ".join(
         f"{index.classes[label]!r} has {num_units[label]:,}" for label in small[:_NAMED]
     )
-    parts = " and ".join(PARTS[part] for part in sorted((_TRAIN, *shares)))
+    parts = " and ".join(PARTS[part] for part in sorted((TRAIN, *shares)))
     raise DataError(
         f"every class needs at least {needed} different pictures or groups, for {parts}: "
         f"{details}{_more(len(small))}; add pictures, or leave the class out"

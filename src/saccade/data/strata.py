@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from saccade.data.index import UNASSIGNED, Index
 from saccade.data.labelsets import LabelSets
-from saccade.types import PARTS
+from saccade.types import TRAIN
 
 _OF_A_SET: Final = 10  # pictures: one to validate on, two to test on
 _OF_A_LABEL: Final = 5
@@ -45,7 +45,7 @@ def by_strata(index: Index, sets: LabelSets) -> Index:
 
 def _different(index: Index) -> npt.NDArray[np.intp]:
     """Return the rows that may be dealt out, each of equal files once."""
-    dealt = (index.part == UNASSIGNED) | (index.part == PARTS.index("train"))
+    dealt = (index.part == UNASSIGNED) | (index.part == TRAIN)
     rows = np.flatnonzero(index.usable & (index.label >= 0) & dealt)
     first: dict[str, int] = {}
     for row, digest in zip(rows.tolist(), index.sha256[rows], strict=True):

@@ -35,9 +35,10 @@ from saccade.evaluation import (
 )
 from saccade.recipe.judge import Verdict
 from saccade.recipe.learning import EXTRA, Learning
-from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared
+from saccade.recipe.prepare import Prepared
 from saccade.recipe.request import Request
 from saccade.training import FitResult
+from saccade.types import TRAIN, VALIDATION
 
 _LISTED: Final = 100
 _SUREST: Final = 4  # one in so many answers is sure enough to doubt a label

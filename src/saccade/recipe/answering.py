@@ -23,8 +23,9 @@ from saccade.evaluation import (
 )
 from saccade.models import AS_IT_IS, CompactDesign, View, build_compact
 from saccade.progress import Progress
-from saccade.recipe.prepare import VALIDATION, Prepared
+from saccade.recipe.prepare import Prepared
 from saccade.training import FitResult, Pictures, logits_of
+from saccade.types import VALIDATION
 
 Views = tuple[View, ...]
 _FEWEST_SUBJECTS: Final = 10

@@ -11,7 +11,7 @@ from saccade.config import TrainSettings
 from saccade.data import Index
 from saccade.evaluation import are_uneven, class_weights
 from saccade.training import TrainPlan
-from saccade.types import PARTS
+from saccade.types import TRAIN
 
 if TYPE_CHECKING:
     from saccade.recipe.prepare import Prepared
@@ -24,7 +24,7 @@ def with_balance(plan: TrainPlan, index: Index, settings: TrainSettings) -> Trai
     own loss is balanced only where that is asked for, and an operating point decides the labels by
     itself.
     """
-    counts = index.counts_of(PARTS.index("train"))
+    counts = index.counts_of(TRAIN)
     wanted = settings.balance == "on" or (
         settings.balance == "auto" and plan.recipe == "auto" and are_uneven(counts)
     )
@@ -39,7 +39,7 @@ def balance_note(prepared: Prepared, settings: TrainSettings) -> str:
     Empty where they are not uneven and nothing is weighted.
     """
     index = prepared.index
-    counts = index.counts_of(PARTS.index("train"))
+    counts = index.counts_of(TRAIN)
     weighted = prepared.plan.class_weights is not None
     if not (weighted or are_uneven(counts)):
         return ""

@@ -25,9 +25,10 @@ from saccade.models import AS_IT_IS
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, Silence
 from saccade.recipe.answering import ways_of_looking, with_views
-from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared
+from saccade.recipe.prepare import Prepared
 from saccade.recipe.unknown import num_known
 from saccade.training import Pictures, decide_mirroring, logits_of
+from saccade.types import TEST, TRAIN, VALIDATION
 
 _SOME: Final = 32  # pictures to rehearse with
 _MORE: Final = 64  # pictures of a batch, each of which costs about as much as in a longer one

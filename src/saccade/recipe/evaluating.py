@@ -24,7 +24,7 @@ from saccade.recipe.clock import Clock
 from saccade.recipe.judge import score
 from saccade.recipe.unknown import rate_of_unknown
 from saccade.run import FINISHED, VERSION
-from saccade.types import PARTS
+from saccade.types import TEST
 
 _AT_ONCE: Final = 256
 _SEEN: Final = "the model was trained on it"
@@ -124,7 +124,7 @@ def evaluate(
 
 
 def _rows_to_score(index: Index) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]:
-    test = index.rows_of(PARTS.index("test"))
+    test = index.rows_of(TEST)
     if len(test):
         return test, (f"scored on the test part: {len(test):,} pictures",)
     return np.flatnonzero(index.usable & (index.label >= 0)), ()

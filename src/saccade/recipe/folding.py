@@ -44,10 +44,11 @@ from saccade.recipe.clock import Clock
 from saccade.recipe.ending import Ending
 from saccade.recipe.judge import Verdict, calibrate
 from saccade.recipe.network import build, train_one, with_time_left
-from saccade.recipe.prepare import TEST, VALIDATION, Prepared, build_body
+from saccade.recipe.prepare import Prepared, build_body
 from saccade.recipe.request import Request
 from saccade.training import FitResult, logits_of
 from saccade.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from saccade.types import TEST, VALIDATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

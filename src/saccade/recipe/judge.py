@@ -38,8 +38,9 @@ from saccade.evaluation import (
 from saccade.files import atomic_path
 from saccade.predict import Classifier
 from saccade.progress import Progress
-from saccade.recipe.prepare import TRAIN, Prepared
+from saccade.recipe.prepare import Prepared
 from saccade.training import Pictures
+from saccade.types import TRAIN
 
 _GRID: Final = 25
 _SHOWN: Final = 24  # mistakes, and least sure pictures

@@ -14,9 +14,8 @@ from saccade.check.kept import kept_copies, thumbs_of
 from saccade.data import Cache, Index, Kin, Preprocessing, resemblance, sampled_series
 from saccade.errors import DataError
 from saccade.evaluation import Leak, measure_leak
-from saccade.types import PARTS
+from saccade.types import TEST
 
-_TEST: Final = PARTS.index("test")
 _BUDGET_SHARE: Final = 0.1  # of the budget is the most that the search for near copies takes
 _COPY_OF_TEST: Final = "copy of test picture"
 
@@ -96,7 +95,7 @@ def _series_note(
     index: Index, cache: Cache, sizes: Sequence[tuple[int, int]], series: npt.NDArray[np.intp]
 ) -> str:
     """Return what to say of series that look like series; "" where they do not."""
-    open_to_all = index.usable & (index.part != _TEST)
+    open_to_all = index.usable & (index.part != TEST)
     rows = sampled_series(np.where(open_to_all, series, -1), index.label, seed=0)
     found = resemblance(thumbs_of(cache.pixels, rows, sizes), series[rows], index.label[rows])
     if not found.is_clear:
@@ -115,7 +114,7 @@ def _across(index: Index, kin: Kin) -> list[tuple[int, int, float]]:
     if kin.near is None:
         return []
     first, second, score = kin.near
-    tested, usable = index.part == _TEST, index.usable
+    tested, usable = index.part == TEST, index.usable
     across = usable[first] & usable[second] & (tested[first] != tested[second])
     first, second, score = first[across], second[across], score[across]
     ends = np.where(tested[first], (first, second), (second, first))
@@ -140,7 +139,7 @@ def _groups_split(
     numbers, num_parts = np.unique(parts[:, 0], return_counts=True)
     split = numbers[num_parts > 1]
     if len(split):
-        tested = rows[np.isin(named[rows], split) & (index.part[rows] == _TEST)]
+        tested = rows[np.isin(named[rows], split) & (index.part[rows] == TEST)]
         groups = "group lies" if len(split) == 1 else "groups lie"
         notes.append(
             f"{len(split):,} of {len(numbers):,} {groups} in several parts, as you set them apart, "
@@ -157,7 +156,7 @@ def _near_split(index: Index, kin: Kin) -> tuple[str, ...]:
     first, second, _ = kin.near
     used = index.usable[first] & index.usable[second]
     parts = np.stack([index.part[first], index.part[second]])[:, used]
-    num_split = int(((parts[0] != parts[1]) & (parts != _TEST).all(axis=0)).sum())
+    num_split = int(((parts[0] != parts[1]) & (parts != TEST).all(axis=0)).sum())
     if not num_split:
         return ()
     pairs = "pair of near copies lies" if num_split == 1 else "pairs of near copies lie"

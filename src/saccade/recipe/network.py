@@ -13,10 +13,11 @@ from saccade.progress import Progress
 from saccade.recipe.clock import Clock
 from saccade.recipe.ending import Ending, seconds_of_ending
 from saccade.recipe.learning import Learning, head_curve, network_curve, training_share, units
-from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared, time_left, with_budget
+from saccade.recipe.prepare import Prepared, time_left, with_budget
 from saccade.training import FitResult, train_network
 from saccade.transfer import fine_tune as tune
 from saccade.transfer import head_mistakes, train_head, with_head
+from saccade.types import TRAIN, VALIDATION
 
 
 def build(prepared: Prepared, settings: TrainSettings) -> Any:

@@ -46,9 +46,8 @@ from saccade.recipe.learning import training_share
 from saccade.recipe.request import Request
 from saccade.training import Facts, Pictures, TrainPlan, derive_plan
 from saccade.transfer import Backbone, backbone
-from saccade.types import PARTS
+from saccade.types import PARTS, TEST, TRAIN, VALIDATION
 
-TRAIN, VALIDATION, TEST = range(len(PARTS))
 # What is left to do after training, as far as the plan needs to know: `ending` measures it later.
 _ENDING_S: Final = 4.0
 _ENDING_SHARE: Final = 0.15

@@ -50,7 +50,7 @@ from saccade.recipe.judge import (
 )
 from saccade.recipe.learning import Learning
 from saccade.recipe.network import build, learn, note_mistakes, rehearsed, train_one, with_time_left
-from saccade.recipe.prepare import TEST, TRAIN, VALIDATION, Prepared, data_notes, prepare
+from saccade.recipe.prepare import Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
 from saccade.recipe.repeating import in_repeats, with_repeats
 from saccade.recipe.request import (
@@ -71,6 +71,7 @@ from saccade.recipe.unknown import (
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult
+from saccade.types import TEST, TRAIN, VALIDATION
 
 _BUDGET_MET: Final = 1.05
 

@@ -18,8 +18,9 @@ from saccade.data.raster import Pixels
 from saccade.data.references import DIGITS, found, made
 from saccade.evaluation import Refused, Unknown, measure_refused, measure_unknown
 from saccade.predict import Classifier
-from saccade.recipe.prepare import TRAIN, VALIDATION, Prepared
+from saccade.recipe.prepare import Prepared
 from saccade.training import Pictures
+from saccade.types import TRAIN, VALIDATION
 
 _DIGITS: Final = "zero one two three four five six seven eight nine".split()
 _MOST: Final = 600  # of each part: more are hardly better, and take time (docs/figures.md)
