@@ -12,8 +12,7 @@ import numpy.typing as npt
 from saccade.check.thumbnails import Looks
 from saccade.check.units import units_of
 from saccade.data import Index, Kin, LabelSets
-from saccade.evaluation.beta import beta_quantile
-from saccade.evaluation.intervals import within
+from saccade.evaluation.intervals import proportion_bounds, within
 from saccade.evaluation.naming import UNEVEN
 from saccade.finding import Finding
 from saccade.types import Interval
@@ -144,11 +143,7 @@ def balanced_accuracy(
     size = np.bincount(label)
     share = np.bincount(label, weights=guess == label) / size
     trials = size**2 / _squares(unit, label)
-    low, high = np.zeros(len(size)), np.ones(len(size))
-    some, missed = share > 0, share < 1
-    right, wrong = share * trials, (1 - share) * trials
-    low[some] = beta_quantile(right[some], (wrong + 1)[some], tail)
-    high[missed] = 1 - beta_quantile(wrong[missed], (right + 1)[missed], tail)
+    low, high = proportion_bounds(share * trials, trials, tail=tail)
     below, above = (np.linalg.norm(far) / len(size) for far in (share - low, high - share))
     mean = share.mean()
     return within(mean, max(0.0, mean - below), min(1.0, mean + above))

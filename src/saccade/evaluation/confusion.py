@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from saccade.evaluation.beta import Z_975, Floats, beta_quantile
+from saccade.evaluation.beta import Z_975, Floats
 from saccade.evaluation.evaluation import ClassFigures
 from saccade.evaluation.intervals import proportion_bounds, within
 from saccade.types import Interval
@@ -116,10 +116,7 @@ def worst_recall(confusion: Counts) -> tuple[int, Interval]:
     """
     support, hits = _with_pictures(confusion)
     recall, tail = hits / support, 0.025 / len(support)
-    low, high = np.zeros(len(hits)), np.ones(len(hits))
-    some, missed = hits > 0, hits < support
-    low[some] = beta_quantile(hits[some], (support - hits + 1)[some], tail)
-    high[missed] = 1 - beta_quantile((support - hits)[missed], (hits + 1)[missed], tail)
+    low, high = proportion_bounds(hits, support, tail=tail)
     place = int(recall.argmin())
     number = int(np.flatnonzero(confusion.sum(axis=1))[place])
     return number, within(float(recall[place]), float(low.min()), float(high.min()))

@@ -14,7 +14,7 @@ moved outwards to Student's t (Hesterberg, The American Statistician 69, 2015), 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ MAX_DRAWN: Final = 10_000  # rows; above it the bootstrap is normal, and its mom
 WIDE: Final = 0.1  # of a share's interval: the pictures are few
 _CHUNK: Final = 1 << 20  # weights held at once
 
+_Numbers = npt.NDArray[Any]  # whole, or not
+
 
 def proportion(successes: int, total: int, *, tail: float = 0.025) -> Interval:
     """Return `successes` / `total` with its Clopper-Pearson interval; `total` is 1 or more.
@@ -46,19 +48,18 @@ def proportion(successes: int, total: int, *, tail: float = 0.025) -> Interval:
 
 
 def proportion_bounds(
-    successes: npt.NDArray[np.int64], totals: npt.NDArray[np.int64], *, tail: float = 0.025
+    successes: _Numbers, totals: _Numbers, *, tail: float = 0.025
 ) -> tuple[Floats, Floats]:
     """Return the Clopper-Pearson bounds of many proportions, each (K,), at `tail` on either side.
 
-    A total of 0 says nothing, so its bounds are 0 and 1.
+    Numbers need not be whole. A total of 0 says nothing, so its bounds are 0 and 1.
     """
-    both = _lower_bounds(np.append(successes, totals - successes), np.append(totals, totals), tail)
-    return both[: len(totals)], 1 - both[len(totals) :]
+    low = lower_bounds(np.append(successes, totals - successes), np.append(totals, totals), tail)
+    return low[: len(totals)], 1 - low[len(totals) :]
 
 
-def _lower_bounds(
-    successes: npt.NDArray[np.int64], totals: npt.NDArray[np.int64], tail: float
-) -> Floats:
+def lower_bounds(successes: _Numbers, totals: _Numbers, tail: float) -> Floats:
+    """Return the Clopper-Pearson lower bounds alone, (K,), with `tail` left out below them."""
     bounds = np.zeros(len(successes))
     some = successes > 0
     if some.any():

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from saccade.evaluation.beta import Floats, beta_quantile
+from saccade.evaluation.beta import Floats
 from saccade.evaluation.confusion import f1_of, figures_by_count
-from saccade.evaluation.intervals import means, proportion, within
+from saccade.evaluation.intervals import means, proportion, proportion_bounds, within
 from saccade.evaluation.labels import LabelEvaluation, LabelFigures
 from saccade.evaluation.metrics import SMALLEST_PROBABILITY
 from saccade.evaluation.thresholds import Targets
@@ -113,11 +113,7 @@ def _shares_of(values: Floats, counts: npt.NDArray[Any]) -> list[Interval | None
 
     None where there is no observation.
     """
-    hits, misses = values * counts, (1 - values) * counts
-    low, high = np.zeros(len(values)), np.ones(len(values))
-    some, missed = hits > 0, misses > 0
-    low[some] = beta_quantile(hits[some], misses[some] + 1, 0.025)
-    high[missed] = 1 - beta_quantile(misses[missed], hits[missed] + 1, 0.025)
+    low, high = proportion_bounds(values * counts, counts)
     return [
         within(float(values[at]), float(low[at]), float(high[at])) if count else None
         for at, count in enumerate(counts.tolist())

@@ -30,8 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.config import Measure, Wish
-from saccade.evaluation.beta import Floats, beta_quantile
-from saccade.evaluation.intervals import proportion
+from saccade.evaluation.beta import Floats
+from saccade.evaluation.intervals import lower_bounds, proportion
 from saccade.evaluation.naming import named_by_weight
 from saccade.evaluation.scores import Labels, Probabilities, check_labels
 from saccade.types import Interval
@@ -165,7 +165,7 @@ def _for_recall(sure: Floats, is_it: npt.NDArray[np.bool_], target: float) -> tu
     """Return the place of the last picture to name, and the recall that this promises."""
     places = np.flatnonzero(is_it)
     hits = np.arange(1, len(places) + 1)
-    bounds = beta_quantile(hits, len(places) - hits + 1, _DOUBT)
+    bounds = lower_bounds(hits, np.full(len(hits), len(hits)), _DOUBT)
     chosen = _first(bounds >= target, otherwise=len(places) - 1)
     return int(places[chosen]), float(bounds[chosen])
 
@@ -179,9 +179,7 @@ def _for_precision(sure: Floats, is_it: npt.NDArray[np.bool_], target: float) ->
     # Pictures as sure as each other get one name; `last` is the end of such a tie.
     ends = np.unique(np.searchsorted(-sure, -sure[np.array(counts) - 1], side="right"))[::-1]
     hits = np.cumsum(is_it)[ends - 1]
-    bounds = np.zeros(len(ends))
-    some = hits > 0
-    bounds[some] = beta_quantile(hits[some], (ends - hits)[some] + 1, _DOUBT / len(ends))
+    bounds = lower_bounds(hits, ends, _DOUBT / len(ends))
     chosen = _first(bounds >= target, otherwise=int(bounds.argmax()))
     return int(ends[chosen]) - 1, float(bounds[chosen])
 
