@@ -75,7 +75,7 @@ class Run:
     data_notes: tuple[str, ...]  # what a reader should know of the data
     notes: tuple[str, ...]  # and of the training
     precision_recall: tuple[Mapping[str, float], ...] = ()  # curve at an operating point's class
-    next_steps: NextSteps | None = None  # None for runs of before
+    next_steps: NextSteps | None = None  # None until they are worked out
     leak: Leak | None = None  # test pictures with a near copy in training or validation
     unknown: Unknown | None = None  # how many test pictures it calls unknown, if it can
     refused: tuple[Refused, ...] = ()  # which share of other pictures it calls unknown, if it can
@@ -158,16 +158,12 @@ class Run:
             gallery_groups=document["gallery_groups"],
             data_notes=tuple(document["data_notes"]),
             notes=tuple(document["notes"]),
-            precision_recall=tuple(document.get("precision_recall", ())),
-            leak=Leak.from_json(leak) if (leak := document.get("leak")) else None,
-            unknown=Unknown.from_json(rate) if (rate := document.get("unknown")) else None,
-            refused=tuple(Refused.from_json(one) for one in document.get("refused", ())),
-            trainings=Trainings.from_json(several)
-            if (several := document.get("trainings"))
-            else None,
-            next_steps=NextSteps.from_json(steps)
-            if (steps := document.get("next_steps"))
-            else None,
+            precision_recall=tuple(document["precision_recall"]),
+            leak=Leak.from_json(leak) if (leak := document["leak"]) else None,
+            unknown=Unknown.from_json(rate) if (rate := document["unknown"]) else None,
+            refused=tuple(Refused.from_json(one) for one in document["refused"]),
+            trainings=Trainings.from_json(several) if (several := document["trainings"]) else None,
+            next_steps=NextSteps.from_json(steps) if (steps := document["next_steps"]) else None,
         )
 
 

@@ -55,13 +55,6 @@ def test_refused_reads_back_for_any_reader(manifest: Manifest) -> None:
     assert read_manifest(json.dumps(read.to_json()).encode()) == read
 
 
-def test_bundle_of_before_has_none_of_these(manifest: Manifest) -> None:
-    document = manifest.to_json()
-    del document["operating_point"], document["class_weights"], document["unknown_rate"]
-    del document["refused"]
-    assert read_manifest(json.dumps(document).encode()) == manifest
-
-
 @pytest.mark.parametrize("field", ["name", "classes", "preprocessing", "evaluation", "digests"])
 def test_field_is_missing(manifest: Manifest, field: str) -> None:
     document = manifest.to_json()

@@ -4,8 +4,6 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ import saccade
 from saccade.bundle import Manifest, Runtime, read_bundle, write_bundle
 from saccade.bundle.graph import to_onnx
 from saccade.bundle.unusualness import FEWEST_VALIDATION, Known, whitening
-from saccade.bundle.write import write_members
 from saccade.models.compact import CompactDesign, View, build_compact
 
 VIEWS = (View(mirrored=True), View(shift_px=1), View(shift_px=-1))
@@ -225,16 +222,8 @@ def test_colour_is_unknown_to_a_model_of_grey(scored_path: Path, pictures: np.nd
     np.testing.assert_array_equal(outputs.probabilities, classifier.predict_batch(pictures))
 
 
-def test_bundle_of_before_opens_and_predicts(scored_path: Path, bundle_path: Path) -> None:
-    """A bundle of formats 1 and 2 has neither the field nor the second output."""
-    with zipfile.ZipFile(bundle_path) as archive:
-        contents = {name: archive.read(name) for name in archive.namelist()}
-    document = json.loads(contents["manifest.json"])
-    assert document["format_version"] == 1
-    del document["unknown_rate"]
-    old = scored_path.with_name("old.saccade")
-    write_members(old, contents | {"manifest.json": json.dumps(document).encode()})
-    answer = saccade.load(old).predict(np.full((6, 5, 3), 250, np.uint8))
+def test_bundle_without_unusualness_opens_and_predicts(bundle_path: Path) -> None:
+    answer = saccade.load(bundle_path).predict(np.full((6, 5, 3), 250, np.uint8))
     assert (answer.label, answer.unusualness, answer.unknown) == ("light", None, False)
 
 

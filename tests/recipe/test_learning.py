@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -107,14 +105,6 @@ def test_what_was_not_measured_names_the_command_and_its_time(digits_run):
         assert "--learning-curve does so, in about " in found.sentence
         assert found.command.startswith("saccade train digits --epochs 5 --model t5 --out ")
         assert found.command.endswith(" --learning-curve")
-
-
-def test_run_of_before_opens_and_reports_without_steps(digits_run):
-    document = digits_run.to_json()
-    del document["next_steps"]
-    assert saccade.Run.from_json(digits_run.folder, document) == replace(
-        digits_run, next_steps=None
-    )
 
 
 def test_parts_are_nested_stratified_and_keep_units_whole():

@@ -50,10 +50,15 @@ def evaluation_of(classes: Sequence[str], matrix: npt.NDArray[np.int64]) -> Eval
     per_class = tuple(class_figures(name, matrix, row) for row, name in enumerate(classes))
     most = int(matrix.sum(axis=1).argmax())
     answered = wilson(round(0.93 * total), total)
+    recalls = {one.name: one.recall for one in per_class if one.recall}
+    worst = min(recalls, key=lambda name: recalls[name].value)
     return Evaluation(
         classes=tuple(classes),
         num_images=total,
         accuracy=wilson(right, total),
+        balanced_accuracy=interval(float(np.mean([r.value for r in recalls.values()])), 0.015),
+        worst_recall=recalls[worst],
+        worst_class=worst,
         macro_f1=interval(float(np.mean([c.f1.value if c.f1 else 0 for c in per_class])), 0.015),
         log_loss=interval(0.1342, 0.031),
         brier=interval(0.0581, 0.012),

@@ -178,9 +178,8 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         if not isinstance(document[name], wanted):
             raise ValueError(f"{name} is a JSON {wanted.__name__}, got {document[name]!r:.80}")
     evaluation = document["evaluation"]
-    # Bundles of before have none of these.
-    point, weights = document.get("operating_point"), document.get("class_weights")
-    thresholds = document.get("label_thresholds")
+    point, weights = document["operating_point"], document["class_weights"]
+    thresholds = document["label_thresholds"]
     return Manifest(
         name=document["name"],
         created=document["created"],
@@ -192,8 +191,8 @@ def _from_json(document: dict[str, Any]) -> Manifest:
         operating_point=None if point is None else OperatingPoint.from_json(point),
         class_weights=None if weights is None else tuple(weights),
         label_thresholds=None if thresholds is None else tuple(thresholds),
-        unknown_rate=document.get("unknown_rate"),
-        refused=tuple(Refused.from_json(one) for one in document.get("refused", ())),
+        unknown_rate=document["unknown_rate"],
+        refused=tuple(Refused.from_json(one) for one in document["refused"]),
         evaluation=None if evaluation is None else figures_from_json(evaluation),
         provenance=document["provenance"],
         digests=document["digests"],

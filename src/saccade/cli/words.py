@@ -174,12 +174,10 @@ def _short(share: Interval) -> str:
 
 
 def _classes(test: Evaluation) -> list[str]:
-    """Return what accuracy hides where classes are uneven; nothing for documents of before."""
-    if test.balanced_accuracy is None or test.worst_recall is None:
-        return []
+    """Return what accuracy hides where classes are uneven."""
     return [
         f"By class  {percent(test.balanced_accuracy)}, each class counted alike; the weakest, "
-        f'"{one_line(test.worst_class or "")}": {percent(test.worst_recall)}'
+        f'"{one_line(test.worst_class)}": {percent(test.worst_recall)}'
     ]
 
 

@@ -12,13 +12,14 @@ from saccade.types import Interval
 VERSION: Final = 1  # of the JSON document
 _FIGURES: Final = (
     "accuracy",
+    "balanced_accuracy",
+    "worst_recall",
     "macro_f1",
     "log_loss",
     "brier",
     "calibration_error",
     "baseline_accuracy",
 )
-_LATER: Final = ("balanced_accuracy", "worst_recall")  # which documents of before lack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,9 @@ class Evaluation:
     classes: tuple[str, ...]
     num_images: int
     accuracy: Interval
+    balanced_accuracy: Interval  # mean recall
+    worst_recall: Interval  # of the class with the lowest
+    worst_class: str
     macro_f1: Interval
     log_loss: Interval
     brier: Interval
@@ -59,9 +63,6 @@ class Evaluation:
     per_class: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
     sureness: Sureness
-    balanced_accuracy: Interval | None = None  # mean recall; None in documents of before
-    worst_recall: Interval | None = None  # of the class with the lowest; None as above
-    worst_class: str | None = None
     operation: Operation | None = None  # at the operating point, where there is one
 
     def __post_init__(self) -> None:
@@ -74,6 +75,7 @@ class Evaluation:
         document: dict[str, Any] = {"version": VERSION, "classes": list(self.classes)}
         document["num_images"] = self.num_images
         document |= {name: getattr(self, name).to_json() for name in _FIGURES}
+        document["worst_class"] = self.worst_class
         document["baseline_class"] = self.baseline_class
         document["per_class"] = [_class_to_json(figures) for figures in self.per_class]
         document["confusion"] = [list(row) for row in self.confusion]
@@ -83,9 +85,6 @@ class Evaluation:
             "answered": self.sureness.answered.to_json(),
             "error_rate": _optional_to_json(self.sureness.error_rate),
         }
-        for name in _LATER:
-            document[name] = _optional_to_json(getattr(self, name))
-        document["worst_class"] = self.worst_class
         document["operation"] = None if self.operation is None else self.operation.to_json()
         return document
 
@@ -101,11 +100,12 @@ class Evaluation:
 def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
     if document["version"] != VERSION:
         raise ValueError(f"wanted figures of version {VERSION}, got {document['version']!r}")
-    sureness, operation = document["sureness"], document.get("operation")
+    sureness, operation = document["sureness"], document["operation"]
     fields: dict[str, Any] = {name: _interval(document[name]) for name in _FIGURES}
     return fields | {
         "classes": tuple(document["classes"]),
         "num_images": int(document["num_images"]),
+        "worst_class": str(document["worst_class"]),
         "baseline_class": str(document["baseline_class"]),
         "per_class": tuple(_class_from_json(figures) for figures in document["per_class"]),
         "confusion": tuple(tuple(int(count) for count in row) for row in document["confusion"]),
@@ -115,8 +115,6 @@ def _fields(document: Mapping[str, Any]) -> dict[str, Any]:
             answered=_interval(sureness["answered"]),
             error_rate=_optional_interval(sureness["error_rate"]),
         ),
-        **{name: _optional_interval(document.get(name)) for name in _LATER},
-        "worst_class": document.get("worst_class"),
         "operation": None if operation is None else Operation.from_json(operation),
     }
 

@@ -488,7 +488,7 @@ def missed(run: Run, clock: Clock) -> tuple[str, ...]:
         return ()
     if taken_s > _BUDGET_MET * budget_s:
         return (f"took {taken_s:.0f} s, longer than the budget of {budget_s:g} s",)
-    by_epochs = run.plan.get("backbone") is None  # a head has penalties instead
+    by_epochs = run.plan["backbone"] is None  # a head has penalties instead
     if by_epochs and run.fit["num_epochs"] >= run.plan["max_epochs"]:
         return (
             f"ended early, after {taken_s:.0f} s of {budget_s:g} s: so few pictures teach no more "

@@ -50,9 +50,9 @@ def _content(run: Run) -> ReportContent:
         images={"train": counts.train, "validation": counts.validation, **_tested(run)},
         reliability=tuple(_bin(row) for row in run.reliability),
         precision_recall=tuple((at["recall"], at["precision"]) for at in run.precision_recall),
-        grid=chosen.get("grid", ()),
-        mistakes=chosen.get("mistakes", ()),
-        least_sure=chosen.get("least_sure", ()),
+        grid=chosen["grid"],
+        mistakes=chosen["mistakes"],
+        least_sure=chosen["least_sure"],
         left_out=_left_out(run),
         layers=tuple(_layer(layer) for layer in run.layers),
         data_notes=(*([run.leak.sentence()] if run.leak else []), *run.data_notes),
@@ -105,10 +105,8 @@ def _stored(path: Path) -> npt.NDArray[np.uint8]:
     return pixels
 
 
-def _changes(run: Run) -> Changes | None:
-    """Return what was done to training pictures; None for a run of before that was noted."""
-    if "augmentation" not in run.fit:
-        return None
+def _changes(run: Run) -> Changes:
+    """Return what was done to training pictures."""
     augmentation = Augmentation.from_json(run.fit["augmentation"])
     if augmentation.is_none:
         return Changes()
@@ -155,9 +153,9 @@ def _made(run: Run) -> dict[str, str]:
         "data digest": source["data_digest"],
         "asked": asked,
         "model": settings["model"],
-        "augmentation asked": settings.get("augment", "auto"),
+        "augmentation asked": settings["augment"],
         "seed": str(settings["seed"]),
-        "operating point asked": settings.get("operating_point") or "none",
+        "operating point asked": settings["operating_point"] or "none",
         "picture size": f"{plan['width_px']} × {plan['height_px']} px, {plan['channels']} channels",
         "batch size": str(plan["batch_size"]),
         "learning rate": f"{plan['learning_rate']:.3g}",
@@ -173,7 +171,7 @@ def _made(run: Run) -> dict[str, str]:
 def _compiling(fit: Mapping[str, Any]) -> str:
     """Return whether the training step was compiled, and why, where that was weighed."""
     verdict = "compiled" if fit["compiled"] else "not compiled"
-    reason = fit.get("compiled_reason")  # which older runs lack
+    reason = fit["compiled_reason"]
     return f"{verdict} ({reason})" if reason else verdict
 
 

@@ -136,8 +136,8 @@ class TrainPlan:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TrainPlan:
         """Read what `to_json` wrote."""
-        design, backbone = document["design"], document.get("backbone")
-        weights = document.get("class_weights")
+        design, backbone = document["design"], document["backbone"]
+        weights = document["class_weights"]
         return cls(
             **{
                 **document,
