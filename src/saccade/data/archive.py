@@ -21,13 +21,12 @@ import stat
 import struct
 import zipfile
 import zlib
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from saccade.data.layout import Arrangement, arrange
+from saccade.data.layout import arrange
 from saccade.data.raster import Payload
 from saccade.data.source import Source, must_be_file, printable
 from saccade.data.tar import Member, read_members
@@ -54,19 +53,7 @@ _DAMAGE = (
 )
 
 
-class _Archive(Source):
-    """What both kinds of archive share: their members, in class folders."""
-
-    def __init__(self, path: Path, found: Arrangement) -> None:
-        super().__init__(_stem(path), found.entries, found.left_out)
-        self._path = path
-
-    @abstractmethod
-    def payloads(self, rows: Iterable[int]) -> Iterator[tuple[int, Payload]]:
-        """Yield each picture's bytes, in the archive's order."""
-
-
-class ZipSource(_Archive):
+class ZipSource(Source):
     """Pictures in class folders in a .zip."""
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +63,8 @@ class ZipSource(_Archive):
         names = [_plain(member.filename) for member in members]
         kept, left_out = _sift(names, [_zip_refusal(member) for member in members])
         found = arrange(str(path), [names[position] for position in kept], left_out)
-        super().__init__(path, found)
+        super().__init__(_stem(path), found.entries, found.left_out)
+        self._path = path
         self._members = [members[kept[position]] for position in found.origin]
 
     def payloads(self, rows: Iterable[int]) -> Iterator[tuple[int, Payload]]:
@@ -89,7 +77,7 @@ class ZipSource(_Archive):
                 yield row, content
 
 
-class TarSource(_Archive):
+class TarSource(Source):
     """Pictures in class folders in a .tar or .tar.gz."""
 
     def __init__(self, path: Path) -> None:
@@ -103,7 +91,8 @@ class TarSource(_Archive):
         names = [_plain(member.path) for member in members]
         kept, left_out = _sift(names, [_tar_refusal(member) for member in members])
         found = arrange(str(path), [names[position] for position in kept], left_out)
-        super().__init__(path, found)
+        super().__init__(_stem(path), found.entries, found.left_out)
+        self._path = path
         self._members = [members[kept[position]] for position in found.origin]
 
     def payloads(self, rows: Iterable[int]) -> Iterator[tuple[int, Payload]]:
