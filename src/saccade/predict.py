@@ -238,7 +238,7 @@ def _prediction(manifest: Manifest, path: str | None, row: Row) -> Prediction:
         (said,) = manifest.answers(probabilities[None])
         labels = tuple(manifest.classes[place] for place in np.flatnonzero(said))
         return Prediction(path=path, labels=labels, probabilities=shares, **strange)
-    label = manifest.classes[int(manifest.named(probabilities[None])[0])]
+    label = manifest.classes[int(manifest.predicted(probabilities[None])[0])]
     return Prediction(
         path=path,
         label=label,

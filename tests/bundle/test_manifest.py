@@ -34,12 +34,12 @@ def test_manifest_reads_back_equal(manifest: Manifest) -> None:
 
 def test_labels_of_point_and_weights_read_back_and_need_a_newer_reader(manifest: Manifest) -> None:
     probabilities = np.array([[0.55, 0.45], [0.7, 0.3]], np.float32)
-    assert (manifest.format_version, manifest.named(probabilities).tolist()) == (1, [0, 0])
+    assert (manifest.format_version, manifest.predicted(probabilities).tolist()) == (1, [0, 0])
     for fields in ({"operating_point": POINT}, {"class_weights": [1.0, 1.5]}):
         read = read_manifest(changed(manifest, **fields))
         assert read_manifest(json.dumps(read.to_json()).encode()) == read
         assert read.format_version == 2
-        assert read.named(probabilities).tolist() == [1, 0]
+        assert read.predicted(probabilities).tolist() == [1, 0]
 
 
 def test_unusualness_needs_a_newer_reader(manifest: Manifest) -> None:

@@ -106,7 +106,7 @@ def test_noise_of_subjects_is_no_hint_where_they_are_known(tmp_path):
             mode=np.array(["L", "RGB", "RGBA"], object)[random.integers(0, 3, 20)[named]],
         )
         other = replace(looks, num_bytes=noise.astype(np.float32))
-        known += bool(given_away(some, other, Kin(named=named)))
+        known += bool(given_away(some, other, Kin(groups=named)))
         unknown += draw < 20 and bool(given_away(some, other, Kin()))
     assert known <= 2
     assert unknown >= 6
@@ -119,7 +119,7 @@ def test_known_subjects_count_as_one(tmp_path):
     source, index, looks = subjects(tmp_path, 10, sides)
     assert "the picture's size" in {found.where for found in given_away(index, looks, Kin())}
     named = group_rows(source, index, r"([ab]/s\d+)-")
-    assert given_away(index, looks, Kin(named=named)) == ()
+    assert given_away(index, looks, Kin(groups=named)) == ()
 
 
 def saved(root, sizes, numbers):

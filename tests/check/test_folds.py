@@ -91,15 +91,15 @@ def test_group_shares_a_fold_and_too_few_groups_are_told():
     looks = look(source, index, progress=Silence())
     named = named_groups(source, index, settings)
     assert len(set(named)) == 100
-    codes = large_classes(index, looks, Kin(named=named))
+    codes = large_classes(index, looks, Kin(groups=named))
     assert codes.tolist() == [0, 1]
-    fold = deal(index, looks, np.arange(120), Kin(named=named))
+    fold = deal(index, looks, np.arange(120), Kin(groups=named))
     assert np.array_equal(fold[:20], fold[100:])
     few = named % 3
-    assert len(large_classes(index, looks, Kin(named=few))) == 0
+    assert len(large_classes(index, looks, Kin(groups=few))) == 0
     overlapping = np.where(index.label == 0, few, 7 + np.arange(120))
     with pytest.raises(DataError, match="judging labels takes 4 groups of each class"):
-        deal(index, looks, np.arange(120), Kin(named=overlapping))
+        deal(index, looks, np.arange(120), Kin(groups=overlapping))
 
 
 def stripes(number: int, seed: int, *, side: int = 16) -> tuple[np.ndarray, np.ndarray]:

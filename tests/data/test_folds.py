@@ -32,10 +32,12 @@ def index_of(labels: list[int], reasons: list[str] | None = None) -> Index:
     )
 
 
-def dealt(labels, *, folds, seed=0, digest=None, named=None, near=None, reasons=None) -> np.ndarray:
+def dealt(
+    labels, *, folds, seed=0, digest=None, groups=None, near=None, reasons=None
+) -> np.ndarray:
     digest = np.arange(len(labels)) if digest is None else np.asarray(digest)
     columns = None if near is None else tuple(map(np.array, zip(*near, strict=True)))
-    kin = Kin(named=None if named is None else np.asarray(named), near=columns)
+    kin = Kin(groups=None if groups is None else np.asarray(groups), near=columns)
     index = index_of(labels, reasons)
     return deal_folds(index, digest.astype(np.uint64), folds=folds, seed=seed, kin=kin)
 
@@ -65,12 +67,12 @@ def test_random_copies_and_groups_stay_in_one_fold(seed):
     digest = np.arange(200)
     for _ in range(25):  # copies, some with another label
         digest[random.integers(200)] = digest[random.integers(200)]
-    named = np.where(random.random(200) < 0.5, random.integers(0, 40, 200), -1)
+    groups = np.where(random.random(200) < 0.5, random.integers(0, 40, 200), -1)
     reasons = ["broken" if random.random() < 0.05 else "" for _ in range(200)]
-    fold = dealt(labels, folds=5, seed=seed, digest=digest, named=named, reasons=reasons)
+    fold = dealt(labels, folds=5, seed=seed, digest=digest, groups=groups, reasons=reasons)
     used = np.array([reason == "" for reason in reasons])
     assert ((fold >= 0) == used).all()
-    for column in (digest, np.where(named < 0, 1000 + np.arange(200), named)):
+    for column in (digest, np.where(groups < 0, 1000 + np.arange(200), groups)):
         for value in np.unique(column[used]):
             assert len(set(fold[used & (column == value)])) == 1
     sizes = np.bincount(fold[used])
@@ -79,8 +81,8 @@ def test_random_copies_and_groups_stay_in_one_fold(seed):
 
 def test_groups_that_hold_several_classes_are_spread_by_all_of_them():
     """Twelve patients, each with a picture of "a" and four of them with one of "b"."""
-    labels, named = [0] * 12 + [1] * 4, [*range(12), *range(4)]
-    fold = dealt(labels, folds=4, named=named)
+    labels, groups = [0] * 12 + [1] * 4, [*range(12), *range(4)]
+    fold = dealt(labels, folds=4, groups=groups)
     assert sorted(fold[12:]) == [0, 1, 2, 3]
     assert np.bincount(fold).tolist() == [4, 4, 4, 4]
 
@@ -126,6 +128,6 @@ def test_a_class_with_too_few_is_refused(count, folds, message):
 
 
 def test_a_class_of_few_groups_is_refused_however_many_pictures():
-    named = [-1] * 40 + [0] * 20 + [1] * 20
+    groups = [-1] * 40 + [0] * 20 + [1] * 20
     with pytest.raises(DataError, match="'b' has 2"):
-        dealt([0] * 40 + [1] * 40, folds=5, named=named)
+        dealt([0] * 40 + [1] * 40, folds=5, groups=groups)

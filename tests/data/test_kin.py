@@ -32,10 +32,10 @@ def index_of(labels: list[int], parts: list[int] | None = None) -> Index:
     )
 
 
-def parts_of(index: Index, *, seed: int, named=None, near=None, is_open=None) -> np.ndarray:
+def parts_of(index: Index, *, seed: int, groups=None, near=None, is_open=None) -> np.ndarray:
     columns = None if near is None else tuple(map(np.array, zip(*near, strict=True)))
     digest = np.arange(1, len(index) + 1, dtype=np.uint64)
-    kin = Kin(named=named, near=columns)
+    kin = Kin(groups=groups, near=columns)
     return split_index(index, digest, seed=seed, kin=kin, is_open=is_open).part
 
 
@@ -77,34 +77,34 @@ def test_a_class_that_copies_another_still_has_every_part():
 
 @pytest.mark.parametrize("seed", range(10))
 def test_named_groups_stay_whole_however_large(seed):
-    named = np.arange(200) // 20
+    groups = np.arange(200) // 20
     index = index_of([0, 1] * 100)  # every group holds both classes
-    is_open = open_rows(index, seed=seed, named=named)
-    part = parts_of(index, seed=seed, named=named, is_open=is_open)
+    is_open = open_rows(index, seed=seed, groups=groups)
+    part = parts_of(index, seed=seed, groups=groups, is_open=is_open)
     for number in range(10):
-        assert len(set(part[named == number])) == 1
+        assert len(set(part[groups == number])) == 1
     assert set(part) == {0, 1, 2}
     assert not (is_open & (part == TEST)).any()
 
 
 def test_groups_and_near_pairs_join():
-    named = np.repeat(np.arange(100), 2)
+    groups = np.repeat(np.arange(100), 2)
     near = [(1, 2, 0.99)]  # of groups 0 and 1
     for seed in range(5):
-        part = parts_of(index_of([0] * 100 + [1] * 100), seed=seed, named=named, near=near)
+        part = parts_of(index_of([0] * 100 + [1] * 100), seed=seed, groups=groups, near=near)
         assert len(set(part[:4])) == 1
 
 
 def test_too_few_groups_are_refused_in_words():
     with pytest.raises(DataError, match="at least 3 different pictures or groups.* 'a' has 2"):
-        parts_of(index_of([0] * 40 + [1] * 40), seed=0, named=np.arange(80) // 20)
+        parts_of(index_of([0] * 40 + [1] * 40), seed=0, groups=np.arange(80) // 20)
 
 
 def test_what_the_user_set_apart_is_not_moved():
     parts = [TRAIN] * 30 + [TEST] * 10 + [TRAIN] * 30 + [TEST] * 10
-    named, near = np.zeros(80, np.intp), [(0, 35, 0.99)]
-    named[1:30], named[41:70] = np.arange(1, 30), np.arange(31, 60)
+    groups, near = np.zeros(80, np.intp), [(0, 35, 0.99)]
+    groups[1:30], groups[41:70] = np.arange(1, 30), np.arange(31, 60)
     index = index_of([0] * 40 + [1] * 40, parts)
-    part = parts_of(index, seed=0, named=named, near=near)
+    part = parts_of(index, seed=0, groups=groups, near=near)
     assert (part[30:40] == TEST).all()
     assert part[0] != TEST

@@ -10,7 +10,7 @@ from saccade.evaluation import (
     class_weights,
     evaluate,
     least_sure,
-    named_by_weight,
+    predicted_by_weight,
     reliability,
 )
 
@@ -37,8 +37,8 @@ def test_weights_by_hand():
 def test_names_by_hand():
     """0.3 x 3 is above 0.7 x 1; a tie goes to the first."""
     probabilities = np.array([[0.8, 0.2], [0.7, 0.3], [0.75, 0.25]], np.float32)
-    assert named_by_weight(probabilities, (1.0, 3.0)).tolist() == [0, 1, 0]
-    assert named_by_weight(probabilities, (1.0, 1.0)).tolist() == [0, 0, 0]
+    assert predicted_by_weight(probabilities, (1.0, 3.0)).tolist() == [0, 1, 0]
+    assert predicted_by_weight(probabilities, (1.0, 1.0)).tolist() == [0, 0, 0]
 
 
 def uneven(count, random, shares=(0.9, 0.08, 0.02)):
@@ -54,10 +54,10 @@ def test_small_classes_are_found_and_macro_f1_does_not_fall():
     """With exact probabilities there is nothing to train: what is left is how to name."""
     probabilities, labels = uneven(20_000, np.random.default_rng(0))
     weights = class_weights(np.bincount(labels))
-    plain, named = probabilities.argmax(axis=1), named_by_weight(probabilities, weights)
-    before, after = (metrics.balanced_accuracy_score(labels, said) for said in (plain, named))
+    plain, predicted = probabilities.argmax(axis=1), predicted_by_weight(probabilities, weights)
+    before, after = (metrics.balanced_accuracy_score(labels, said) for said in (plain, predicted))
     assert after > before + 0.1
-    before, after = (metrics.f1_score(labels, said, average="macro") for said in (plain, named))
+    before, after = (metrics.f1_score(labels, said, average="macro") for said in (plain, predicted))
     assert after > before
 
 
@@ -65,10 +65,10 @@ def test_threshold_and_sureness_are_of_the_names():
     """The witness counts: among names with at least so much probability, few are wrong."""
     random = np.random.default_rng(1)
     probabilities, labels = uneven(4_000, random)
-    named = named_by_weight(probabilities, class_weights(np.bincount(labels)))
-    threshold = choose_threshold(probabilities, labels, target_error_rate=0.1, named=named)
-    sure = probabilities[np.arange(len(named)), named] >= threshold
-    assert 0.05 < np.mean(named[sure] != labels[sure]) <= 0.1
+    predicted = predicted_by_weight(probabilities, class_weights(np.bincount(labels)))
+    threshold = choose_threshold(probabilities, labels, target_error_rate=0.1, predicted=predicted)
+    sure = probabilities[np.arange(len(predicted)), predicted] >= threshold
+    assert 0.05 < np.mean(predicted[sure] != labels[sure]) <= 0.1
     figures = evaluate(
         probabilities,
         labels,
@@ -76,14 +76,14 @@ def test_threshold_and_sureness_are_of_the_names():
         baseline_class="a",
         threshold=threshold,
         target_error_rate=0.1,
-        named=named,
+        predicted=predicted,
     )
     assert figures.sureness.answered.value == sure.mean()
-    assert figures.sureness.error_rate.value == np.mean(named[sure] != labels[sure])
+    assert figures.sureness.error_rate.value == np.mean(predicted[sure] != labels[sure])
     assert figures.balanced_accuracy.value == pytest.approx(
-        metrics.balanced_accuracy_score(labels, named)
+        metrics.balanced_accuracy_score(labels, predicted)
     )
-    recalls = metrics.recall_score(labels, named, average=None)
+    recalls = metrics.recall_score(labels, predicted, average=None)
     assert figures.worst_recall.value == pytest.approx(recalls.min())
     assert figures.worst_class == "abc"[recalls.argmin()]
 
@@ -92,18 +92,20 @@ def test_reliability_is_of_the_names_as_accuracy_is():
     """The witness looks at each bin's pictures; over all bins it is the accuracy."""
     random = np.random.default_rng(3)
     probabilities, labels = uneven(2_000, random)
-    named = named_by_weight(probabilities, class_weights(np.bincount(labels)))
-    said = probabilities[np.arange(len(named)), named]
-    assert (named != probabilities.argmax(axis=1)).any()
-    bins = [one for one in reliability(probabilities, labels, named=named) if one.num_images]
+    predicted = predicted_by_weight(probabilities, class_weights(np.bincount(labels)))
+    said = probabilities[np.arange(len(predicted)), predicted]
+    assert (predicted != probabilities.argmax(axis=1)).any()
+    bins = [
+        one for one in reliability(probabilities, labels, predicted=predicted) if one.num_images
+    ]
     for one in bins:
         there = (said > one.low) & (said <= one.high)
         assert one.num_images == there.sum()
         assert one.confidence == pytest.approx(said[there].mean())
-        assert one.accuracy.value == pytest.approx(np.mean((named == labels)[there]))
+        assert one.accuracy.value == pytest.approx(np.mean((predicted == labels)[there]))
     right = sum(one.accuracy.value * one.num_images for one in bins)
-    assert right == pytest.approx((named == labels).sum())
-    order = least_sure(probabilities, limit=50, named=named)
+    assert right == pytest.approx((predicted == labels).sum())
+    order = least_sure(probabilities, limit=50, predicted=predicted)
     assert said[order].tolist() == np.sort(said)[:50].tolist()
 
 

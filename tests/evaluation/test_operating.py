@@ -97,9 +97,9 @@ def test_precision_names_the_surest_pictures_only():
     """The 200 surest are dogs, the rest cats: a flawless 200 promises 95 %, more does not."""
     labels = [1] * 200 + [0] * 800
     point = chosen(columns(np.linspace(1, 0, 1000)), labels, "precision:dogs=0.95")
-    named = point.named(columns(np.linspace(1, 0, 1000)), CLASSES)
+    predicted = point.predicted(columns(np.linspace(1, 0, 1000)), CLASSES)
     assert point.is_promised
-    assert 0.8 * 200 <= named.sum() <= 200 / 0.95
+    assert 0.8 * 200 <= predicted.sum() <= 200 / 0.95
 
 
 def test_precision_out_of_reach_promises_less():
@@ -112,14 +112,14 @@ def test_precision_out_of_reach_promises_less():
 @pytest.mark.parametrize("measure", ["recall", "precision"])
 def test_equal_probabilities_get_one_name(measure):
     point = chosen(columns([0.7] * 100), [1] * 90 + [0] * 10, f"{measure}:dogs=0.5")
-    assert point.named(columns([0.7]), CLASSES).tolist() == [1]
+    assert point.predicted(columns([0.7]), CLASSES).tolist() == [1]
     assert 0 < point.threshold < 0.7
 
 
 def test_point_of_the_first_class_names_it():
     point = chosen(columns([0.1, 0.2, 0.3, 0.9] * 30), [0, 0, 0, 1] * 30, "recall:cats=0.9")
     assert point.class_name == "cats"
-    assert point.named(columns([0.1, 0.3, 0.9]), CLASSES).tolist() == [0, 0, 1]
+    assert point.predicted(columns([0.1, 0.3, 0.9]), CLASSES).tolist() == [0, 0, 1]
 
 
 def test_curve_is_scikit_learns():
@@ -138,9 +138,9 @@ def test_long_curve_is_thinned_to_true_points():
     curve = precision_recall(probabilities, labels, classes=CLASSES, class_name="dogs")
     assert len(curve) <= 200
     for threshold, precision, recall in curve[:: len(curve) // 7]:
-        named = probabilities[:, 1] >= threshold
-        assert precision == pytest.approx(metrics.precision_score(labels, named))
-        assert recall == pytest.approx(metrics.recall_score(labels, named))
+        predicted = probabilities[:, 1] >= threshold
+        assert precision == pytest.approx(metrics.precision_score(labels, predicted))
+        assert recall == pytest.approx(metrics.recall_score(labels, predicted))
     assert curve[-1].recall == 1
 
 
@@ -155,16 +155,18 @@ def test_figures_of_names_follow_the_point_and_those_of_probabilities_do_not():
         probabilities,
         labels,
         target_error_rate=0.05,
-        named=point.named(probabilities, CLASSES),
+        predicted=point.predicted(probabilities, CLASSES),
         **settings,
     )
     moved = replace(moved, operation=operate(probabilities, labels, classes=CLASSES, point=point))
-    named = probabilities[:, 1] >= 0.3
-    assert moved.operation.recall.value == metrics.recall_score(labels, named)
-    assert moved.operation.precision.value == metrics.precision_score(labels, named)
+    predicted = probabilities[:, 1] >= 0.3
+    assert moved.operation.recall.value == metrics.recall_score(labels, predicted)
+    assert moved.operation.precision.value == metrics.precision_score(labels, predicted)
     assert moved.per_class[1].recall == moved.operation.recall
-    assert moved.accuracy.value == metrics.accuracy_score(labels, named)
-    assert moved.confusion == tuple(map(tuple, metrics.confusion_matrix(labels, named).tolist()))
+    assert moved.accuracy.value == metrics.accuracy_score(labels, predicted)
+    assert moved.confusion == tuple(
+        map(tuple, metrics.confusion_matrix(labels, predicted).tolist())
+    )
     for name in ("log_loss", "brier", "calibration_error", "baseline_accuracy"):
         assert getattr(moved, name) == getattr(plain, name)
     document = json.loads(json.dumps(moved.to_json()))

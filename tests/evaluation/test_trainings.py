@@ -29,10 +29,12 @@ def answers_of(rights: int, wrongs: int, *, sure: float = 0.9, threshold: float 
     """Return answers to pictures of "a" and "b" by turns, the first ones right."""
     count = rights + wrongs
     labels = np.arange(count) % 2
-    named = np.where(np.arange(count) < rights, labels, 1 - labels)
+    predicted = np.where(np.arange(count) < rights, labels, 1 - labels)
     probabilities = np.full((count, 2), 1 - sure)
-    probabilities[np.arange(count), named] = sure
-    return Answers(labels=labels, probabilities=probabilities, named=named, threshold=threshold)
+    probabilities[np.arange(count), predicted] = sure
+    return Answers(
+        labels=labels, probabilities=probabilities, predicted=predicted, threshold=threshold
+    )
 
 
 def alone(answers: Answers):
@@ -62,9 +64,11 @@ def test_pooled_figures_are_those_of_all_answers_at_once():
     together = pooled(folds, threshold=0.5, **COMMON)
     columns = [
         np.concatenate([getattr(one, name) for one in folds])
-        for name in ("probabilities", "labels", "named")
+        for name in ("probabilities", "labels", "predicted")
     ]
-    assert together == evaluate(columns[0], columns[1], named=columns[2], threshold=0.5, **COMMON)
+    assert together == evaluate(
+        columns[0], columns[1], predicted=columns[2], threshold=0.5, **COMMON
+    )
     assert together.accuracy.value == 53 / 60
 
 
@@ -107,7 +111,7 @@ def test_a_figure_that_some_trainings_lack_is_of_the_others():
     never = Answers(
         labels=np.zeros(4, int),
         probabilities=np.tile([0.9, 0.1], (4, 1)),
-        named=np.zeros(4, int),
+        predicted=np.zeros(4, int),
         threshold=0.5,
     )
     each = [alone(one) for one in (*folds, never)]
@@ -243,12 +247,12 @@ def test_weakest_class_over_foldings_is_one_class_with_its_own_recall():
 
     def folding(missed_a: int, missed_b: int) -> list[Answers]:
         labels = np.repeat([0, 1], 10)
-        named = [labels.copy(), labels.copy()]
+        predicted = [labels.copy(), labels.copy()]
         for fold, (a, b) in enumerate([(missed_a, 0), (0, missed_b)]):
-            named[fold][:a], named[fold][10 : 10 + b] = 1, 0
+            predicted[fold][:a], predicted[fold][10 : 10 + b] = 1, 0
         return [
-            Answers(labels=labels, probabilities=np.eye(2)[said], named=said, threshold=0.5)
-            for said in named
+            Answers(labels=labels, probabilities=np.eye(2)[said], predicted=said, threshold=0.5)
+            for said in predicted
         ]
 
     answers = [folding(2, 0), folding(0, 3)]

@@ -75,7 +75,7 @@ def kin_at_random(num_rows, num_pairs, *, left_out):
         reason=np.where(random.random(num_rows) < left_out, "blank", "").astype(object),
         **{name: np.full(num_rows, value) for name, value in columns.items()},
     )
-    return index, Kin(named=None, near=(first, second, score))
+    return index, Kin(groups=None, near=(first, second, score))
 
 
 def test_leaks_are_those_that_a_look_at_each_pair_finds():

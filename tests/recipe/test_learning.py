@@ -134,7 +134,7 @@ def test_pictures_that_belong_together_are_one_unit():
     named = np.full(20, -1)
     named[[2, 3, 4]] = 3  # one patient; picture 3 takes no part
     near = (np.array([5]), np.array([6]), np.array([0.9], np.float32))
-    found = units(Kin(named=named, near=near), rows, digest, np.zeros(20, int))
+    found = units(Kin(groups=named, near=near), rows, digest, np.zeros(20, int))
     wanted = np.eye(20, dtype=bool)
     for group in ([0, 1], [2, 4], [5, 6]):
         wanted[np.ix_(group, group)] = True

@@ -22,7 +22,7 @@ from saccade.evaluation import (
     OperatingPoint,
     Refused,
     figures_from_json,
-    names_of,
+    predicted_classes,
 )
 
 FORMAT: Final = "saccade-bundle"
@@ -105,20 +105,20 @@ class Manifest:
     def answers(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """Return what is said of each row of (N, C) probabilities.
 
-        The class's number, (N,), as `named` has it; or, with several labels a picture, (N, C)
+        The class's number, (N,), as `predicted` has it; or, with several labels a picture, (N, C)
         true where a label is said.
         """
         if self.label_thresholds is None:
-            return self.named(probabilities)
+            return self.predicted(probabilities)
         said: npt.NDArray[np.bool_] = probabilities >= np.asarray(self.label_thresholds, np.float64)
         return said
 
-    def named(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    def predicted(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """Return which class each row of (N, C) probabilities is named, as its number.
 
         The most probable one, unless an operating point or class weights decide.
         """
-        return names_of(
+        return predicted_classes(
             probabilities,
             classes=self.classes,
             point=self.operating_point,

@@ -72,10 +72,10 @@ def examine(
     named = None if labels is None else folds.named_groups(source, index, labels)
     looks = look(source, index, progress=progress)
     found = find_copies(index, looks)
-    kin = Kin(named=named, near=found.near)
+    kin = Kin(groups=named, near=found.near)
     series, together = alike_series(index, looks), kin
     if labels is None or labels.group is None:
-        together = replace(kin, named=series)
+        together = replace(kin, groups=series)
     findings = (
         *copies(index, found, series),
         *pictures.unreadable(index, looks),

@@ -1,6 +1,6 @@
 """Which pictures belong on one side of a split: those that the user groups, and near copies.
 
-    kin = Kin(named=patients, near=(first, second, score))
+    kin = Kin(groups=patients, near=(first, second, score))
     joined(group, kin.near, label)  # (N,) group numbers
 
 A group that the user names, and copies equal to the pixel, are facts and always stay whole. A near
@@ -32,7 +32,7 @@ Near = tuple[_Rows, _Rows, npt.NDArray[np.float32]]
 class Kin:
     """What is known of pictures that belong together, by rows of an index."""
 
-    named: _Rows | None = None  # (N,) a number for each group that the user names; -1 is none
+    groups: _Rows | None = None  # (N,) a number for each group that the user names; -1 is none
     near: Near | None = None  # (first, second, score): near copies, and how sure they are
 
 

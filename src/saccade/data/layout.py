@@ -133,9 +133,9 @@ def _has_parts(splits: Sequence[list[str]], level: int) -> bool:
             head = parts[level]
             inside[head] = inside.get(head, 0) + 1
             deeper[head] = deeper.get(head, 0) + (len(parts) > level + 2)
-    named = {head: part for head in inside if (part := part_of(head))}
-    hold_classes = any(deeper[head] * 2 > inside[head] for head in named)
-    return hold_classes and (len(named) == len(inside) or len(set(named.values())) >= 2)
+    known = {head: part for head in inside if (part := part_of(head))}
+    hold_classes = any(deeper[head] * 2 > inside[head] for head in known)
+    return hold_classes and (len(known) == len(inside) or len(set(known.values())) >= 2)
 
 
 def _no_pictures(name: str, left_out: Sequence[tuple[str, str]]) -> str:

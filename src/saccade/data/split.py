@@ -56,28 +56,28 @@ def validation_share(num_of_class: _Rows) -> float:
     return min(_VALIDATION_SHARE, enough)
 
 
-def open_rows(index: Index, *, seed: int, named: _Rows | None = None) -> _Mask:
+def open_rows(index: Index, *, seed: int, groups: _Rows | None = None) -> _Mask:
     """Return which rows may be looked at before the split: none will be a test picture.
 
     Where the user gave a test part, all others. Else a third of each class, at least one picture,
     drawn blindly; `split_index` then keeps them, and their copies, out of the test part. Of groups
-    (see `Kin.named`) whole ones are drawn, so as to leave others for the test part.
+    (see `Kin.groups`) whole ones are drawn, so as to leave others for the test part.
     """
     usable: _Mask = index.usable & (index.part != TEST)
     if (index.usable & (index.part == TEST)).any():
         return usable
     order = np.random.default_rng(seed).permutation(len(index))
-    if named is not None:
-        turn = np.unique(named[order], return_index=True)
-        order = order[np.argsort(turn[1][np.searchsorted(turn[0], named[order])], kind="stable")]
+    if groups is not None:
+        turn = np.unique(groups[order], return_index=True)
+        order = order[np.argsort(turn[1][np.searchsorted(turn[0], groups[order])], kind="stable")]
     order = order[usable[order]]
     order = order[np.argsort(index.label[order], kind="stable")]
     _, starts, sizes = np.unique(index.label[order], return_index=True, return_counts=True)
     is_open = np.zeros(len(index), dtype=np.bool_)
     for start, size in zip(starts, sizes, strict=True):
         is_open[order[start : start + max(1, int(size * _OPEN_SHARE))]] = True
-    if named is not None:
-        is_open |= usable & np.isin(named, np.setdiff1d(named[is_open], [-1]))
+    if groups is not None:
+        is_open |= usable & np.isin(groups, np.setdiff1d(groups[is_open], [-1]))
     return is_open
 
 
@@ -220,9 +220,9 @@ def _groups(index: Index, columns: Iterable[npt.NDArray[Any]]) -> _Rows:
 
 def _units(index: Index, group: _Rows, kin: Kin, num_parts: int) -> _Rows:
     """Return the groups that are dealt out: of training rows, with their kin; -1 elsewhere."""
-    if kin.named is not None:
+    if kin.groups is not None:
         alone = len(index) + np.arange(len(index))
-        group = _groups(index, (group, np.where(kin.named < 0, alone, kin.named)))
+        group = _groups(index, (group, np.where(kin.groups < 0, alone, kin.groups)))
     group = np.where(index.usable & (index.part == TRAIN), group, -1)
     if kin.near is None:
         return group
@@ -288,8 +288,8 @@ def _without_copies(index: Index, group: _Rows) -> Index:
 def _refuse_untrainable(index: Index) -> None:
     """Raise DataError unless there are two classes, each with a picture to train on."""
     if len(index.classes) < 2:
-        named = f"one, {index.classes[0]!r}" if index.classes else "none"
-        raise DataError(f"at least two classes are needed, got {named}; add pictures of another")
+        got = f"one, {index.classes[0]!r}" if index.classes else "none"
+        raise DataError(f"at least two classes are needed, got {got}; add pictures of another")
     labelled = index.label != UNASSIGNED
     trained = np.bincount(index.label[index.rows_of(TRAIN)], minlength=len(index.classes))
     listed = np.bincount(index.label[labelled], minlength=len(index.classes))

@@ -58,8 +58,8 @@ class TableSource(Source):
             if part and part_of(part) is None:
                 raise DataError(f"{place}: {part!r} is no part; wanted train, validation or test")
             shown = printable(path.replace(os.sep, "/"))
-            named = read_set(label) if multi_label else class_name(label)
-            entry = Entry(path=shown, label=named, part=part_of(part))
+            read = read_set(label) if multi_label else class_name(label)
+            entry = Entry(path=shown, label=read, part=part_of(part))
             found.append((entry, path, number))
         if not found:
             why = f"; {left_out[0][1]}" if left_out else ""

@@ -36,15 +36,15 @@ from saccade.evaluation.learning_curve import (
 )
 from saccade.evaluation.metrics import evaluate
 from saccade.evaluation.mistakes import confident_mistakes, least_sure
-from saccade.evaluation.naming import are_uneven, class_weights, named_by_weight
+from saccade.evaluation.naming import are_uneven, class_weights, predicted_by_weight
 from saccade.evaluation.operating import (
     CurvePoint,
     OperatingPoint,
     Operation,
     choose_operating_point,
-    names_of,
     operate,
     precision_recall,
+    predicted_classes,
 )
 from saccade.evaluation.thresholds import (
     choose_label_thresholds,
@@ -122,8 +122,8 @@ __all__ = [
     "measure_leak",
     "measure_refused",
     "measure_unknown",
-    "named_by_weight",
-    "names_of",
+    "predicted_by_weight",
+    "predicted_classes",
     "operate",
     "pooled",
     "precision_recall",

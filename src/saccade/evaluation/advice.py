@@ -205,14 +205,14 @@ def learn_advice(
     used; `longer` is a command with more. That it learnt nothing is measured where it names one
     class alone, or is worse than guessing.
     """
-    named = _named_alone(test)
+    alone = _predicted_alone(test)
     verdict = against_guessing(test, folded=folded).verdict
-    if named is None and verdict == "better":
+    if alone is None and verdict == "better":
         return None
-    what = f"it names “{named}” alone, whatever the picture shows"
-    if named is None:
+    what = f"it names “{alone}” alone, whatever the picture shows"
+    if alone is None:
         what = "it is worse than guessing the most frequent class"
-    if named is None and verdict == "not shown":
+    if alone is None and verdict == "not shown":
         what = "it is not shown to be better than guessing the most frequent class"
     time = "More time would not be used:" if ended else "Give it more time. Where that is no help,"
     mistakes = "the network may be at fault, or " if own else ""
@@ -221,12 +221,12 @@ def learn_advice(
         action="learn",
         sentence=f"Let it learn first: {what}. {time} {mistakes}these pictures may not tell the "
         f"classes apart: look at some of each, and at their labels{check}.",
-        measured=named is not None or verdict == "worse",
+        measured=alone is not None or verdict == "worse",
         command="" if ended else longer,
     )
 
 
-def _named_alone(test: Evaluation) -> str | None:
+def _predicted_alone(test: Evaluation) -> str | None:
     """Return the one class that every picture is named, where it is one."""
     said = [one.name for one in test.per_class if one.num_predicted]
     return said[0] if len(said) == 1 else None

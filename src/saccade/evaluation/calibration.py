@@ -152,7 +152,7 @@ def choose_threshold(
     labels: Labels,
     *,
     target_error_rate: float = TARGET_ERROR_RATE,
-    named: Labels | None = None,
+    predicted: Labels | None = None,
 ) -> float:
     """Return the top probability below which a classifier should say "unsure".
 
@@ -160,12 +160,12 @@ def choose_threshold(
     most `target_error_rate`. The rate is judged by its Jeffreys posterior, mean plus one standard
     deviation, for the smallest threshold is also the luckiest. So few pictures that not even a
     flawless set reaches the target that way (24 for 5 %) are judged by the observed rate. 0
-    answers always; `NEVER`, just above 1, answers nothing, where no threshold serves. `named` (N,)
-    are the answers where they are not the most probable classes; their probability is then judged.
+    answers always; `NEVER`, just above 1, answers nothing, where no threshold serves. `predicted`
+    (N,) where the answers are not the most probable classes; their probability is then judged.
     """
     if not 0 < target_error_rate < 1:
         raise ValueError(f"wanted a target error rate between 0 and 1, got {target_error_rate}")
-    scores = score(probabilities, labels, named=named)
+    scores = score(probabilities, labels, predicted=predicted)
     order = np.argsort(-scores.top, kind="stable")
     top = scores.top[order]
     answered = np.arange(1, len(top) + 1)
@@ -212,14 +212,14 @@ def sureness(scores: Scores, *, threshold: float, target_error_rate: float) -> S
 
 
 def reliability(
-    probabilities: Probabilities, labels: Labels, *, named: Labels | None = None
+    probabilities: Probabilities, labels: Labels, *, predicted: Labels | None = None
 ) -> tuple[ReliabilityBin, ...]:
     """Return the 15 bins of the calibration chart, by rising probability of the name given.
 
-    `probabilities` is (N, C), `labels` (N,); `named` (N,) where the name is not the class with the
-    highest probability. So the pictures of all bins are right as often as accuracy has it.
+    `probabilities` is (N, C), `labels` (N,); `predicted` (N,) where the answer is not the class
+    with the highest probability. So the pictures of all bins are right as often as accuracy has it.
     """
-    bins = _bins(score(probabilities, labels, named=named))
+    bins = _bins(score(probabilities, labels, predicted=predicted))
     return tuple(
         ReliabilityBin(
             low=index / NUM_BINS,

@@ -31,14 +31,14 @@ def evaluate(
     baseline_class: str,
     threshold: float,
     target_error_rate: float,
-    named: Labels | None = None,
+    predicted: Labels | None = None,
 ) -> Evaluation:
     """Return every figure of calibrated `probabilities` (N, C) against `labels` (N,).
 
     `baseline_class` is the training set's most frequent class; `threshold` was chosen on
-    validation by `choose_threshold` for `target_error_rate`. Where `named` (N,) are not the most
-    probable classes, the figures of names (accuracy, recall, confusion, sureness …) are of them;
-    those of probabilities are as ever. Equal arguments give equal figures.
+    validation by `choose_threshold` for `target_error_rate`. Where `predicted` (N,) are not the
+    most probable classes, the figures of answers (accuracy, recall, confusion, sureness …) are of
+    them; those of probabilities are as ever. Equal arguments give equal figures.
     Raises ValueError for arguments that do not fit together and rows that are no probabilities.
     """
     if len(set(classes)) != len(classes) or len(classes) != probabilities.shape[-1]:
@@ -49,7 +49,7 @@ def evaluate(
     if baseline_class not in classes:
         raise ValueError(f"wanted a baseline class among the classes, got {baseline_class!r}")
     scores = score(probabilities, labels)
-    names = score(probabilities, labels, named=named)
+    names = score(probabilities, labels, predicted=predicted)
     confusion = confusion_matrix(names.labels, names.predicted, len(classes))
     log_loss, brier = losses(scores)
     worst, lowest = worst_recall(confusion)

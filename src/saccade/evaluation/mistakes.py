@@ -11,22 +11,24 @@ Rows = npt.NDArray[np.intp]
 
 
 def confident_mistakes(
-    probabilities: Probabilities, labels: Labels, *, limit: int, named: Labels | None = None
+    probabilities: Probabilities, labels: Labels, *, limit: int, predicted: Labels | None = None
 ) -> Rows:
     """Return at most `limit` rows predicted wrong, the most confident first.
 
     Equal confidences keep the order of the rows. `probabilities` is (N, C), `labels` (N,);
-    `named` (N,) where the prediction is not the class with the highest probability.
+    `predicted` (N,) where the prediction is not the class with the highest probability.
     """
-    scores = score(probabilities, labels, named=named)
+    scores = score(probabilities, labels, predicted=predicted)
     wrong = np.flatnonzero(~scores.right)
     return wrong[np.argsort(-scores.top[wrong], kind="stable")][: _checked(limit)]
 
 
-def least_sure(probabilities: Probabilities, *, limit: int, named: Labels | None = None) -> Rows:
+def least_sure(
+    probabilities: Probabilities, *, limit: int, predicted: Labels | None = None
+) -> Rows:
     """Return at most `limit` rows, that with the least probable name first; the rest as above."""
     top = top_of(probabilities)
-    sure = top if named is None else probabilities[np.arange(len(top)), named]
+    sure = top if predicted is None else probabilities[np.arange(len(top)), predicted]
     return np.argsort(sure, kind="stable")[: _checked(limit)]
 
 

@@ -44,10 +44,10 @@ def class_weights(counts: npt.NDArray[np.integer[Any]]) -> tuple[float, ...]:
     return tuple(weights.tolist())
 
 
-def named_by_weight(
+def predicted_by_weight(
     probabilities: npt.NDArray[np.floating[Any]], weights: tuple[float, ...]
 ) -> npt.NDArray[np.int64]:
     """Return the class number of each row of (N, C) probabilities; the first wins a tie."""
     weighted: Floats = probabilities.astype(np.float64) * np.asarray(weights)
-    named: npt.NDArray[np.int64] = weighted.argmax(axis=1).astype(np.int64)
-    return named
+    predicted: npt.NDArray[np.int64] = weighted.argmax(axis=1).astype(np.int64)
+    return predicted

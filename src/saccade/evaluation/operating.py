@@ -1,7 +1,7 @@
 """An operating point: of two classes, from which probability on a picture gets one's name.
 
     point = choose_operating_point(probabilities, labels, classes=classes, wish=wish)
-    point.named(probabilities)  # (N,) class numbers
+    point.predicted(probabilities)  # (N,) class numbers
 
 The threshold is chosen on validation, so that the wish holds for new pictures with 95 % confidence.
 
@@ -32,7 +32,7 @@ import numpy.typing as npt
 from saccade.config import Measure, Wish
 from saccade.evaluation.beta import Floats
 from saccade.evaluation.intervals import lower_bounds, proportion
-from saccade.evaluation.naming import named_by_weight
+from saccade.evaluation.naming import predicted_by_weight
 from saccade.evaluation.scores import Labels, Probabilities, check_labels
 from saccade.types import Interval
 
@@ -66,7 +66,7 @@ class OperatingPoint:
         """Whether validation shows that the wish holds."""
         return self.promised >= self.target
 
-    def named(
+    def predicted(
         self, probabilities: Probabilities, classes: tuple[str, ...]
     ) -> npt.NDArray[np.int64]:
         """Return each row's class number, of (N, 2) probabilities."""
@@ -203,7 +203,7 @@ def _below(sure: Floats, last: int) -> float:
     return middle if middle < value else value
 
 
-def names_of(
+def predicted_classes(
     probabilities: npt.NDArray[np.float32],
     *,
     classes: tuple[str, ...],
@@ -215,8 +215,8 @@ def names_of(
     The most probable one, unless an operating point or class weights decide.
     """
     if point is not None:
-        return point.named(probabilities, classes)
-    return named_by_weight(probabilities, weights or (1.0,) * len(classes))
+        return point.predicted(probabilities, classes)
+    return predicted_by_weight(probabilities, weights or (1.0,) * len(classes))
 
 
 def operate(
@@ -224,11 +224,11 @@ def operate(
 ) -> Operation:
     """Return precision and recall at a point, of (N, 2) probabilities against labels."""
     place = classes.index(point.class_name)
-    is_it, named = np.asarray(labels) == place, point.named(probabilities, classes) == place
-    hits = int((is_it & named).sum())
+    is_it, predicted = np.asarray(labels) == place, point.predicted(probabilities, classes) == place
+    hits = int((is_it & predicted).sum())
     return Operation(
         point=point,
-        precision=proportion(hits, int(named.sum())) if named.any() else None,
+        precision=proportion(hits, int(predicted.sum())) if predicted.any() else None,
         recall=proportion(hits, int(is_it.sum())) if is_it.any() else None,
     )
 

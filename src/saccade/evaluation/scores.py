@@ -26,7 +26,7 @@ class Scores:
     """One entry a picture; the first class wins a tie, as in `numpy.argmax`."""
 
     labels: npt.NDArray[np.int64]  # (N,) true class
-    predicted: npt.NDArray[np.int64]  # (N,) class with the highest probability, or as named
+    predicted: npt.NDArray[np.int64]  # (N,) class with the highest probability, or as given
     top: Floats  # (N,) the probability of that class
     second: Floats  # (N,) the second highest
     true: Floats  # (N,) the true class's probability
@@ -42,10 +42,12 @@ class Scores:
         return right
 
 
-def score(probabilities: Probabilities, labels: Labels, *, named: Labels | None = None) -> Scores:
+def score(
+    probabilities: Probabilities, labels: Labels, *, predicted: Labels | None = None
+) -> Scores:
     """Gather the scores of `probabilities` (N, C) against `labels` (N,).
 
-    `named` (N,) is the predicted class where that is not the one with the highest probability.
+    `predicted` (N,) is the predicted class where that is not the one with the highest probability.
 
     Raises ValueError for shapes that do not fit, fewer than two classes, no rows, labels outside
     0 … C - 1, and rows that are not probabilities.
@@ -53,17 +55,17 @@ def score(probabilities: Probabilities, labels: Labels, *, named: Labels | None 
     check_labels(probabilities, labels)
     count = len(labels)
     codes = np.asarray(labels, np.int64)
-    predicted = np.empty(count, np.int64)
+    answers = np.empty(count, np.int64)
     top, second, true, squares = (np.empty(count) for _ in range(4))
     for rows, block in _blocks(probabilities):
         _check_rows(block, rows.start)
-        predicted[rows] = block.argmax(axis=1) if named is None else named[rows]
-        top[rows] = block[np.arange(len(block)), predicted[rows]]
+        answers[rows] = block.argmax(axis=1) if predicted is None else predicted[rows]
+        top[rows] = block[np.arange(len(block)), answers[rows]]
         second[rows] = np.partition(block, -2, axis=1)[:, -2]
         true[rows] = block[np.arange(len(block)), codes[rows]]
         squares[rows] = np.einsum("ij,ij->i", block, block)
     return Scores(
-        labels=codes, predicted=predicted, top=top, second=second, true=true, squares=squares
+        labels=codes, predicted=answers, top=top, second=second, true=true, squares=squares
     )
 
 

@@ -50,13 +50,13 @@ class Answers:
 
     labels: Labels  # (n,)
     probabilities: Probabilities  # (n, C), calibrated
-    named: Labels  # (n,) class numbers
+    predicted: Labels  # (n,) class numbers
     threshold: float  # a probability of the name below it is "unsure"
 
     @property
     def sure(self) -> npt.NDArray[np.bool_]:
         """Which answers are not "unsure", (n,)."""
-        chosen = self.probabilities[np.arange(len(self.named)), self.named]
+        chosen = self.probabilities[np.arange(len(self.predicted)), self.predicted]
         sure: npt.NDArray[np.bool_] = chosen >= self.threshold
         return sure
 
@@ -76,7 +76,7 @@ def pooled(
     `threshold` and `point` are those of the classifier that is shipped, and are only noted.
     """
     labels = np.concatenate([one.labels for one in answers])
-    named = np.concatenate([one.named for one in answers])
+    predicted = np.concatenate([one.predicted for one in answers])
     sure = np.concatenate([one.sure for one in answers])
     figures = evaluate(
         np.concatenate([one.probabilities for one in answers]),
@@ -85,9 +85,9 @@ def pooled(
         baseline_class=baseline_class,
         threshold=threshold,
         target_error_rate=target_error_rate,
-        named=named,
+        predicted=predicted,
     )
-    num_sure, wrong = int(sure.sum()), int((sure & (named != labels)).sum())
+    num_sure, wrong = int(sure.sum()), int((sure & (predicted != labels)).sum())
     sureness = Sureness(
         threshold=threshold,
         target_error_rate=target_error_rate,

@@ -103,7 +103,7 @@ def advise_labels(
         Advice(action="labels", sentence=f"Whether labels are wrong {_ONE_CLASS}."),
     )
     validation = prepared.pictures(VALIDATION).labels
-    weak = weakness(test, verdict.named, verdict.labels)
+    weak = weakness(test, verdict.predicted, verdict.labels)
     few = scarce(test, verdict.labels, validation)
     return NextSteps(advice=(*ranked_labels(weak, few, [time], test), *never))
 

@@ -32,8 +32,8 @@ from saccade.evaluation import (
     Trainings,
     apply_temperature,
     averaged,
-    names_of,
     pooled,
+    predicted_classes,
     widened,
 )
 from saccade.predict import Classifier
@@ -177,7 +177,7 @@ def verdict_of(
         return np.concatenate([column(one) for one in first])[order]
 
     rows, labels = all_of(lambda one: one.rows), all_of(lambda one: one.answers.labels)
-    named = all_of(lambda one: one.answers.named)
+    predicted = all_of(lambda one: one.answers.predicted)
     trainings = tuple(
         one.told(alone, seed=fold.plan.seed, repeat=number // num_folds, fold=number % num_folds)
         for number, (one, fold, alone) in enumerate(zip(judged, folds, each, strict=True))
@@ -186,10 +186,12 @@ def verdict_of(
         probabilities=all_of(lambda one: one.answers.probabilities),
         rows=rows,
         labels=labels,
-        named=named,
+        predicted=predicted,
         sure=all_of(lambda one: one.answers.sure),
         evaluation=figures,
-        leak=prepared.kinship.leak([one.index for one in folds[:num_folds]], rows, named == labels),
+        leak=prepared.kinship.leak(
+            [one.index for one in folds[:num_folds]], rows, predicted == labels
+        ),
         trainings=Trainings(
             folds=num_folds, repeats=settings.repeats, accuracy=figures.accuracy, each=trainings
         ),
@@ -256,7 +258,7 @@ def _asked(
     )
     logits = logits_of(answering.network, test, progress=progress)
     probabilities = apply_temperature(logits, calibration.temperature)
-    named = names_of(
+    predicted = predicted_classes(
         probabilities,
         classes=classes,
         point=calibration.operating_point,
@@ -267,7 +269,7 @@ def _asked(
         answers=Answers(
             labels=test.labels,
             probabilities=probabilities,
-            named=named,
+            predicted=predicted,
             threshold=calibration.threshold,
         ),
         best_epoch=fit.best_epoch,
@@ -281,7 +283,7 @@ def _write(folder: Path, judged: Judged) -> None:
         "rows": judged.rows,
         "labels": answers.labels,
         "probabilities": answers.probabilities,
-        "named": answers.named,
+        "predicted": answers.predicted,
     }
     document = {
         "threshold": answers.threshold,

@@ -32,8 +32,8 @@ from saccade.evaluation import (
     fit_temperature,
     label_probabilities,
     least_sure,
-    named_by_weight,
     operate,
+    predicted_by_weight,
 )
 from saccade.files import atomic_path
 from saccade.predict import Classifier
@@ -61,13 +61,13 @@ class Calibration:
 class Verdict:
     """What is said of the pictures that judge, and every figure of it; (n,) but for the first.
 
-    With several labels a picture, `labels` and `named` are true and false, (n, C).
+    With several labels a picture, `labels` and `predicted` are true and false, (n, C).
     """
 
     probabilities: npt.NDArray[np.float32]  # (n, C)
     rows: npt.NDArray[np.intp]  # of the index and the cache
     labels: npt.NDArray[Any]
-    named: npt.NDArray[Any]
+    predicted: npt.NDArray[Any]
     sure: npt.NDArray[np.bool_]  # False where the answer is "unsure"
     evaluation: Evaluation | LabelEvaluation
     leak: Leak | None
@@ -78,7 +78,7 @@ class Verdict:
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """Which pictures are said to be what they are; of several labels, every one."""
-        return all_right(self.named, self.labels)
+        return all_right(self.predicted, self.labels)
 
 
 def all_right(said: npt.NDArray[Any], truth: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -113,7 +113,7 @@ def calibrate(
         probabilities,
         labels,
         target_error_rate=TARGET_ERROR_RATE,
-        named=None if weights is None else named_by_weight(probabilities, weights),
+        predicted=None if weights is None else predicted_by_weight(probabilities, weights),
     )
     return Calibration(temperature=temperature, threshold=threshold, class_weights=weights)
 
@@ -160,7 +160,7 @@ def score(
         baseline_class=baseline_class,
         threshold=manifest.threshold,
         target_error_rate=manifest.target_error_rate,
-        named=manifest.named(probabilities),
+        predicted=manifest.predicted(probabilities),
     )
     if point is None:
         return figures
@@ -180,15 +180,15 @@ def choose_gallery(
     probabilities: npt.NDArray[np.float32],
     labels: npt.NDArray[np.integer[Any]],
     *,
-    named: npt.NDArray[np.integer[Any]],
+    predicted: npt.NDArray[np.integer[Any]],
     seed: int,
 ) -> Mapping[str, npt.NDArray[np.intp]]:
     """Return which test pictures the report shows, by place; the grid is drawn blindly."""
     drawn = np.random.default_rng(seed).permutation(len(labels))[:_GRID]
     return {
         "grid": drawn,
-        "mistakes": confident_mistakes(probabilities, labels, limit=_SHOWN, named=named),
-        "least_sure": np.asarray(least_sure(probabilities, limit=_SHOWN, named=named), np.intp),
+        "mistakes": confident_mistakes(probabilities, labels, limit=_SHOWN, predicted=predicted),
+        "least_sure": least_sure(probabilities, limit=_SHOWN, predicted=predicted),
     }
 
 

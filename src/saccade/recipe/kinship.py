@@ -32,7 +32,7 @@ class Kinship:
         """Return sentences on what a reader should know, once the index is split."""
         return (
             *(note for note in (self.series_note, self.why_not) if note),
-            *_groups_split(index, self.kin.named, by_names=bool(self.series_note)),
+            *_groups_split(index, self.kin.groups, by_names=bool(self.series_note)),
             *_near_split(index, self.kin),
             *_near_contradicting(index, self.kin),
             *_equal_left_out(index),
@@ -58,8 +58,8 @@ class Kinship:
         path = splits[0].path
         pairs = sorted(pair for index in splits for pair in _across(index, self.kin))
         leaked = np.isin(rows, [tested for tested, _, _ in pairs])
-        named = [(str(path[a]), str(path[b]), score) for a, b, score in pairs]
-        return measure_leak(right, leaked, copies=named)
+        copies = [(str(path[a]), str(path[b]), score) for a, b, score in pairs]
+        return measure_leak(right, leaked, copies=copies)
 
 
 def find_kin(
@@ -67,11 +67,11 @@ def find_kin(
     cache: Cache,
     preprocessing: Preprocessing,
     *,
-    named: npt.NDArray[np.intp] | None,
+    groups: npt.NDArray[np.intp] | None,
     series: npt.NDArray[np.intp] | None,
     budget_s: float | None,
 ) -> Kinship:
-    """Return which pictures of a cache belong together: `named` by the user, or by their looks.
+    """Return which pictures of a cache belong together: in `groups` of the user, or by their looks.
 
     `series`, from the files' names, count as groups where the pictures look like series, too.
     """
@@ -85,7 +85,7 @@ def find_kin(
     near = None if pairs is None else (pairs.first, pairs.second, pairs.score)
     note = "" if series is None else _series_note(index, cache, sizes, series)
     return Kinship(
-        kin=Kin(named=series if note else named, near=near),
+        kin=Kin(groups=series if note else groups, near=near),
         why_not=found.why_not,
         series_note=note,
     )
@@ -122,27 +122,27 @@ def _across(index: Index, kin: Kin) -> list[tuple[int, int, float]]:
 
 
 def _groups_split(
-    index: Index, named: npt.NDArray[np.intp] | None, *, by_names: bool
+    index: Index, groups: npt.NDArray[np.intp] | None, *, by_names: bool
 ) -> tuple[str, ...]:
-    if named is None:
+    if groups is None:
         return ()
     notes = []
     rows = np.flatnonzero(index.usable)
-    alone = rows[named[rows] < 0]
+    alone = rows[groups[rows] < 0]
     if len(alone) and not by_names:
         notes.append(
             f"{len(alone):,} pictures are in no group, such as {index.path[alone[0]]}; each stands "
             "alone"
         )
-    rows = rows[named[rows] >= 0]
-    parts = np.unique(np.stack([named[rows], index.part[rows]], axis=1), axis=0)
+    rows = rows[groups[rows] >= 0]
+    parts = np.unique(np.stack([groups[rows], index.part[rows]], axis=1), axis=0)
     numbers, num_parts = np.unique(parts[:, 0], return_counts=True)
     split = numbers[num_parts > 1]
     if len(split):
-        tested = rows[np.isin(named[rows], split) & (index.part[rows] == TEST)]
-        groups = "group lies" if len(split) == 1 else "groups lie"
+        tested = rows[np.isin(groups[rows], split) & (index.part[rows] == TEST)]
+        lie = "group lies" if len(split) == 1 else "groups lie"
         notes.append(
-            f"{len(split):,} of {len(numbers):,} {groups} in several parts, as you set them apart, "
+            f"{len(split):,} of {len(numbers):,} {lie} in several parts, as you set them apart, "
             f"with {len(tested):,} test pictures; nothing was moved, and the test figures may be "
             "too good"
         )

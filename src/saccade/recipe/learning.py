@@ -168,10 +168,10 @@ def units(
     `digest` and `label` are those of the whole index: copies, near copies and the user's groups.
     """
     number = np.unique(digest[rows], return_inverse=True)[1]
-    if kin.named is not None:
-        named = kin.named[rows]
-        alone = int(kin.named.max()) + 1 + np.arange(len(rows))
-        number = _whole(number, np.where(named < 0, alone, named))
+    if kin.groups is not None:
+        groups = kin.groups[rows]
+        alone = int(kin.groups.max()) + 1 + np.arange(len(rows))
+        number = _whole(number, np.where(groups < 0, alone, groups))
     group = np.full(len(label), -1, np.intp)
     group[rows] = np.unique(number, return_inverse=True)[1]
     if kin.near is not None:

@@ -84,8 +84,8 @@ class Prepared:
         """Return one part's rows with their labels."""
         rows = self.index.rows_of(part)
         labels = self.index.label[rows].astype(np.intp)
-        named = self.kinship.kin.named
-        group = None if named is None else named[rows]
+        groups = self.kinship.kin.groups
+        group = None if groups is None else groups[rows]
         if self.sets is not None:
             return Pictures(self.cache.pixels, rows, self.sets.targets(labels), group)
         return Pictures(self.cache.pixels, rows, labels, group)
@@ -116,19 +116,19 @@ def _prepare(
         _check_classes(index, source.name, sets)
         _check_operating_point(index, request.settings)
         group = request.settings.group
-        named = None if group in (None, ALONE) else group_rows(source, index, group)
+        groups = None if group in (None, ALONE) else group_rows(source, index, group)
         series = numbered_series(index) if group is None else None
         folds = request.settings.folds
         if folds is not None:
             _check_parts(index, source.name)
-    data_digest = _digest(index, exclude_digest, named)
+    data_digest = _digest(index, exclude_digest, groups)
     if request.data_digest not in (None, data_digest):
         raise DataError(f"{source.name} has changed since {request.folder} began; train anew")
     strata = None if sets is None else by_strata(index, sets)
-    dealt = (index if strata is None else strata, series if named is None else named)
+    dealt = (index if strata is None else strata, series if groups is None else groups)
     is_open = index.usable  # in folds every picture trains as well as judges
     if folds is None:
-        is_open = open_rows(dealt[0], seed=request.settings.seed, named=dealt[1])
+        is_open = open_rows(dealt[0], seed=request.settings.seed, groups=dealt[1])
     engine_name()  # imports what trains, so that the plan knows what time is left
     num_classes = len(index.classes if sets is None else sets.names)
     plan = request.plan or _plan(
@@ -150,7 +150,7 @@ def _prepare(
     with clock.stage("copies"):
         budget_s = request.settings.budget_s
         kinship = find_kin(
-            index, cache, plan.preprocessing, named=named, series=series, budget_s=budget_s
+            index, cache, plan.preprocessing, groups=groups, series=series, budget_s=budget_s
         )
         with kinship.naming_series():
             index = split_index(
@@ -310,16 +310,16 @@ def _check_operating_point(index: Index, settings: TrainSettings) -> None:
     """Raise SettingsError for an operating point unless it is of one of two classes."""
     if settings.wish is None:
         return
-    named, classes = settings.wish.class_name, index.classes
+    wished, classes = settings.wish.class_name, index.classes
     if len(classes) != 2:
         raise SettingsError(
             f"an operating point is for two classes, and the data has {len(classes)}; leave out "
             "--operating-point, or put the pictures into two classes"
         )
-    if named not in classes:
+    if wished not in classes:
         raise SettingsError(
             f"an operating point is of one of the classes, {classes[0]!r} or {classes[1]!r}, "
-            f"got {named!r}"
+            f"got {wished!r}"
         )
 
 
@@ -342,10 +342,10 @@ def _check_validation(index: Index, settings: TrainSettings) -> None:
     """Raise DataError where an operating point cannot be chosen for want of any picture."""
     if settings.wish is None:
         return
-    named = settings.wish.class_name
-    if not np.any(index.label[index.rows_of(VALIDATION)] == index.classes.index(named)):
+    wished = settings.wish.class_name
+    if not np.any(index.label[index.rows_of(VALIDATION)] == index.classes.index(wished)):
         raise DataError(
-            f"an operating point is chosen on validation pictures, and none is of {named!r}; "
+            f"an operating point is chosen on validation pictures, and none is of {wished!r}; "
             "put some into the validation part, or leave out --operating-point"
         )
 
@@ -354,7 +354,7 @@ def _left_out(index: Index) -> list[tuple[str, str]]:
     return [(index.path[row], index.reason[row]) for row in np.flatnonzero(~index.usable)]
 
 
-def _digest(index: Index, exclude_digest: str | None, named: npt.NDArray[np.intp] | None) -> str:
+def _digest(index: Index, exclude_digest: str | None, groups: npt.NDArray[np.intp] | None) -> str:
     """Return a digest of every picture's content, label and part, in order, and of the groups."""
     digest = hashlib.sha256("\n".join(index.classes).encode("utf-8", "backslashreplace"))
     columns: tuple[npt.NDArray[Any], ...] = (index.sha256, index.label, index.part)
@@ -362,6 +362,6 @@ def _digest(index: Index, exclude_digest: str | None, named: npt.NDArray[np.intp
         digest.update(f"\n{sha256} {label} {part}".encode())
     if exclude_digest is not None:
         digest.update(f"\nexclude {exclude_digest}".encode())
-    if named is not None:
-        digest.update(b"\ngroup " + named.astype("<i8").tobytes())
+    if groups is not None:
+        digest.update(b"\ngroup " + groups.astype("<i8").tobytes())
     return digest.hexdigest()

@@ -70,11 +70,11 @@ def with_repeats(
         )
         for number, (one, training) in enumerate(zip(judged, repeats, strict=True), 1)
     )
-    named = [verdict.named, *(one.answers.named for one in judged)]
+    predicted = [verdict.predicted, *(one.answers.predicted for one in judged)]
     trainings = Trainings(
         folds=None,
         repeats=1 + len(judged),
-        accuracy=crossed(np.stack(named) == verdict.labels),
+        accuracy=crossed(np.stack(predicted) == verdict.labels),
         each=(shipped, *others),
     )
     return replace(verdict, trainings=trainings)

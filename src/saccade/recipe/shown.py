@@ -32,13 +32,13 @@ def shown_of(verdict: Verdict, classifier: Classifier, *, seed: int) -> Shown:
     """Return what is shown of a verdict; `seed` draws the gallery's grid."""
     if classifier.manifest.several_labels:
         return _of_labels(verdict, classifier, seed=seed)
-    probabilities, labels, named = verdict.probabilities, verdict.labels, verdict.named
-    bins = reliability(probabilities, labels, named=named)
+    probabilities, labels, predicted = verdict.probabilities, verdict.labels, verdict.predicted
+    bins = reliability(probabilities, labels, predicted=predicted)
     return Shown(
         truth=[classifier.classes[label] for label in labels],
-        said=[classifier.classes[label] for label in named],
-        confidence=probabilities[np.arange(len(named)), named],
-        gallery=choose_gallery(probabilities, labels, named=named, seed=seed),
+        said=[classifier.classes[label] for label in predicted],
+        confidence=probabilities[np.arange(len(predicted)), predicted],
+        gallery=choose_gallery(probabilities, labels, predicted=predicted, seed=seed),
         by_label={},
         reliability=tuple(asdict(row) for row in bins if row.num_images),
         precision_recall=_precision_recall(classifier, probabilities, labels),
@@ -46,7 +46,7 @@ def shown_of(verdict: Verdict, classifier: Classifier, *, seed: int) -> Shown:
 
 
 def _of_labels(verdict: Verdict, classifier: Classifier, *, seed: int) -> Shown:
-    probabilities, said, names = verdict.probabilities, verdict.named, classifier.classes
+    probabilities, said, names = verdict.probabilities, verdict.predicted, classifier.classes
     confidence = np.where(said, probabilities, 1 - probabilities).min(axis=1)
     return Shown(
         truth=written(names, verdict.labels),

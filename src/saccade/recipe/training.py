@@ -285,14 +285,14 @@ def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) ->
     """Score the test pictures, once, with the bundle."""
     test, manifest = prepared.pictures(TEST), classifier.manifest
     probabilities, unusualness = outputs_of(classifier, test, progress=progress, name="test")
-    named, sure = manifest.answers(probabilities), np.ones(len(test.rows), np.bool_)
+    predicted, sure = manifest.answers(probabilities), np.ones(len(test.rows), np.bool_)
     if not manifest.several_labels:
-        sure = probabilities[np.arange(len(named)), named] >= manifest.threshold
+        sure = probabilities[np.arange(len(predicted)), predicted] >= manifest.threshold
     return Verdict(
         probabilities=probabilities,
         rows=test.rows,
         labels=test.labels,
-        named=named,
+        predicted=predicted,
         sure=sure,
         evaluation=score(
             probabilities,
@@ -300,7 +300,7 @@ def _judge(classifier: Classifier, prepared: Prepared, *, progress: Progress) ->
             classifier=classifier,
             baseline_class=manifest.provenance["baseline_class"],
         ),
-        leak=prepared.kinship.leak([prepared.index], test.rows, all_right(named, test.labels)),
+        leak=prepared.kinship.leak([prepared.index], test.rows, all_right(predicted, test.labels)),
         unknown=rate_of_unknown(classifier, unusualness),
     )
 
