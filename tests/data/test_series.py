@@ -16,7 +16,7 @@ from saccade.data.index import Index
 from saccade.data.series import runs_of, sampled_series
 from saccade.errors import DataError
 from saccade.progress import Silence
-from saccade.recipe.folding import in_folds
+from saccade.recipe.folds import in_folds
 from saccade.recipe.prepare import data_notes
 from saccade.types import TEST
 

@@ -23,7 +23,7 @@ import saccade
 from saccade.config import choose_settings
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
-from saccade.recipe.choosing import choose_backbone
+from saccade.recipe.backbone import choose_backbone
 from saccade.training import Facts
 from saccade.transfer import backbone
 

@@ -24,9 +24,9 @@ from saccade.evaluation import TARGET_ERROR_RATE, apply_temperature, evaluate, e
 from saccade.models import AS_IT_IS
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, Silence
-from saccade.recipe.answering import ways_of_looking, with_views
 from saccade.recipe.prepare import Prepared
 from saccade.recipe.unknown import num_known
+from saccade.recipe.views import ways_of_looking, with_views
 from saccade.training import Pictures, decide_mirroring, logits_of
 from saccade.types import TEST, TRAIN, VALIDATION
 

@@ -38,8 +38,8 @@ from saccade.data import (
 from saccade.errors import DataError, SettingsError
 from saccade.models import AUTO, BackboneDesign, engine_name, wanted_input_shape
 from saccade.progress import Progress
-from saccade.recipe.balancing import with_balance
-from saccade.recipe.choosing import choose_backbone
+from saccade.recipe.backbone import choose_backbone
+from saccade.recipe.balance import with_balance
 from saccade.recipe.clock import Clock
 from saccade.recipe.kinship import Kinship, find_kin
 from saccade.recipe.learning import training_share

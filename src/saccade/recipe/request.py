@@ -18,7 +18,7 @@ from saccade.data import check_pattern
 from saccade.errors import DataError, SettingsError
 from saccade.files import TEMPORARY, cannot_write, umask, write_json
 from saccade.models import IMAGENET
-from saccade.recipe.choosing import asked_backbone
+from saccade.recipe.backbone import asked_backbone
 from saccade.run import FINISHED, STARTED, VERSION, read_document
 from saccade.training import TrainPlan
 

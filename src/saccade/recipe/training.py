@@ -2,7 +2,7 @@
 
 `train` reads from top to bottom; each stage is a function of the stages before it. The test
 pictures are looked at in one place, `_judge`, after the last choice is made. With folds every
-picture is a test picture once: `carry_out_several`, and folding.py.
+picture is a test picture once: `carry_out_several`, and folds.py.
 """
 
 from __future__ import annotations
@@ -33,11 +33,9 @@ from saccade.files import write_json
 from saccade.models import check_installed, describe_layers, engine_name
 from saccade.predict import Classifier, load
 from saccade.progress import Progress, for_terminal
-from saccade.recipe.advising import advise, advise_labels
-from saccade.recipe.answering import Answering, choose_answering
-from saccade.recipe.balancing import balance_note
+from saccade.recipe.balance import balance_note
 from saccade.recipe.clock import Clock
-from saccade.recipe.folding import Judged, in_folds, judge_each, verdict_of, with_share
+from saccade.recipe.folds import Judged, in_folds, judge_each, verdict_of, with_share
 from saccade.recipe.judge import (
     Verdict,
     all_right,
@@ -50,9 +48,10 @@ from saccade.recipe.judge import (
 )
 from saccade.recipe.learning import Learning
 from saccade.recipe.network import build, learn, note_mistakes, rehearsed, train_one, with_time_left
+from saccade.recipe.next_steps import advise, advise_labels
 from saccade.recipe.prepare import Prepared, data_notes, prepare
 from saccade.recipe.preview import write_preview
-from saccade.recipe.repeating import in_repeats, with_repeats
+from saccade.recipe.repeats import in_repeats, with_repeats
 from saccade.recipe.request import (
     Request,
     check_resume_alone,
@@ -68,6 +67,7 @@ from saccade.recipe.unknown import (
     refused_elsewhere,
     why_no_score,
 )
+from saccade.recipe.views import Answering, choose_answering
 from saccade.report import write_run_report
 from saccade.run import FINISHED, Images, Run
 from saccade.training import FitResult

@@ -38,14 +38,14 @@ from saccade.evaluation import (
 )
 from saccade.predict import Classifier
 from saccade.progress import Progress
-from saccade.recipe.answering import choose_answering
-from saccade.recipe.balancing import with_balance
+from saccade.recipe.balance import with_balance
 from saccade.recipe.clock import Clock
 from saccade.recipe.ending import Ending
 from saccade.recipe.judge import Verdict, calibrate
 from saccade.recipe.network import build, train_one, with_time_left
 from saccade.recipe.prepare import Prepared, build_body
 from saccade.recipe.request import Request
+from saccade.recipe.views import choose_answering
 from saccade.training import FitResult, logits_of
 from saccade.training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from saccade.types import TEST, VALIDATION

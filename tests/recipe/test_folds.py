@@ -20,7 +20,7 @@ from saccade.data import read_index
 from saccade.errors import DataError, SettingsError
 from saccade.progress import Silence
 from saccade.recipe.clock import Clock
-from saccade.recipe.folding import in_folds, with_share
+from saccade.recipe.folds import in_folds, with_share
 from saccade.recipe.prepare import prepare
 from saccade.recipe.request import new_request
 from saccade.report import write_run_report

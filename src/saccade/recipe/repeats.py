@@ -21,7 +21,7 @@ from saccade.config import SEEDS, TrainSettings
 from saccade.errors import SettingsError
 from saccade.evaluation import Evaluation, Training, Trainings, crossed, pooled
 from saccade.predict import Classifier
-from saccade.recipe.folding import Judged, common_of
+from saccade.recipe.folds import Judged, common_of
 from saccade.recipe.judge import Verdict
 from saccade.recipe.prepare import Prepared
 from saccade.training import FitResult

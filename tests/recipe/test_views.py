@@ -11,7 +11,7 @@ from keras import ops
 import saccade
 from saccade.models import CompactDesign, View, build_compact
 from saccade.progress import Silence
-from saccade.recipe.answering import falls, ways_of_looking
+from saccade.recipe.views import falls, ways_of_looking
 
 
 def stripes(num, *, mirrored_classes, side=16):
