@@ -143,11 +143,11 @@ def test_pictures_that_belong_together_are_one_unit():
 
 def test_equal_pictures_of_two_groups_are_one_unit_with_both():
     """Groups 0 to 3 of three pictures each; the last of one group equals the first of the next."""
-    rows, named = np.arange(14), np.append(np.repeat([7, 5, 6, 4], 3), [-1, -1])
+    rows, groups = np.arange(14), np.append(np.repeat([7, 5, 6, 4], 3), [-1, -1])
     digest = np.arange(14, dtype=np.uint64)
     digest[[2, 5]] = digest[[3, 6]]  # a chain through three groups; the fourth has no copy
     digest[12] = digest[4]  # a picture of no group that is a copy of one with a group
-    found = units(Kin(named=named), rows, digest, np.zeros(14, int))
+    found = units(Kin(groups=groups), rows, digest, np.zeros(14, int))
     wanted = np.eye(14, dtype=bool)
     for together in ([*range(9), 12], [9, 10, 11]):
         wanted[np.ix_(together, together)] = True

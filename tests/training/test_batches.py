@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.training.test_loop import FACTS, digits, equal, weights_of
+from tests.training.test_loop import FACTS, course_of, equal, weights_of
 
 from saccade.augmentation import Augmentation
 from saccade.models import build_model
@@ -20,9 +20,9 @@ from saccade.training.device import ahead, kept_on, staying
 from saccade.training.examples import Examples
 from saccade.training.examples import Streamed as StreamedExamples
 from saccade.training.examples import sources_of as sources_of_examples
-from saccade.training.loop import _Loop
+from saccade.training.loop import Loop
 from saccade.training.plan import derive_plan
-from saccade.training.result import Pictures, never
+from saccade.training.result import Pictures
 from saccade.training.session import Session
 from saccade.training.step import TrainingStep
 
@@ -116,17 +116,15 @@ def test_training_elsewhere_ends_with_the_same_weights(place):
     def trained(move):
         set_seed(5)
         model = build_model("auto", input_shape=(8, 8, 1), num_classes=10, design=plan.design)
-        train, validation = digits()
-        parts = {"train": train, "validation": validation, "plan": plan, "should_stop": never}
         progress = Silence()
         with progress.stage("train", total=100) as stage:
-            loop = _Loop(model, **parts, stage=stage, progress=progress)
+            loop = Loop(model, course_of(plan, stage), progress)
             if move:
-                sets = (train, loop.sample, loop.validation)
+                sets = (loop.course.train, loop.course.sample, loop.course.validation)
                 loop.learner.sources = [place(part, CPU) for part in sets]
                 source = loop.learner.sources[0]
-                loop.batches = Batches(train, source, loop.plan.augmentation, 10)
-            result = loop.run(None)
+                loop.batches = Batches(loop.course.train, source, loop.course.plan.augmentation, 10)
+            result = loop.run()
         return weights_of(model), result.history
 
     (weights, history), (own, own_history) = trained(True), trained(False)
@@ -210,22 +208,22 @@ def test_error_in_fit_leaves_no_thread(scored):
 
 @pytest.mark.parametrize("scored", [False, True])
 def test_error_in_the_journey_leaves_no_thread(scored, monkeypatch):
-    train, validation = digits()
     plan = derive_plan(replace(FACTS, epochs=1), model="t3")
     model = build_model("t3", input_shape=(8, 8, 1), num_classes=10)
-    parts = {"train": train, "validation": validation, "plan": plan, "should_stop": never}
     progress = Silence()
     with progress.stage("train", total=100) as stage:
-        loop = _Loop(model, **parts, stage=stage, progress=progress)
+        loop = Loop(model, course_of(plan, stage), progress)
         loop.learner.sources = [Streamed(each, CPU) for each in loop.learner._shown]
-        loop.batches = Batches(train, loop.learner.sources[0], loop.plan.augmentation, 10)
+        loop.batches = Batches(
+            loop.course.train, loop.learner.sources[0], loop.course.plan.augmentation, 10
+        )
         before = threading.active_count()
         if scored:
             monkeypatch.setattr(loop.learner.step, "infer", breaks)
-            run = lambda: loop.learner.outputs(loop.validation)  # noqa: E731
+            run = lambda: loop.learner.outputs(loop.course.validation)  # noqa: E731
         else:
             monkeypatch.setattr(loop.learner.step, "train", breaks)
-            run = lambda: loop._run_epoch(None)  # noqa: E731
+            run = lambda: loop.run_epoch(None)  # noqa: E731
         with pytest.raises(Broken) as kept:
             run()
         assert threading.active_count() == before, kept

@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from saccade.models import build_model
 from saccade.models.backend import load_keras
 from saccade.training.compiler import Compilable
+from saccade.training.course import Diverged
 from saccade.training.device import on_device
-from saccade.training.loop import _Diverged, _look_at
+from saccade.training.loop import _look_at
 from saccade.training.meters import Meters
 from saccade.training.optimizers import _Number
 from saccade.training.step import TrainingStep
@@ -145,7 +146,7 @@ def test_losses_are_looked_at_by_one_number():
         _look_at(losses)
     assert (losses, read.count) == ([], 1)
     for wrong in (float("nan"), float("inf")):
-        with pytest.raises(_Diverged):
+        with pytest.raises(Diverged):
             _look_at([torch.tensor(1.0), torch.tensor(wrong)])
 
 

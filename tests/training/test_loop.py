@@ -15,6 +15,7 @@ from saccade.augmentation import Augmentation
 from saccade.errors import DataError
 from saccade.models import build_model, load_keras
 from saccade.progress import Silence
+from saccade.training.course import Course
 from saccade.training.keras_loop import KerasLoop
 from saccade.training.learner import Learner
 from saccade.training.loop import train_network
@@ -306,11 +307,15 @@ def test_mixed_labels_need_a_loss_that_takes_them():
         train(plan, model=model)
 
 
+def course_of(plan, stage):
+    train, validation = digits()
+    parts = {"train": train, "validation": validation, "plan": plan, "stage": stage}
+    return Course(**parts, checkpoint_dir=None, should_stop=never)
+
+
 def train_by_keras(plan, *, model):
-    parts = dict(zip(("train", "validation"), digits(), strict=True))
     with Silence().stage("train", total=100) as stage:
-        loop = KerasLoop(model, **parts, plan=plan, should_stop=never, stage=stage, note="")
-        return model, loop.run(None)
+        return model, KerasLoop(model, course_of(plan, stage)).run()
 
 
 def test_keras_trains_on_mixed_labels_too():

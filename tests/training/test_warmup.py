@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from tests.training.test_loop import FACTS, digits
+from tests.training.test_loop import FACTS, course_of, digits
 
 from saccade.models import build_model
 from saccade.progress import Lines, Silence
@@ -27,16 +26,8 @@ def test_compiling_is_a_stage_of_its_own(asked, compiles, capsys, monkeypatch):
     plan = replace(derive_plan(facts, model="t3"), max_epochs=100_000)
     model = build_model("t3", input_shape=(8, 8, 1), num_classes=10)  # is compiled soonest
     learner = Learner(model, plan)
-    train, _ = digits()
-    plan_horizon(
-        learner,
-        plan,
-        train=train,
-        num_scored=200,
-        started=time.monotonic(),
-        done=0.0,
-        progress=Lines(),
-    )
+    with Silence().stage("train") as stage:
+        plan_horizon(learner, course_of(plan, stage), progress=Lines())
     assert learner.step.compiled == compiles
     assert ("compile: " in capsys.readouterr().err) == compiles
 

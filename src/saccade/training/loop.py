@@ -2,8 +2,8 @@
 
 One epoch shows every training picture once, changed a little; then the averaged weights are scored
 on validation, the best are kept, and a checkpoint is written. The learning rate follows the work
-done (`schedule`). A loss that is no longer a number undoes the epoch and halves the rate. Epochs
-draw their own random numbers from (seed, epoch), so a resumed run repeats an uninterrupted one.
+done (`schedule`). Epochs draw their own random numbers from (seed, epoch), so a resumed run repeats
+an uninterrupted one. What it shares with `keras_loop` is the `Course`.
 """
 
 from __future__ import annotations
@@ -18,36 +18,16 @@ import numpy as np
 
 from saccade.errors import DataError
 from saccade.models.backend import engine_name, load_keras
-from saccade.progress import Progress, Stage
-from saccade.training.changes import decide_changes
-from saccade.training.checkpoint import (
-    read_checkpoint,
-    under,
-    write_checkpoint,
-)
+from saccade.progress import Progress
+from saccade.training.checkpoint import Arrays
+from saccade.training.course import Course, Diverged, Stopped
 from saccade.training.plan import TrainPlan
 from saccade.training.precision import arithmetic
-from saccade.training.result import (
-    FitResult,
-    Pictures,
-    describe,
-    epoch_figures,
-    never,
-    sample_like,
-)
+from saccade.training.result import FitResult, Pictures, describe, epoch_figures, never
 from saccade.training.schedule import Horizon
-from saccade.training.standing import Standing
 from saccade.training.warmup import plan_horizon
 
 _LOOKED_AT_EVERY: Final = 100  # steps between looks at whether the loss is a number
-
-
-class _Diverged(Exception):
-    """The loss is no longer a number."""
-
-
-class _Stopped(Exception):
-    """The caller asked to stop."""
 
 
 def train_network(
@@ -68,29 +48,32 @@ def train_network(
     """
     train, validation = Pictures(*train), Pictures(*validation)
     _check(train, validation)
-    parts: dict[str, Any] = {"train": train, "validation": validation, "plan": plan}
-    parts["should_stop"] = should_stop
     with progress.stage("train", total=100) as stage:
+        course = Course(
+            train=train,
+            validation=validation,
+            plan=plan,
+            checkpoint_dir=checkpoint_dir,
+            should_stop=should_stop,
+            stage=stage,
+        )
         if engine_name() != "torch":
-            return _train_by_keras(model, parts, stage, checkpoint_dir, "")
+            return _train_by_keras(model, course)
         from saccade.training.denormals import denormals_flushed
         from saccade.training.graph import Unsupported
 
         try:
-            loop = _Loop(model, **parts, stage=stage, progress=progress)
+            loop = Loop(model, course, progress)
         except Unsupported as reason:
-            note = f"trained by Keras's own fit: {reason}"
-            return _train_by_keras(model, parts, stage, checkpoint_dir, note)
+            return _train_by_keras(model, course, f"trained by Keras's own fit: {reason}")
         with denormals_flushed():
-            return loop.run(checkpoint_dir)
+            return loop.run()
 
 
-def _train_by_keras(
-    model: Any, parts: dict[str, Any], stage: Stage, checkpoint_dir: Path | None, note: str
-) -> FitResult:
+def _train_by_keras(model: Any, course: Course, note: str = "") -> FitResult:
     from saccade.training.keras_loop import KerasLoop
 
-    return KerasLoop(model, **parts, stage=stage, note=note).run(checkpoint_dir)
+    return KerasLoop(model, course, note).run()
 
 
 def _check(train: Pictures, validation: Pictures) -> None:
@@ -103,162 +86,110 @@ def _check(train: Pictures, validation: Pictures) -> None:
         raise DataError("training needs at least one picture to train on and one to validate on")
 
 
-class _Loop:
-    """One run of training; `run` is the loop, the rest are its parts."""
+class Loop:
+    """A training by our engine."""
 
-    def __init__(
-        self,
-        model: Any,
-        *,
-        train: Pictures,
-        validation: Pictures,
-        plan: TrainPlan,
-        should_stop: Callable[[], bool],
-        stage: Stage,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, model: Any, course: Course, progress: Progress) -> None:
         from saccade.training.batches import Batches
         from saccade.training.learner import Learner
 
-        self.started = time.monotonic()
-        self.train, self.validation = train, validation
-        self.sample = sample_like(train, validation, seed=plan.seed)
-        self.should_stop, self.stage, self.progress = should_stop, stage, progress
-        self.batch_size = min(plan.batch_size, len(train.rows))
-        self.steps_per_epoch = len(train.rows) // self.batch_size
-        self.plan, notes = decide_changes(plan, train)
-        self.standing = Standing(notes=notes)
+        self.course, self.progress = course, progress
+        train, plan = course.train, course.plan
         load_keras().utils.set_random_seed(plan.seed)
-        several, shown = train.several_labels, (train, self.sample, self.validation)
-        self.learner = Learner(model, self.plan, several_labels=several, shown=shown)
+        several, shown = train.several_labels, (train, course.sample, course.validation)
+        self.learner = Learner(model, plan, several_labels=several, shown=shown)
         source = self.learner.sources[0]
-        self.batches = Batches(train, source, self.plan.augmentation, self.learner.num_outputs)
+        self.batches = Batches(train, source, plan.augmentation, self.learner.num_outputs)
         self.num_epochs = float(plan.max_epochs)  # that the time allows, once it is measured
 
-    def run(self, checkpoint_dir: Path | None) -> FitResult:
+    def run(self) -> FitResult:
         """Train until the work is done, nothing improves, or the caller stops it."""
-        stored = None if checkpoint_dir is None else read_checkpoint(checkpoint_dir)
-        if stored is not None:
-            self.standing = Standing.from_checkpoint(stored)
-        step = self.learner.step
-        self.standing.calculate_by(arithmetic(step.precision.format, step.device.type))
-        horizon = self._warm_up()
-        if stored is not None:
-            self.learner.load_state(under("state/", stored.arrays))
-        stopped = False
-        while not stopped and not self.standing.is_finished(self.plan):
-            before = self.learner.state(), self.standing.copy()
-            try:
-                self._run_epoch(horizon)
-                began = time.monotonic()
-                self._score()
-            except _Diverged:
-                self.learner.load_state(before[0])
-                fixed = self.learner.peak is None
-                self.standing = before[1].after_failure(self.standing, self.plan, fixed=fixed)
-                continue
-            except _Stopped:
-                stopped = True
-                break
-            self._write(checkpoint_dir)
-            horizon = horizon.leaving(time.monotonic() - began)
-            stopped = self.should_stop() and not self.standing.is_finished(self.plan)
-        return self._finish(stopped=stopped)
+        course, step = self.course, self.learner.step
+        course.standing.calculate_by(arithmetic(step.precision.format, step.device.type))
+        stopped = course.run(self, self._warm_up())
+        if course.standing.best:
+            self.learner.set_weights(course.standing.best)
+        step.write_back()
+        return course.standing.result(
+            started=course.started,
+            precision=str(step.precision),
+            compiled=step.compiled,
+            compiled_reason=step.forward.reason,
+            augmentation=course.plan.augmentation,
+            stopped=stopped,
+            notes=list(step.notes),
+        )
 
     def _warm_up(self) -> Horizon:
         """Measure, plan how far training goes, and begin to average over a share of it."""
-        horizon, num_steps = plan_horizon(
-            self.learner,
-            self.plan,
-            train=self.train,
-            num_scored=len(self.validation.rows) + len(self.sample.rows),
-            started=self.started,
-            done=self.standing.done,
-            progress=self.progress,
-        )
-        self.num_epochs = num_steps / self.steps_per_epoch
-        if self.plan.averaging:
-            self.learner.start_average(self.plan.averaging * num_steps)
+        horizon, num_steps = plan_horizon(self.learner, self.course, progress=self.progress)
+        self.num_epochs = num_steps / self.course.steps_per_epoch
+        if averaging := self.course.plan.averaging:
+            self.learner.start_average(averaging * num_steps)
         return horizon
 
-    def _run_epoch(self, horizon: Horizon) -> None:
-        """Show every training picture once, or as many as the time allows."""
-        standing = self.standing
-        random = standing.begin_epoch(self.plan.seed)
-        order = random.permutation(len(self.train.rows))
-        groups = order[: self.steps_per_epoch * self.batch_size].reshape(-1, self.batch_size)
+    @property
+    def peak(self) -> float | None:
+        """See `Engine`."""
+        return self.learner.peak
+
+    def state(self) -> Arrays:
+        """See `Engine`."""
+        return self.learner.state()
+
+    def load_state(self, arrays: Arrays) -> None:
+        """See `Engine`."""
+        self.learner.load_state(arrays)
+
+    def run_epoch(self, horizon: Horizon) -> None:
+        """See `Engine`."""
+        course, standing = self.course, self.course.standing
+        random = standing.begin_epoch(course.plan.seed)
+        order = random.permutation(len(course.train.rows))
+        shown = order[: course.steps_per_epoch * course.batch_size]
         losses: list[Any] = []
         began = time.monotonic()
-        with closing(self.batches.shown(groups, random)) as batches:
+        with closing(self.batches.shown(shown.reshape(-1, course.batch_size), random)) as batches:
             for pixels, labels in batches:
                 rate = self.learner.rate(standing.done, standing.rate_scale)
                 losses.append(self.learner.train(pixels, labels, rate))
-                standing.step += 1
                 standing.num_images += len(pixels)
-                self._advance(horizon.fraction(standing.step))
+                course.advance(horizon)
                 if len(losses) == _LOOKED_AT_EVERY:
                     _look_at(losses)
-                if self.should_stop():
-                    raise _Stopped
+                if course.should_stop():
+                    raise Stopped
                 if standing.done >= 1.0:
                     break
         _look_at(losses)
         standing.train_seconds += time.monotonic() - began
         standing.epoch += 1
 
-    def _advance(self, done: float) -> None:
-        done = max(done, self.standing.done)
-        self.stage.advance(100 * (done - self.standing.done))
-        self.standing.done = done
+    def score(self) -> None:
+        """See `Engine`. The weights are the averaged ones.
 
-    def _score(self) -> None:
-        """Score the averaged weights, and keep them where they are the best so far.
-
-        Raises _Diverged where the last steps, at whose loss nothing looked, left no numbers.
+        Raises Diverged where the last steps, at whose loss nothing looked, left no numbers, too.
         """
-        standing, learner = self.standing, self.learner
+        course, learner = self.course, self.learner
         if not learner.is_finite():
-            raise _Diverged
+            raise Diverged
         with learner.averaged():
             figures, losses = epoch_figures(
-                learner.outputs, learner.kind, self.sample, self.validation
+                learner.outputs, learner.kind, course.sample, course.validation
             )
             if not np.isfinite(list(figures.values())).all():
-                raise _Diverged
-            if standing.record(figures, losses, falling=learner.ours):
-                standing.best = learner.weights()
-        self.stage.describe(describe(standing.epoch, self.num_epochs, figures))
-
-    def _write(self, folder: Path | None) -> None:
-        if folder is not None:
-            write_checkpoint(folder, self.standing.to_checkpoint(self.learner.state()))
-
-    def _finish(self, *, stopped: bool) -> FitResult:
-        """Give the model its best weights and return how it went."""
-        if not stopped:  # after an early stop there is nothing left to do
-            self.standing.refuse_untrained()
-            self.stage.advance(100 * (1 - self.standing.done))
-        if self.standing.best:
-            self.learner.set_weights(self.standing.best)
-        step = self.learner.step
-        step.write_back()
-        return self.standing.result(
-            started=self.started,
-            precision=str(step.precision),
-            compiled=step.compiled,
-            compiled_reason=step.forward.reason,
-            augmentation=self.plan.augmentation,
-            stopped=stopped,
-            notes=list(step.notes),
-        )
+                raise Diverged
+            if course.standing.record(figures, losses, falling=learner.ours):
+                course.standing.best = learner.weights()
+        course.stage.describe(describe(course.standing.epoch, self.num_epochs, figures))
 
 
 def _look_at(losses: list[Any]) -> None:
-    """Raise _Diverged unless all losses are numbers; empties the list. Waits for the device."""
+    """Raise Diverged unless all losses are numbers; empties the list. Waits for the device."""
     if not losses:
         return
     import torch
 
     if not bool(torch.stack(losses).isfinite().all()):  # one number to wait for
-        raise _Diverged
+        raise Diverged
     losses.clear()

@@ -10,68 +10,38 @@ import numpy as np
 
 from saccade.progress import Progress
 from saccade.training.result import Pictures
-from saccade.training.schedule import Horizon
 
 if TYPE_CHECKING:
+    from saccade.training.course import Course
     from saccade.training.learner import Learner
-    from saccade.training.plan import TrainPlan
+    from saccade.training.schedule import Horizon
 
 _MEASURED_STEPS: Final = 3  # after those that compile
 
 
-def plan_horizon(
-    learner: Learner,
-    plan: TrainPlan,
-    *,
-    train: Pictures,
-    num_scored: int,
-    started: float,
-    done: float,
-    progress: Progress,
-) -> tuple[Horizon, float]:
+def plan_horizon(learner: Learner, course: Course, *, progress: Progress) -> tuple[Horizon, float]:
     """Return how far training goes, and about how many steps that is from the very beginning.
 
-    Compiles the step where that is earned back. `num_scored` pictures are scored after each epoch;
-    the budget began at `started`, and a fraction `done` was done by a run before.
+    Compiles the step where that is earned back.
     """
-    batch_size = min(plan.batch_size, len(train.rows))
-    steps_per_epoch = len(train.rows) // batch_size
-    max_steps = plan.max_epochs * steps_per_epoch
-    step_s, scoring_s = _measure(
-        learner, plan, train=train, batch_size=batch_size, done=done, progress=progress
-    )
-    scoring_s *= math.ceil(num_scored / train.scored_at_once)
-    if plan.budget_s is None:
-        return Horizon(max_steps=max_steps), float(max_steps)
-    now = time.monotonic()
-    horizon = Horizon(
-        max_steps=max_steps,
-        start_s=now,
-        deadline_s=started + plan.budget_s * (1 - done),
-        reserve_s=scoring_s,
-        done_before=done,
-    )
-    epoch_s = step_s * steps_per_epoch + scoring_s
-    epochs = max(horizon.deadline_s - scoring_s - now, step_s) / epoch_s / max(1 - done, 1e-9)
-    return horizon, min(float(max_steps), epochs * steps_per_epoch)
+    step_s, scoring_s = _measure(learner, course, progress=progress)
+    scoring_s *= math.ceil(course.num_scored / course.train.scored_at_once)
+    horizon = course.horizon(reserve_s=scoring_s)
+    if math.isinf(horizon.deadline_s):
+        return horizon, float(horizon.max_steps)
+    epoch_s = step_s * course.steps_per_epoch + scoring_s
+    left_s = max(horizon.deadline_s - scoring_s - horizon.start_s, step_s)
+    epochs = left_s / epoch_s / max(1 - course.standing.done, 1e-9)
+    return horizon, min(float(horizon.max_steps), epochs * course.steps_per_epoch)
 
 
-def _measure(
-    learner: Learner,
-    plan: TrainPlan,
-    *,
-    train: Pictures,
-    batch_size: int,
-    done: float,
-    progress: Progress,
-) -> tuple[float, float]:
+def _measure(learner: Learner, course: Course, *, progress: Progress) -> tuple[float, float]:
     """Return the seconds of a training step, and of scoring one batch; leaves no trace."""
-    chosen = np.arange(batch_size)
+    train, chosen = course.train, np.arange(course.batch_size)
     batch = Pictures(train.pixels[train.rows[chosen]], chosen, train.labels[chosen])
     before = learner.state()
     step_s = _seconds_a_step(learner, batch)
-    max_steps = plan.max_epochs * (len(train.rows) // batch_size)
-    if _pays_to_compile(learner, plan, step_s=step_s, max_steps=max_steps, done=done):
+    if _pays_to_compile(learner, course, step_s=step_s):
         with progress.stage("compile"):
             learner.step.compile()
             step_s = _seconds_a_step(learner, batch)
@@ -95,13 +65,12 @@ def _seconds_a_step(learner: Learner, batch: Pictures) -> float:
     return (time.monotonic() - began) / _MEASURED_STEPS
 
 
-def _pays_to_compile(
-    learner: Learner, plan: TrainPlan, *, step_s: float, max_steps: int, done: float
-) -> bool:
+def _pays_to_compile(learner: Learner, course: Course, *, step_s: float) -> bool:
     """Compiled products round otherwise, so where epochs are given the clock may not decide."""
+    budget_s, done, max_steps = course.plan.budget_s, course.standing.done, course.max_steps
     if done >= 1.0:  # stopped after its training, while it was judged
         return False
-    if plan.budget_s is None:
+    if budget_s is None:
         return learner.step.forward.pays(seconds_a_step=None, num_steps=max_steps)
-    left = min(max_steps, int(plan.budget_s * (1 - done) / step_s))
+    left = min(max_steps, int(budget_s * (1 - done) / step_s))
     return learner.step.forward.pays(seconds_a_step=step_s, num_steps=left)
