@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tests.data.test_split import make_index
 
 from saccade.data.index import Index
 from saccade.data.kin import Kin
@@ -13,23 +14,7 @@ from saccade.types import TEST, TRAIN, VALIDATION
 
 
 def index_of(labels: list[int], reasons: list[str] | None = None) -> Index:
-    n = len(labels)
-
-    def texts(values) -> np.ndarray:
-        return np.array(list(values), dtype=object)
-
-    return Index(
-        classes=tuple("abcdef"[: max(labels) + 1]),
-        path=texts(f"p{i}" for i in range(n)),
-        label=np.array(labels, np.int32),
-        part=np.full(n, -1, np.int8),
-        sha256=texts(f"{i:064x}" for i in range(n)),
-        width_px=np.ones(n, np.int32),
-        height_px=np.ones(n, np.int32),
-        mode=texts("L" for _ in range(n)),
-        flags=texts("" for _ in range(n)),
-        reason=texts(reasons or [""] * n),
-    )
+    return make_index(labels, reasons=reasons, classes=tuple("abcdef"[: max(labels) + 1]))
 
 
 def dealt(

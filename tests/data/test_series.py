@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data.test_split import make_index
 from tests.recipe.test_kinship import prepared
 
 from saccade.data import build_index, numbered_series, open_source, resemblance
@@ -23,19 +24,9 @@ from saccade.types import TEST
 
 def index_of(paths, label, part=None) -> Index:
     """An index of pictures by name alone."""
-    count = len(paths)
-    empty = np.full(count, "", object)
-    return Index(
-        classes=tuple("abcdef"[: max(label, default=-1) + 1]),
-        path=np.array(paths, object),
-        label=np.array(label, np.int32),
-        part=np.array([-1] * count if part is None else part, np.int8),
-        sha256=empty,
-        width_px=np.ones(count, np.int32),
-        height_px=np.ones(count, np.int32),
-        mode=empty,
-        flags=empty,
-        reason=empty,
+    classes = tuple("abcdef"[: max(label, default=-1) + 1])
+    return make_index(label, parts=part, classes=classes).with_columns(
+        path=np.array(paths, object), sha256=np.full(len(paths), "", object)
     )
 
 

@@ -13,7 +13,7 @@ from saccade.types import PARTS, TEST, TRAIN, VALIDATION
 
 def make_index(labels, *, parts=None, classes=None, sha256=None, reasons=None) -> Index:
     n = len(labels)
-    classes = classes or tuple(f"c{i:04d}" for i in range(max(labels) + 1))
+    classes = classes or tuple(f"c{i:04d}" for i in range(max(labels, default=-1) + 1))
     objects = lambda values: np.array(list(values), dtype=object)  # noqa: E731
     return Index(
         classes=classes,

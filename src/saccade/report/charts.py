@@ -114,10 +114,7 @@ def reliability(bins: Sequence[ReliabilityBin]) -> Figure:
         "hovertemplate": "%{text}",
         "name": "measured, 95 % interval",
     }
-    layout = _layout(title="How sure it says it is", vertical="How often it is right")
-    layout["hovermode"] = "closest"
-    for axis in ("xaxis", "yaxis"):
-        layout[axis] |= {"range": [-0.03, 1.04], "tickformat": ".0%", "dtick": 0.2}
+    layout = _layout_of_shares(title="How sure it says it is", vertical="How often it is right")
     return {"data": [diagonal, points], "layout": layout}
 
 
@@ -131,10 +128,7 @@ def precision_recall(curve: Sequence[tuple[float, float]], operation: Operation)
         "hovertemplate": "recall %{x:.1%}, precision %{y:.1%}<extra></extra>",
         "name": "other thresholds",
     }
-    layout = _layout(title="Recall", vertical="Precision")
-    layout["hovermode"] = "closest"
-    for axis in ("xaxis", "yaxis"):
-        layout[axis] |= {"range": [-0.03, 1.04], "tickformat": ".0%", "dtick": 0.2}
+    layout = _layout_of_shares(title="Recall", vertical="Precision")
     recall, precision = operation.recall, operation.precision
     if recall is None or precision is None:
         return {"data": [line], "layout": layout}
@@ -309,6 +303,15 @@ def _mark_epoch(layout: Figure, epoch: int, num_epochs: int, *, at_top: bool) ->
             "showarrow": False,
         }
     ]
+
+
+def _layout_of_shares(*, title: str, vertical: str) -> Figure:
+    """Return the layout of a chart whose axes both go from 0 to 1."""
+    layout = _layout(title=title, vertical=vertical)
+    layout["hovermode"] = "closest"
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] |= {"range": [-0.03, 1.04], "tickformat": ".0%", "dtick": 0.2}
+    return layout
 
 
 def _layout(*, title: str, vertical: str) -> Figure:
