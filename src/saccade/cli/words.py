@@ -52,7 +52,7 @@ def answer(run: Run) -> str:
 
 
 def next_lines(steps: NextSteps | None) -> list[str]:
-    """Return the first thing to do next, and how; nothing for runs of before."""
+    """Return the first thing to do next, and how; nothing before that is worked out."""
     if steps is None:
         return []
     first = steps.advice[0]
