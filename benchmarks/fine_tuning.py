@@ -79,9 +79,10 @@ def compared(
     from saccade.progress import Silence
     from saccade.recipe.clock import Clock
     from saccade.recipe.network import build
-    from saccade.recipe.prepare import TRAIN, VALIDATION, prepare
+    from saccade.recipe.prepare import prepare
     from saccade.recipe.request import new_request
     from saccade.transfer import fine_tune, train_head
+    from saccade.types import TRAIN, VALIDATION
 
     settings = TrainSettings(epochs=epochs, weights=weights, fine_tune=True, seed=seed)
     request = new_request(data, test=None, settings=settings, name="run", out=data / "runs")
