@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from saccade.models.backend import load_keras
+from saccade.training.compiler import ASKING
 from saccade.training.device import on_device
 from saccade.training.graph import Unsupported
 from saccade.training.precision import BF16, FLOAT32
@@ -54,10 +56,21 @@ def batch(count: int = 16) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 255, (count, 9, 9, 3)).astype(np.uint8), y
 
 
-def plain_and_compiled(folder: Path, monkeypatch: Any) -> tuple[TrainingStep, TrainingStep]:
-    """Equal steps that draw nothing, one of them compiled into a folder of its own."""
+def compile_into(folder: Path, monkeypatch: Any) -> None:
+    """Keep what is compiled in a folder of one's own.
+
+    What an earlier test still asks of PyTorch beside would set the variable anew: wait for it.
+    """
+    for thread in threading.enumerate():
+        if thread.name.startswith(ASKING):
+            thread.join()
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     monkeypatch.setenv("SACCADE_CACHE", str(folder))
+
+
+def plain_and_compiled(folder: Path, monkeypatch: Any) -> tuple[TrainingStep, TrainingStep]:
+    """Equal steps that draw nothing, one of them compiled into a folder of its own."""
+    compile_into(folder, monkeypatch)
     plain, quick = (network(optimizer=keras.optimizers.SGD(0.1, momentum=0.9)) for _ in range(2))
     for model in (plain, quick):
         model.layers[6].rate = 0.0  # PyTorch and its compiler draw different random numbers
@@ -158,8 +171,7 @@ def test_compiled_step_is_the_step_it_was(tmp_path: Path, monkeypatch) -> None:
 def test_compiling_again_finds_the_way_back_too_and_trains_to_the_same_bits(
     tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
-    monkeypatch.setenv("SACCADE_CACHE", str(tmp_path))
+    compile_into(tmp_path, monkeypatch)
     (x, y), found, ends = batch(), [], []
     for _ in range(2):
         torch._dynamo.reset()  # what this process remembers, as if it were another one

@@ -31,6 +31,7 @@ from saccade.data.cachefolder import compiled_folder
 from saccade.training.kernels.library import find_compiler, find_kernels
 from saccade.training.precision import Format
 
+ASKING: Final = "instructions"  # what the thread's name begins with that finds out about them
 _SWITCH: Final = "SACCADE_COMPILE"
 _START_S: Final = 10.0  # of compiling anything
 _LAYER_S: Final = 0.1  # of compiling one layer more, forwards and backwards
@@ -126,7 +127,7 @@ def _ask_for_instructions_beside() -> None:
         from torch._inductor.cpu_vec_isa import pick_vec_isa
     except ImportError:  # another PyTorch, which asks when it comes to it
         return
-    asking = ThreadPoolExecutor(1)
+    asking = ThreadPoolExecutor(1, thread_name_prefix=ASKING)
     asking.submit(pick_vec_isa)
     asking.shutdown(wait=False)
 
