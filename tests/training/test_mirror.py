@@ -19,6 +19,8 @@ from saccade.training.mirror import CHANGES, Likeness, decide_mirroring, likenes
 from saccade.training.plan import derive_plan
 from saccade.training.result import Pictures
 
+FLIPS = Augmentation(flip=True)
+
 
 def of(pixels, labels):
     return Pictures(pixels, np.arange(len(pixels)), labels)
@@ -147,8 +149,19 @@ def test_plan_flips_only_where_pictures_allow_it():
     flips = replace(derive_plan(FACTS), augmentation=Augmentation(flip=True, flip_vertical=True))
     plan, note = decide_mirroring(flips, of(*arrows()))
     assert plan.augmentation == Augmentation(flip_vertical=True)
-    assert "not mirrored: that turns classes 1 and 2" in note
+    assert "not mirrored: that turns class 1 and class 2 into each other" in note
     assert "pictures are turned upside down" in note
+
+
+def test_note_names_the_classes_that_become_each_other():
+    (pixels, labels), flips = arrows(), replace(derive_plan(FACTS), augmentation=FLIPS)
+    named = of(pixels, labels)._replace(names=("left", "right"))
+    for train in (named, named.some(np.arange(len(pixels)))):
+        assert "turns 'left' and 'right' into each other" in decide_mirroring(flips, train)[1]
+    sets = np.stack([labels == 0, labels == 1, labels >= 0], axis=1)
+    several = of(pixels, sets)._replace(names=("left", "right", "arrow"))
+    said = decide_mirroring(flips, several)[1]
+    assert "turns 'right' with 'arrow' and 'left' with 'arrow' into each other" in said
 
 
 def test_what_is_asked_is_done_and_doubted():

@@ -86,9 +86,8 @@ class Prepared:
         labels = self.index.label[rows].astype(np.intp)
         groups = self.kinship.kin.groups
         group = None if groups is None else groups[rows]
-        if self.sets is not None:
-            return Pictures(self.cache.pixels, rows, self.sets.targets(labels), group)
-        return Pictures(self.cache.pixels, rows, labels, group)
+        told = labels if self.sets is None else self.sets.targets(labels)
+        return Pictures(self.cache.pixels, rows, told, group, self.classes)
 
 
 def prepare(request: Request, *, clock: Clock, progress: Progress) -> Prepared:

@@ -50,6 +50,7 @@ class Likeness:
     share: float  # of pictures whose nearest of the same class is unchanged; ties count half
     num_images: int  # that this rests on; a class with one picture says nothing
     exchanged: tuple[int, int] | None = None  # two classes that the change turns into each other
+    names: tuple[str, str] | None = None  # of these two
 
     @property
     def allows(self) -> bool:
@@ -61,8 +62,8 @@ class Likeness:
     def __str__(self) -> str:
         """Return what was found, as a clause."""
         if self.exchanged is not None:
-            first, second = (label + 1 for label in self.exchanged)
-            return f"that turns classes {first} and {second}, counted by name, into each other"
+            first, second = self.names or (f"class {label + 1}" for label in self.exchanged)
+            return f"that turns {first} and {second} into each other"
         return (
             f"of {self.num_images:,}, {self.share:.0%} are nearest to a picture of their class "
             "as it is, the others to a changed one"
@@ -88,16 +89,24 @@ def likeness(pictures: Pictures, change: str, *, seed: int) -> Likeness:
     no_neighbours = _one_group(pictures, chosen)
     for alike in (as_is, changed):
         alike[no_neighbours] = -np.inf
-    names, labels = np.unique(pictures.kinds[chosen], return_inverse=True)
+    kinds, labels = np.unique(pictures.kinds[chosen], return_inverse=True)
     exchanged = _exchanged(labels[as_is.argmax(axis=1)], labels[changed.argmax(axis=1)], labels)
     share, num_images = _unchanged_share(as_is, changed, labels)
-    return Likeness(
-        share=share,
-        num_images=num_images,
-        exchanged=None
-        if exchanged is None
-        else (int(names[exchanged[0]]), int(names[exchanged[1]])),
-    )
+    found = Likeness(share=share, num_images=num_images)
+    if exchanged is None:
+        return found
+    first, second = (int(kinds[number]) for number in exchanged)
+    named = (_name(pictures, first), _name(pictures, second)) if pictures.names else None
+    return replace(found, exchanged=(first, second), names=named)
+
+
+def _name(pictures: Pictures, kind: int) -> str:
+    """Return the quoted name of a class, or the names of a set of labels."""
+    if not pictures.several_labels:
+        return repr(pictures.names[kind])
+    (first, *_) = np.flatnonzero(pictures.kinds == kind)
+    found = [repr(pictures.names[label]) for label in np.flatnonzero(pictures.labels[first])]
+    return " with ".join(found) or "pictures without a label"
 
 
 def _one_group(pictures: Pictures, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:

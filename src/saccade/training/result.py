@@ -30,18 +30,20 @@ class Pictures(NamedTuple):
     """Some rows of the cache with their labels; ``labels[i]`` belongs to ``pixels[rows[i]]``.
 
     Labels are classes (n,), or, where a picture has several, true and false (n, L). Pictures of one
-    `group`, such as frames of one film, say the same thing; -1 is none.
+    `group`, such as frames of one film, say the same thing; -1 is none. `names` are those of the
+    classes or labels, in their order, for what is said of them; () is none.
     """
 
     pixels: npt.NDArray[np.uint8]  # (N, H, W, C), may be a memory map larger than memory
     rows: npt.NDArray[np.intp]
     labels: npt.NDArray[Any]
     group: npt.NDArray[np.intp] | None = None  # (n,)
+    names: tuple[str, ...] = ()
 
     def some(self, places: npt.NDArray[np.intp]) -> Pictures:
         """Return some of the pictures, without a copy of any."""
         group = None if self.group is None else self.group[places]
-        return Pictures(self.pixels, self.rows[places], self.labels[places], group)
+        return Pictures(self.pixels, self.rows[places], self.labels[places], group, self.names)
 
     def taken(self, places: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
         """Return copies of some of the pictures, and their labels."""
