@@ -7,6 +7,7 @@ import pytest
 
 from saccade.models.backend import load_keras
 from saccade.progress import Silence
+from saccade.training.course import Course
 from saccade.training.keras_loop import KerasLoop
 from saccade.training.loop import train_network
 from saccade.training.plan import Facts, derive_plan
@@ -61,7 +62,8 @@ def by_engine(model):
 def by_keras(model):
     plan = derive_plan(FACTS, model="f:g")
     with Silence().stage("train", total=100) as stage:
-        KerasLoop(model, **PARTS, plan=plan, should_stop=never, stage=stage, note="").run(None)
+        course = Course(**PARTS, plan=plan, checkpoint_dir=None, should_stop=never, stage=stage)
+        KerasLoop(model, course).run()
 
 
 @pytest.mark.parametrize("train", [by_engine, by_keras])
