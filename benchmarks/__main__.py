@@ -25,6 +25,7 @@ NAMES = (
     "transfer",
     "transfer_training",
     "fine_tuning",
+    "from_weights",
     "budget",
     "resume",
     "unknown",

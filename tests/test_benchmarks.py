@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from benchmarks import (  # noqa: E402
     compiling,
     demo,
     fine_tuning,
+    from_weights,
     gpu,
     growth,
     growth_pictures,
@@ -338,6 +340,30 @@ def test_fine_tuning_is_judged_by_training_pictures_alone(tmp_path: Path) -> Non
         assert len({path.name for path in found}) == len(found) == 20
         dealt.append(set(found))
     assert dealt[0] != dealt[1]
+
+
+def test_weights_are_compared_on_training_pictures_of_each_kind(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "set.tar", "w") as tar:
+        for part, label, number in itertools.product(("train", "test"), "ab", range(3)):
+            stream = io.BytesIO()
+            colour = (40 * number, 200, 0) if part == "train" else (0, 0, 255)
+            Image.new("RGB", (300, 150), colour).save(stream, "JPEG")
+            member = tarfile.TarInfo(f"set/{part}/{label}/{number}.jpg")
+            member.size = len(stream.getvalue())
+            tar.addfile(member, io.BytesIO(stream.getvalue()))
+    kind = from_weights.Kind(name="some", archive="set.tar", budget="5m", in_grey=True, each=2)
+    found = from_weights.unpack(kind, tmp_path, tmp_path / "to")
+    assert found == tmp_path / "to" / "set" / "train"
+    assert sorted(str(path.relative_to(found)) for path in found.rglob("*.*")) == [
+        "a/0.png",
+        "a/1.png",
+        "b/0.png",
+        "b/1.png",
+    ]
+    with Image.open(found / "b" / "1.png") as picture:
+        assert (picture.mode, picture.size) == ("L", (256, 128))
+        luma = (299 * 40 + 587 * 200) / 1000  # ITU-R BT.601
+        assert picture.getpixel((128, 64)) == pytest.approx(luma, abs=3)
 
 
 def test_without_a_graphics_card_one_line_says_so() -> None:

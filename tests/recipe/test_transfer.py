@@ -246,7 +246,8 @@ FACTS = Facts(
     [
         (False, {}, None, "no pretrained weights are at hand; --weights FILE"),
         (True, {}, NETWORK, f"a head on {NETWORK}, since Keras has its weights at hand: {FILE}"),
-        (True, {"channels": 1}, None, "grey pictures gain little"),
+        (True, {"channels": 1}, NETWORK, "since Keras has its weights at hand"),
+        (False, {"channels": 1}, None, "no pretrained weights are at hand; --weights FILE"),
         (True, {"width_px": 32, "height_px": 32}, None, "pictures of 32 px gain little"),
     ],
 )

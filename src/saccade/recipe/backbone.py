@@ -1,7 +1,8 @@
 """Which network a run trains: the one that was asked for, or, for `auto`, what is at hand.
 
-Photographs are looked at by a network that has seen a million of them, where its weights lie on
-this machine; small and grey pictures, and all others, by one of our own that begins from nothing.
+Photographs, grey ones too, are looked at by a network that has seen a million of them, where its
+weights lie on this machine; small pictures, and all others, by one of our own that begins from
+nothing.
 """
 
 from __future__ import annotations
@@ -57,12 +58,14 @@ def choose_backbone(settings: TrainSettings, facts: Facts) -> tuple[BackboneDesi
     asked = asked_backbone(settings)
     if settings.model != AUTO:
         return asked, ""
-    if asked is not None:
-        return asked, f"a head on {asked.name}, since its weights were given"
     longest = max(facts.width_px, facts.height_px)
-    if longest < _PHOTOGRAPH_PX or facts.channels == 1:
-        kind = "grey pictures" if facts.channels == 1 else f"pictures of {longest} px"
-        return None, f"trained from scratch: {kind} gain little from weights of photographs"
+    small = f"pictures of {longest} px" if longest < _PHOTOGRAPH_PX else ""
+    if asked is not None:
+        why = f"a head on {asked.name}, since its weights were given"
+        hint = f"; {small} may be told better from scratch: try without --weights" if small else ""
+        return asked, why + hint
+    if small:
+        return None, f"trained from scratch: {small} gain little from weights of photographs"
     for name, path in weights_at_hand():
         why = f"a head on {name}, since Keras has its weights at hand: {path.name}"
         return _design(name, settings, str(path)), why
