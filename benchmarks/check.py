@@ -12,14 +12,13 @@ it is as alike as a planted one. At most 60 unplanted pairs are judged, and stan
 Time: the whole command over 60,000 pictures, and over every sixth of them.
 
 Labels: 5 % of the labels of training pictures are flipped; of as many pictures as were flipped,
-those that are suspected most, the share that were.
+those that are suspected most, the share that were. And how many labels `check --labels` says look
+wrong, or perhaps are, and how many of these were flipped; so too, once, where none was.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -32,8 +31,10 @@ import numpy as np
 from benchmarks import planted
 from benchmarks.peers import saccade_command
 from benchmarks.sameness import difference
+from benchmarks.sets import WEIGHTS, sets_folder
 from benchmarks.start import seconds_of
 from benchmarks.timing import Result, Spread, Target, at_least, at_most, publish, spread
+from saccade.check.labels import LIKELY_WRONG, PERHAPS_WRONG
 
 RECALL, FALSE = 0.95, 0.01
 SECONDS, GROWTH = 60.0, 1.3  # growth: of the time a picture; N log N from 10,000 allows 1.2
@@ -41,26 +42,27 @@ TIMED: Final = "cifar10-jpeg.tar.gz"
 SETS: Final = (TIMED, "cats-vs-dogs-192px.tar", "flowers-originals.tar")
 MOST_JUDGED: Final = 60
 FLIPPED: Final = 0.05
-WEIGHTS: Final = "weights/mobilenet_2_5_224_tf_no_top.h5"
+MOST_SUSPECTED: Final = "flipped among as many most suspected"
 
 Pairs = set[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelCase:
-    """Training pictures whose labels are flipped, and the precision that is wanted."""
+    """Training pictures whose labels are flipped, and the precision that is wanted, if one is."""
 
     name: str
     data: str  # a named set, or a file of $SACCADE_DATASETS
     pictures: int
     weights: str | None
-    wanted: float
+    wanted: float | None
 
 
 LABELS: Final = (
     LabelCase(
         name="Fashion-MNIST", data="fashion-mnist", pictures=10_000, weights=None, wanted=0.8
     ),
+    LabelCase(name="CIFAR-10 JPEG", data=TIMED, pictures=10_000, weights=None, wanted=None),
     LabelCase(name="cats and dogs", data=SETS[1], pictures=2_000, weights=WEIGHTS, wanted=0.5),
 )
 
@@ -195,10 +197,15 @@ def measure_time(archive: Path, rounds: int) -> tuple[dict[str, Spread], list[Ta
     ]
 
 
-def precision_of(case: LabelCase, *, sets: Path, most: int, seed: int, budget_s: float) -> float:
-    """Flip labels, and return the share of flipped among as many that are suspected most."""
+def suspected(
+    case: LabelCase, share: float, *, sets: Path, seed: int, budget_s: float
+) -> dict[str, float]:
+    """Flip a share of the labels; return how many each finding lists, and how many were flipped.
+
+    And, where some were, the share of flipped among as many pictures that are suspected most.
+    """
     from saccade.check.folds import LabelSettings, guess
-    from saccade.check.labels import knows, suspicion
+    from saccade.check.labels import knows, likely_wrong, suspicion
     from saccade.check.pairs import find_copies
     from saccade.check.thumbnails import look
     from saccade.data import Kin, build_index, open_source
@@ -209,8 +216,8 @@ def precision_of(case: LabelCase, *, sets: Path, most: int, seed: int, budget_s:
     source, random = open_source(data, progress=Silence()), np.random.default_rng(seed)
     index = build_index(source, progress=Silence())
     train = index.rows_of(TRAIN)
-    kept = random.permutation(train)[: min(case.pictures, most)]
-    flipped = kept[: round(FLIPPED * len(kept))]
+    kept = random.permutation(train)[: case.pictures]
+    flipped = kept[: round(share * len(kept))]
     reason, label = np.full(len(index), "not of the sample", object), index.label.copy()
     reason[kept] = ""
     label[flipped] += random.integers(1, len(index.classes), len(flipped))
@@ -221,29 +228,44 @@ def precision_of(case: LabelCase, *, sets: Path, most: int, seed: int, budget_s:
     settings = LabelSettings(budget_s=budget_s, weights=weights)
     kin = Kin(near=find_copies(index, looks).near)
     guesses = guess(source, index, looks, settings, kin=kin, progress=Silence())
-    if not knows(guesses):  # then `saccade check` names none
-        return 0.0
-    worst = guesses.rows[np.argsort(-suspicion(guesses), kind="stable")[: len(flipped)]]
-    return float(np.isin(worst, flipped).mean())
+    known = knows(guesses)  # else `saccade check` names none
+    counts: dict[str, float] = {}
+    findings = likely_wrong(index, guesses) if known else ()
+    listed = {finding.name: finding.rows for finding in findings}
+    wrong = {index.path[row] for row in flipped}
+    for name in (LIKELY_WRONG, PERHAPS_WRONG):
+        rows = listed.get(name, ())
+        counts[name] = len(rows)
+        counts[f"{name}, flipped of these"] = sum(row.path in wrong for row in rows)
+    if len(flipped):
+        worst = guesses.rows[np.argsort(-suspicion(guesses), kind="stable")[: len(flipped)]]
+        counts[MOST_SUSPECTED] = float(np.isin(worst, flipped).mean()) if known else 0.0
+    return counts
 
 
 def measure_labels(
     sets: Path, *, quick: bool, rounds: int, budget_s: float
 ) -> tuple[dict[str, Spread], list[Target]]:
-    """Return the precision at the planted number, case by case."""
-    figures, targets = {}, []
+    """Return what is suspected, case by case, and the precision at the planted number."""
+    figures: dict[str, Spread] = {}
+    targets = []
     for case in LABELS:
         there = case.data == "fashion-mnist" or (sets / case.data).is_file()
-        what = f"{case.name}, flipped labels among the most suspected"
-        if quick or not there:
-            targets.append(at_least(what, case.wanted, None))
-            continue
-        shares = [
-            precision_of(case, sets=sets, most=case.pictures, seed=seed, budget_s=budget_s)
-            for seed in range(rounds)
-        ]
-        figures[what] = spread(shares, "of 1")
-        targets.append(at_least(what, case.wanted, figures[what].median))
+        for share, times in ((FLIPPED, rounds), (0.0, 1)) if there and not quick else ():
+            found = [
+                suspected(case, share, sets=sets, seed=seed, budget_s=budget_s)
+                for seed in range(times)
+            ]
+            figures |= {
+                f"{case.name}, {share:.0%} flipped, {name}": spread(
+                    [counts[name] for counts in found], "of 1" if name == MOST_SUSPECTED else ""
+                )
+                for name in found[0]
+            }
+        if case.wanted is not None:
+            figure = figures.get(f"{case.name}, {FLIPPED:.0%} flipped, {MOST_SUSPECTED}")
+            what = f"{case.name}, flipped labels among the most suspected"
+            targets.append(at_least(what, case.wanted, figure.median if figure else None))
     return figures, targets
 
 
@@ -255,10 +277,7 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=120.0, help="seconds, for labels")
     parser.add_argument("--only", choices=("copies", "time", "labels"))
     given = parser.parse_args()
-    sets = Path(os.environ.get("SACCADE_DATASETS", "."))
-    missing = [name for name in SETS if not (sets / name).is_file()]
-    if missing:
-        sys.exit(f"put {', '.join(missing)} into the folder that SACCADE_DATASETS names")
+    sets = sets_folder(*SETS)
     figures: dict[str, Spread] = {}
     targets: list[Target] = []
     for some, more in _measured(given, sets):

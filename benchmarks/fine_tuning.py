@@ -15,8 +15,6 @@ names.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -27,9 +25,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from benchmarks.sets import WEIGHTS, sets_folder
 from benchmarks.timing import Result, Spread, publish, spread
 
-WEIGHTS: Final = "weights/mobilenet_2_5_224_tf_no_top.h5"
 # Photographs, and how many to train and validate on; what is left is held out.
 CASES: Final = {"cats-vs-dogs-192px.tar": 600, "flowers-originals.tar": 245}
 
@@ -145,11 +143,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.quick:
         given.rates, given.lowest_shares, given.seeds, given.epochs = "1e-4", "0.25", 1, 1
-    sets = Path(os.environ.get("SACCADE_DATASETS", "."))
-    missing = [name for name in (*CASES, WEIGHTS) if not (sets / name).is_file()]
-    if missing:
-        sys.exit(f"put {', '.join(missing)} into the folder that SACCADE_DATASETS names")
-    figures = measure(sets, given)
+    figures = measure(sets_folder(*CASES, WEIGHTS), given)
     publish(
         Result(benchmark="fine_tuning", settings=vars(given), figures=figures, targets=[], peers={})
     )

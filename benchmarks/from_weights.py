@@ -12,22 +12,19 @@ weights lie in the folder that SACCADE_DATASETS names.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from PIL import Image
 
 from benchmarks.peers import run_json, saccade_command
+from benchmarks.scratch import CASES, HORSES, data_words, train
+from benchmarks.sets import WEIGHTS, sets_folder
 from benchmarks.timing import Result, Spread, Target, at_least, publish, spread
 
-WEIGHTS: Final = "weights/mobilenet_2_5_224_tf_no_top.h5"
-HORSES: Final = "horses-or-humans-100px-gray.tar"
 GREY_PX: Final = 256  # longest side of a picture that is made grey; more only takes time
 
 
@@ -80,14 +77,6 @@ def make_grey(path: Path) -> None:
     path.unlink()
 
 
-def judged(words: Sequence[str | Path]) -> dict[str, Any]:
-    """Train; return the run's figures of the pictures that judge."""
-    with tempfile.TemporaryDirectory() as runs:
-        run = run_json(saccade_command("train", *words, "--out", runs, "--json"))
-    figures: dict[str, Any] = run["test"]
-    return figures
-
-
 def compare(kind: Kind, sets: Path, *, quick: bool) -> dict[str, Spread]:
     """Return both ways' share of right answers and log loss over the folds."""
     ways: dict[str, list[str | Path]] = {
@@ -98,9 +87,10 @@ def compare(kind: Kind, sets: Path, *, quick: bool) -> dict[str, Spread]:
     with tempfile.TemporaryDirectory() as folder:
         part = unpack(kind, sets, Path(folder))
         for way, words in ways.items():
-            found = judged([part, "--folds", "2" if quick else "5", *words])
+            folds = ["--folds", "2" if quick else "5", "--out", Path(folder, "runs"), "--json"]
+            run = run_json(saccade_command("train", part, *folds, *words))
             for name, unit in (("accuracy", "share right"), ("log_loss", "nats")):
-                figure = spread([found[name]["value"]], unit)
+                figure = spread([run["test"][name]["value"]], unit)
                 figures[f"{kind.name}, {way}, {name}"] = figure
                 print(f"{kind.name}, {way}: {figure}", flush=True)
     return figures
@@ -111,11 +101,11 @@ def horses_with_weights(sets: Path) -> Target:
 
     It is one run: frozen features and a solved head leave hardly anything to chance.
     """
+    (case,) = (case for case in CASES if case.data == HORSES)
     with tempfile.TemporaryDirectory() as folder:
-        train = unpack(KINDS[0], sets, Path(folder))
-        test = train.with_name("validation")
-        found = judged([train, "--test", test, "--weights", sets / WEIGHTS])
-    return at_least("horses or humans with weights, test", 0.95, found["accuracy"]["value"])
+        words = [*data_words(case, sets, Path(folder)), "--weights", sets / WEIGHTS]
+        accuracy, _ = train(words, seed=0)
+    return at_least("horses or humans with weights, test", case.wanted, accuracy)
 
 
 def main() -> None:
@@ -123,14 +113,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two folds, one epoch, one set")
     parser.add_argument("--only", nargs="+", choices=[kind.name for kind in KINDS])
     given = parser.parse_args()
-    sets = Path(os.environ.get("SACCADE_DATASETS", ".")).resolve()
     asked = [kind for kind in KINDS if kind.name in (given.only or [kind.name])]
     kinds = [QUICK] if given.quick else asked
-    missing = [
-        name for name in (WEIGHTS, *(k.archive for k in kinds)) if not (sets / name).exists()
-    ]
-    if missing:
-        sys.exit(f"put {', '.join(missing)} into the folder that SACCADE_DATASETS names")
+    archives = [kind.archive for kind in kinds]
+    sets = sets_folder(WEIGHTS, *archives)
     figures: dict[str, Spread] = {}
     for kind in kinds:
         figures |= compare(kind, sets, quick=given.quick)
@@ -139,7 +125,7 @@ def main() -> None:
             benchmark="from_weights",
             settings=vars(given),
             figures=figures,
-            targets=[horses_with_weights(sets)] if HORSES in [k.archive for k in kinds] else [],
+            targets=[horses_with_weights(sets)] if HORSES in archives else [],
             peers={},
         )
     )

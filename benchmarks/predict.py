@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -40,6 +39,7 @@ from benchmarks.peers import (
     saccade_command,
     tensorflow_python,
 )
+from benchmarks.sets import sets_folder
 from benchmarks.start import seconds_of
 from benchmarks.timing import (
     Result,
@@ -229,7 +229,7 @@ def measure_case(case: Case, place: Path, *, rounds: int, peer: Path | None) -> 
     folder, bundle = place / "pictures", place / "bundle" / "model.saccade"
     bundle.parent.mkdir(parents=True)
     build_bundle(bundle, case.side_px)
-    unpack(Path(os.environ.get("SACCADE_DATASETS", "."), case.archive), folder, case.files)
+    unpack(sets_folder() / case.archive, folder, case.files)
     taken = measure_folder(bundle, folder, rounds=rounds, peer=peer)
     one = measure_one(bundle, min(folder.iterdir()), rounds=rounds, peer=peer)
     figures = {name: spread(seconds, "s") for name, seconds in taken.items()}
@@ -260,10 +260,7 @@ def main() -> None:
 
 def compare(*, rounds: int, quick: bool) -> None:
     """Let both sides take turns and print what came out."""
-    datasets = Path(os.environ.get("SACCADE_DATASETS", "."))
-    for case in CASES:
-        if not (datasets / case.archive).is_file():
-            sys.exit(f"put {case.archive} into the folder that SACCADE_DATASETS names")
+    sets_folder(*(case.archive for case in CASES))
     peer = None if quick else tensorflow_python()
     figures: dict[str, Spread] = {}
     with tempfile.TemporaryDirectory() as folder:

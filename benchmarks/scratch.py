@@ -15,7 +15,6 @@ names; one that does not is left out. `--quick` is one run of one epoch on the s
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tarfile
 import tempfile
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers import ROOT, peer_versions, run_json, saccade_command, tensorflow_python
+from benchmarks.sets import sets_folder
 from benchmarks.timing import Result, Spread, Target, at_least, publish, spread
 from saccade.config import parse_duration
 
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=[case.name for case in CASES])
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    sets = Path(os.environ.get("SACCADE_DATASETS", ".")).resolve()
+    sets = sets_folder()
     asked = [case for case in CASES if case.name in (given.only or [case.name])]
     cases = [case for case in ([QUICK] if given.quick else asked) if (sets / case.data).exists()]
     if not cases:

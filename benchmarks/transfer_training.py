@@ -13,7 +13,6 @@ and weights lie in the folder that SACCADE_DATASETS names.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tarfile
 import tempfile
@@ -21,10 +20,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.peers import ROOT, peer_versions, run_json, tensorflow_python
+from benchmarks.sets import WEIGHTS, sets_folder
 from benchmarks.timing import Result, at_least, at_most, publish, ratio, spread
 
 ARCHIVE = "cats-vs-dogs-192px.tar"
-WEIGHTS = "weights/mobilenet_2_5_224_tf_no_top.h5"
 WORKER = ROOT / "benchmarks" / "transfer_training_worker.py"
 EPOCHS = 10
 ACCURACY, SHARE = 0.9, 1 / 20  # wanted on the test part, in this share of the peer's time
@@ -50,20 +49,12 @@ def few(archive: Path, folder: Path) -> Path:
     return folder
 
 
-def datasets() -> Path:
-    """Return the folder of data; stop where there is none."""
-    folder = os.environ.get("SACCADE_DATASETS")
-    if not folder or not (Path(folder) / ARCHIVE).is_file():
-        sys.exit(f"put {ARCHIVE} and {WEIGHTS} into a folder and name it in SACCADE_DATASETS")
-    return Path(folder)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    folder, peer = datasets(), tensorflow_python()
+    folder, peer = sets_folder(ARCHIVE, WEIGHTS), tensorflow_python()
     rounds, epochs = (1, 1) if given.quick else (given.rounds, EPOCHS)
     with tempfile.TemporaryDirectory(prefix="saccade-") as place:
         archive = few(folder / ARCHIVE, Path(place)) if given.quick else folder / ARCHIVE

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 import saccade
+from benchmarks.sets import WEIGHTS
 from benchmarks.timing import Result, Target, at_least, at_most, publish, spread
 from saccade.bundle.unusualness import FALSE_ALARMS
 from saccade.data import Source, open_source, read_index
@@ -31,7 +32,6 @@ from saccade.predict import Classifier
 from saccade.progress import Silence
 from saccade.types import TEST
 
-WEIGHTS = "weights/mobilenet_2_5_224_tf_no_top.h5"
 PHOTOGRAPHS = ("cats-vs-dogs", "flowers")
 FILES = {
     "fashion-mnist": "fashion-mnist",

@@ -42,6 +42,7 @@ from saccade.progress import Progress
 from saccade.types import Interval
 
 LIKELY_WRONG: Final = "labels-likely-wrong"
+PERHAPS_WRONG: Final = "labels-perhaps-wrong"
 NOT_JUDGED: Final = "labels-not-judged"
 NOT_TOLD: Final = "labels-not-told"
 _KNOWS: Final = 0.5  # of the way from guessing to certainty; see above
@@ -153,7 +154,8 @@ def likely_wrong(index: Index, guesses: Guesses) -> tuple[Finding, ...]:
         return ()
     wrong = wrong_at_most(guesses)
     most = len(rows) if wrong is None else math.ceil(wrong.high * len(guesses.label))
-    count = f"{len(rows[:most]):,} {'label looks' if len(rows[:most]) == 1 else 'labels look'}"
+    likely, beyond = rows[:most], rows[most:]
+    count = f"{len(likely):,} {'label looks' if len(likely) == 1 else 'labels look'}"
     finding = Finding(
         name=LIKELY_WRONG,
         severity="warning",
@@ -162,9 +164,9 @@ def likely_wrong(index: Index, guesses: Guesses) -> tuple[Finding, ...]:
         f"labels teach mistakes, and count right answers as wrong.{_in_all(guesses, wrong)}",
         cure="Look at them from the first on, and correct the label where it is wrong; some are "
         "only hard. exclude.csv leaves them in.",
-        rows=rows[:most],
+        rows=likely,
     )
-    return (finding, *_perhaps_wrong(rows[most:]))
+    return (finding, *_perhaps_wrong(beyond))
 
 
 def _contradicted_rows(index: Index, guesses: Guesses) -> tuple[Row, ...]:
@@ -215,7 +217,7 @@ def _perhaps_wrong(rows: tuple[Row, ...]) -> tuple[Finding, ...]:
         return ()
     are = "more label is" if len(rows) == 1 else "more labels are"
     finding = Finding(
-        name="labels-perhaps-wrong",
+        name=PERHAPS_WRONG,
         severity="note",
         where="all parts but the test part",
         message=f"{len(rows):,} {are} contradicted, though less surely, and hardly so many can be "
