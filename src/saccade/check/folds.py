@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from saccade.check.thumbnails import Looks
-from saccade.check.units import chosen, units_of
+from saccade.check.units import askable, chosen, units_of
 from saccade.data import (
     ALONE,
     Cache,
@@ -39,7 +39,6 @@ from saccade.data import (
 from saccade.errors import DataError, MissingExtraError, SettingsError
 from saccade.evaluation import apply_temperature, fit_temperature
 from saccade.progress import Progress, Silence
-from saccade.types import TEST
 
 if TYPE_CHECKING:
     from saccade.training import Facts, TrainPlan
@@ -132,7 +131,7 @@ def guess(
     codes = large_classes(index, looks, kin)
     if len(codes) < 2:
         raise DataError(f"{source.name}: {TOO_FEW}, found {len(codes)}")
-    rows = np.flatnonzero(_askable(index, looks) & np.isin(index.label, codes))
+    rows = np.flatnonzero(askable(index, looks) & np.isin(index.label, codes))
     label = np.searchsorted(codes, index.label[rows])
     asked = _Asked(source=source, index=index, rows=rows, label=label, progress=progress)
     fold = deal(index, looks, rows, kin)
@@ -191,7 +190,7 @@ def large_classes(index: Index, looks: Looks, kin: Kin | None = None) -> _Rows:
     classes that `deal` can deal: a class less may change what belongs together in the others.
     """
     codes, num_classes = present(index, looks), len(index.classes)
-    rows = np.flatnonzero(_askable(index, looks))
+    rows = np.flatnonzero(askable(index, looks))
     _, first = np.unique(looks.digest[rows].astype(str), return_index=True)
     num_different = np.bincount(index.label[rows[first]], minlength=num_classes)
     codes = codes[num_different[codes] >= LEAST]
@@ -208,13 +207,8 @@ def large_classes(index: Index, looks: Looks, kin: Kin | None = None) -> _Rows:
 
 def present(index: Index, looks: Looks) -> _Rows:
     """Return the codes of the classes with a picture to ask about, in order."""
-    codes: _Rows = np.unique(index.label[_askable(index, looks)]).astype(np.intp)
+    codes: _Rows = np.unique(index.label[askable(index, looks)]).astype(np.intp)
     return codes
-
-
-def _askable(index: Index, looks: Looks) -> npt.NDArray[np.bool_]:
-    mask: npt.NDArray[np.bool_] = looks.seen & (index.label >= 0) & (index.part != TEST)
-    return mask
 
 
 def _network(asked: _Asked, settings: LabelSettings) -> _Answer:

@@ -35,6 +35,12 @@ _FEW_RUNS: Final = 1 / 3  # by chance: a class of two runs or three proves nothi
 _Rows = npt.NDArray[np.intp]
 
 
+def askable(index: Index, looks: Looks) -> npt.NDArray[np.bool_]:
+    """Return the rows that may be asked about, (N,): labelled pictures of any part but the test."""
+    mask: npt.NDArray[np.bool_] = looks.seen & (index.label >= 0) & (index.part != TEST)
+    return mask
+
+
 def units_of(index: Index, looks: Looks, rows: _Rows, kin: Kin, *, num_parts: int) -> _Rows:
     """Return a number for each of `rows`, (n,), equal for copies and for what `kin` joins.
 
@@ -97,6 +103,5 @@ def alike_series(index: Index, looks: Looks) -> _Rows | None:
 
 def _likeness(index: Index, looks: Looks, number: _Rows, by: _Rows) -> Resemblance:
     """Return how often pictures of some series look most like those of the same `by`, (N,)."""
-    shown = looks.seen & (index.label >= 0) & (index.part != TEST)
-    rows = sampled_series(np.where(shown, number, -1), index.label, seed=0)
+    rows = sampled_series(np.where(askable(index, looks), number, -1), index.label, seed=0)
     return resemblance(looks.thumbs[rows], by[rows], index.label[rows])

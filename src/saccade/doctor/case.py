@@ -8,7 +8,7 @@ from typing import Any
 from saccade.doctor.data import DataFacts
 from saccade.doctor.fitcall import FitCall
 from saccade.doctor.loss import CompiledLoss, loss_of
-from saccade.doctor.network import Network, network_of
+from saccade.doctor.network import Network, Step, network_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,6 +19,11 @@ class Case:
     loss: CompiledLoss | None  # None unless it is one cross-entropy
     data: DataFacts | None = None
     call: FitCall | None = None
+
+    @property
+    def deciding(self) -> Step | None:
+        """The step whose activation the output has: see `Network.deciding`."""
+        return self.network.deciding if self.network else None
 
     @classmethod
     def of(cls, model: Any, *, data: DataFacts | None = None, call: FitCall | None = None) -> Case:

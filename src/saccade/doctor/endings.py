@@ -20,7 +20,7 @@ _ANSWERS: Final = ("softmax", "sigmoid")
 
 def softmax_of_softmax(case: Case) -> Iterator[Finding]:
     """Two softmaxes with no layer between, the one for the other's shares of 0 to 1."""
-    network, last = case.network, case.network.deciding if case.network else None
+    network, last = case.network, case.deciding
     if network is None or last is None or last.is_weighted:
         return
     first = next((step for step in network.back(last) if not step.is_shaping), None)
@@ -51,8 +51,7 @@ def softmax_between_layers(case: Case) -> Iterator[Finding]:
     Left alone are frozen layers, whose answers may be what the next one weighs, maps, and shares
     that are multiplied with something, as in attention.
     """
-    network = case.network
-    last = network.deciding if network else None
+    network, last = case.network, case.deciding
     if network is None or last is None or not (case.loss or last.activation in _ANSWERS):
         return
     for step in network.steps:
@@ -93,7 +92,7 @@ def noise_behind_the_answers(case: Case) -> Iterator[Finding]:
         step = case.network.before(step) if case.network else None
     if step is None or not (answers or step.activation in _ANSWERS):
         return
-    last = case.network.deciding if case.network else None
+    last = case.deciding
     for noise in noises:
         drops = not noise.kind.startswith("Gaussian")
         of_shares = last is not None and last.activation == "softmax" and noise.index > last.index

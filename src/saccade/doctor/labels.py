@@ -59,7 +59,7 @@ def labels_out_of_range(case: Case) -> Iterator[Finding]:
         where="y",
         message=f"The labels go from {labels.smallest} to {labels.largest}, and the outputs stand "
         f"for 0 to {most}: the loss of what lies outside means nothing, or training stops.",
-        cure=_into_range(labels, most, last=case.network.deciding if case.network else None),
+        cure=_into_range(labels, most, last=case.deciding),
     )
 
 
@@ -68,7 +68,7 @@ def classes_and_outputs_differ(case: Case) -> Iterator[Finding]:
     width, classes = _num_outputs(case), case.data.num_classes if case.data else None
     if width is None or classes is None or width == classes:
         return
-    step = case.network.deciding if case.network else None
+    step = case.deciding
     if step is None or (width == 1 and (classes == 2 or step.activation == "softmax")):
         return  # the softmax of one number has a finding of its own
     if step.kind == "Dense" and step.shape[-1] != width:

@@ -41,7 +41,7 @@ def softmax_of_one(case: Case) -> Iterator[Finding]:
 
 def softmax_taken_as_logits(case: Case) -> Iterator[Finding]:
     """Probabilities, and a loss that puts them through a softmax or sigmoid once more."""
-    step, loss = _deciding(case), case.loss
+    step, loss = case.deciding, case.loss
     if step is None or loss is None or not loss.from_logits:
         return
     if step.activation in ("softmax", "sigmoid"):
@@ -58,7 +58,7 @@ def softmax_taken_as_logits(case: Case) -> Iterator[Finding]:
 
 def logits_taken_as_probabilities(case: Case) -> Iterator[Finding]:
     """Any numbers, and a loss that takes the logarithm of what it believes to be probabilities."""
-    step, loss, width = _deciding(case), case.loss, _width(case.network)
+    step, loss, width = case.deciding, case.loss, _width(case.network)
     if step is None or loss is None or width is None or loss.from_logits:
         return
     if step.kind in _NORMALIZED:
@@ -82,7 +82,7 @@ def logits_taken_as_probabilities(case: Case) -> Iterator[Finding]:
 
 def sigmoid_with_categorical_loss(case: Case) -> Iterator[Finding]:
     """Several sigmoids do not add up to 1, as the classes of one picture must."""
-    step, loss, width = _deciding(case), case.loss, _width(case.network)
+    step, loss, width = case.deciding, case.loss, _width(case.network)
     if step is None or loss is None or width is None or width < 2 or loss.from_logits:
         return
     if step.activation == "sigmoid" and loss.family != "binary":
@@ -99,7 +99,7 @@ def sigmoid_with_categorical_loss(case: Case) -> Iterator[Finding]:
 
 def binary_loss_over_softmax(case: Case) -> Iterator[Finding]:
     """Binary cross-entropy asks each class by itself; a softmax shares 1 out among them."""
-    step, loss, width = _deciding(case), case.loss, _width(case.network)
+    step, loss, width = case.deciding, case.loss, _width(case.network)
     if step is None or loss is None or width is None or width < 3:
         return  # over two columns it is the same loss
     if step.activation == "softmax" and loss.family == "binary" and not loss.from_logits:
@@ -116,7 +116,7 @@ def binary_loss_over_softmax(case: Case) -> Iterator[Finding]:
 
 def categorical_loss_of_one_output(case: Case) -> Iterator[Finding]:
     """A distribution over one class: its loss is 0 from the start."""
-    step, loss = _deciding(case), case.loss
+    step, loss = case.deciding, case.loss
     if step is None or loss is None or _width(case.network) != 1 or loss.family == "binary":
         return
     if step.activation != "softmax":  # which has its own finding
@@ -188,10 +188,6 @@ def _first_dense_on_map(case: Case) -> Step | None:
     ends = (i for i, s in enumerate(path) if s.is_weighted and s.kind != "Dense")
     behind = [s for s in path[: next(ends, None)] if s.kind == "Dense" and len(s.shape) >= least]
     return behind[-1] if behind else None
-
-
-def _deciding(case: Case) -> Step | None:
-    return case.network.deciding if case.network else None
 
 
 def _width(network: Network | None) -> int | None:
