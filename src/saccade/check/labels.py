@@ -7,8 +7,9 @@ probability; a picture's score is 1 less that. (Of 10,000 training pictures of F
 500 flipped labels, 910 are named and 479 of the flipped are among them; cleanlab's own choice,
 pruning by noise rates, names 1,203 and has 448.) Beyond as many as may be wrong, by sure answers,
 most are only hard, and a note has them, since mistakes are among them as well. (Of 10,000
-of CIFAR-10 with 500 flipped 822 look wrong, 390 of them flipped, and 694 follow with 49. Ranked by
-the margin below the best class, not by the label's probability, the 822 would hold 327.)
+of CIFAR-10 with 500 flipped, in one training, 822 look wrong, 390 of them flipped, and 694 follow
+with 49. Ranked by the margin below the best class, not by the label's probability, the 822 would
+hold 327.)
 
 A classifier that knows too little of the classes contradicts right labels by its own mistakes; one
 that reaches less than half of what there is to gain over guessing is not asked. (With 5 % flipped,
